@@ -1,0 +1,96 @@
+/**
+ * Agent → launcher: HTTP/2 requests on the unix socket connection that the launcher dialled (transport/).
+ * The launcher asks for nothing: the kernel tells the agent who dialled, the operator's announcement tells it
+ * what that pod may have, and the agent then drives the launcher with this closed set of requests.
+ *
+ *   PUT  /v1/attachment     body Attachment     once per connection, before anything else; 204
+ *   GET  /v1/status         NDJSON of LauncherStatus: the whole state, once at the start and after each change
+ *   POST /v1/shutdown       body ShutdownRequest; 202
+ *   POST /v1/pause | unpause | reset | soft-reboot   204
+ *   POST /v1/console        full-duplex bytes of the serial console; a newer client displaces an older one
+ *   POST /v1/vnc            full-duplex bytes of the VNC socket
+ *
+ * A failure is answered with its HTTP status and an ErrorBody.
+ */
+import type { InterfaceAttachment } from "./pod-interface.ts";
+
+export const LAUNCHER_ROUTES = {
+  attachment: "/v1/attachment",
+  status: "/v1/status",
+  shutdown: "/v1/shutdown",
+  pause: "/v1/pause",
+  unpause: "/v1/unpause",
+  reset: "/v1/reset",
+  softReboot: "/v1/soft-reboot",
+  console: "/v1/console",
+  vnc: "/v1/vnc",
+} as const;
+
+export type Attachment =
+  | { readonly ok: true; readonly interfaces: readonly InterfaceAttachment[] }
+  /** The pod can't be given what it needs; the launcher ends with this as its termination message. */
+  | { readonly ok: false; readonly code: string; readonly message: string };
+
+export interface ShutdownRequest {
+  /** Seconds until the domain is destroyed; 0 destroys at once. */
+  readonly gracePeriodSeconds: number;
+}
+
+export interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+}
+
+/**
+ * preparing: network, libvirtd and disks side by side · starting: the domain is being created ·
+ * running: created (see `paused`) · stopping: shutdown asked for or begun by the guest · stopped: see `end`.
+ */
+export type LauncherPhase = "preparing" | "starting" | "running" | "stopping" | "stopped";
+
+export interface LauncherStatus {
+  readonly phase: LauncherPhase;
+  /** Set while the domain is paused: `user`, `ioError`, `startPaused` … */
+  readonly paused?: { readonly reason: string; readonly message?: string };
+  /** The machine type that libvirt chose, e.g. `pc-q35-10.0`. */
+  readonly machineType?: string;
+  readonly interfaces: readonly LauncherInterfaceStatus[];
+  readonly end?: DomainEnd;
+  /** When each step was done, RFC 3339 with milliseconds. */
+  readonly timeline: LauncherTimeline;
+}
+
+export interface LauncherInterfaceStatus {
+  readonly name: string;
+  readonly macAddress: string;
+  readonly podInterfaceName: string;
+  /** Addresses handed to the guest, without prefix length. */
+  readonly ipAddresses: readonly string[];
+  readonly queueCount: number;
+  /** True once the guest acknowledged its lease by using it: a DHCPREQUEST answered with ACK. */
+  readonly leased: boolean;
+}
+
+export interface LauncherTimeline {
+  readonly launcherStarted: string;
+  readonly networkReady?: string;
+  readonly libvirtReady?: string;
+  readonly disksReady?: string;
+  readonly domainStarted?: string;
+  readonly firstLease?: string;
+}
+
+/**
+ * How the domain ended. shutdown: the guest powered off · destroyed: we ended it · crashed: qemu died ·
+ * panicked: the guest's kernel told so · failed: it never started.
+ */
+export type DomainEndReason = "shutdown" | "destroyed" | "crashed" | "panicked" | "failed";
+
+/** Also the pod's termination message (JSON, at most 4096 bytes: kubelet's limit). */
+export interface DomainEnd {
+  readonly reason: DomainEndReason;
+  /** True when an ACPI shutdown had been asked for before the end. */
+  readonly acpiRequested: boolean;
+  readonly code: string;
+  /** A sentence for the person who reads `kubectl describe`. */
+  readonly message: string;
+}

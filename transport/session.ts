@@ -1,0 +1,50 @@
+/** What both ends of a connection share: settings, liveness, and waiting for the end. */
+import type { Http2Session, SessionOptions } from "node:http2";
+import { TransportError } from "./errors.ts";
+
+/** Limits of one session; a peer that needs more is broken or hostile. */
+export const SESSION_OPTIONS: SessionOptions = {
+  maxSessionMemory: 16,
+  settings: { initialWindowSize: 256 * 1024, maxConcurrentStreams: 256, enablePush: false },
+};
+
+export interface KeepAliveOptions {
+  /** A ping is sent after each interval, in milliseconds. */
+  readonly intervalMs: number;
+  /** The session is destroyed when a ping stays unanswered for so long, in milliseconds. */
+  readonly deadlineMs: number;
+}
+
+/** Notices a half-open connection: TCP alone tells of a vanished peer only after many minutes. */
+export function keepAlive(session: Http2Session, { intervalMs, deadlineMs }: KeepAliveOptions): void {
+  let overdue: NodeJS.Timeout | undefined;
+  const interval = setInterval(() => {
+    if (overdue !== undefined || session.destroyed || session.closed) return;
+    overdue = setTimeout(() => {
+      session.destroy(
+        new TransportError("ConnectionClosed", `the peer answered no ping for ${deadlineMs} ms`),
+      );
+    }, deadlineMs);
+    session.ping((error) => {
+      clearTimeout(overdue);
+      overdue = undefined;
+      if (error !== null && !session.destroyed) session.destroy(error);
+    });
+  }, intervalMs);
+  interval.unref();
+  session.once("close", () => {
+    clearInterval(interval);
+    clearTimeout(overdue);
+  });
+}
+
+/** Resolves when the session is over, however it ended; `cause` tells why where it was an error. */
+export function sessionEnd(session: Http2Session): Promise<{ readonly cause?: Error }> {
+  return new Promise((resolve) => {
+    let cause: Error | undefined;
+    session.on("error", (error: Error) => {
+      cause ??= error;
+    });
+    session.once("close", () => resolve(cause === undefined ? {} : { cause }));
+  });
+}

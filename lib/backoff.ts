@@ -1,43 +1,103 @@
-/** Exponential back-off with jitter: the delays before each new try of something that failed. */
+import { type Clock, sleep, systemClock } from "./clock.ts";
 
+/** The shape of an exponential back-off. */
 export interface BackoffOptions {
-  /** Middle of the first delay, in milliseconds. */
+  /** First delay, before jitter. */
   readonly initialMs: number;
-  /** Upper bound of every delay, in milliseconds. */
+  /** Largest delay, before jitter. */
   readonly maxMs: number;
-  /** Growth from one delay to the next. Default 2. */
+  /** Growth per attempt; 2 unless told. */
   readonly factor?: number;
-  /** Largest deviation to either side, as a share of the delay, so that many clients do not come back at once. Default 0.2. */
+  /** A random part of the delay is added: up to `jitter` times it. 0.5 unless told; 0 for none. */
   readonly jitter?: number;
-  /** Uniform in [0, 1). Default Math.random. */
+  /** The sequence starts anew when `next` was last called longer ago than this. Never, unless told. */
+  readonly resetAfterMs?: number;
+}
+
+/** Delay in ms before attempt number `attempt` (0 is the first retry); `random` is in [0, 1). */
+export function backoffDelayMs(options: BackoffOptions, attempt: number, random: number): number {
+  const { initialMs, maxMs, factor = 2, jitter = 0.5 } = options;
+  const base = Math.min(initialMs * factor ** attempt, maxMs);
+  return base * (1 + jitter * random);
+}
+
+/** Counts attempts and says how long to wait before the next. */
+export class Backoff {
+  readonly #options: BackoffOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  #attempt = 0;
+  #lastMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: BackoffOptions, dependencies: { clock?: Clock; random?: () => number } = {}) {
+    this.#options = options;
+    this.#clock = dependencies.clock ?? systemClock;
+    this.#random = dependencies.random ?? Math.random;
+  }
+
+  /** Attempts since the start or the last reset. */
+  get attempts(): number {
+    return this.#attempt;
+  }
+
+  /** Milliseconds to wait now; each call counts as an attempt. */
+  next(): number {
+    const nowMs = this.#clock.monotonic();
+    const { resetAfterMs } = this.#options;
+    if (resetAfterMs !== undefined && nowMs - this.#lastMs > resetAfterMs) {
+      this.#attempt = 0;
+    }
+    this.#lastMs = nowMs;
+    const delayMs = backoffDelayMs(this.#options, this.#attempt, this.#random());
+    this.#attempt += 1;
+    return delayMs;
+  }
+
+  reset(): void {
+    this.#attempt = 0;
+  }
+
+  /**
+   * Waits for `next()` milliseconds.
+   * @throws the signal's reason when it aborts first
+   */
+  wait(signal?: AbortSignal): Promise<void> {
+    return sleep(this.next(), { clock: this.#clock, ...(signal !== undefined && { signal }) });
+  }
+}
+
+export interface RetryOptions extends BackoffOptions {
+  /** Runs of the operation, the first included. */
+  readonly attempts: number;
+  /** Whether a failure is worth another run; always, unless told. */
+  readonly isRetriable?: (error: unknown) => boolean;
+  readonly signal?: AbortSignal;
+  readonly clock?: Clock;
   readonly random?: () => number;
 }
 
-export class Backoff {
-  readonly #initialMs: number;
-  readonly #maxMs: number;
-  readonly #factor: number;
-  readonly #jitter: number;
-  readonly #random: () => number;
-  #failures = 0;
-
-  constructor({ initialMs, maxMs, factor = 2, jitter = 0.2, random = Math.random }: BackoffOptions) {
-    this.#initialMs = initialMs;
-    this.#maxMs = maxMs;
-    this.#factor = factor;
-    this.#jitter = jitter;
-    this.#random = random;
-  }
-
-  /** Delay before the next try, in milliseconds; each call counts as one more failure. */
-  next(): number {
-    const delay = Math.min(this.#maxMs, this.#initialMs * this.#factor ** this.#failures);
-    this.#failures += 1;
-    return Math.min(this.#maxMs, delay * (1 + this.#jitter * (2 * this.#random() - 1)));
-  }
-
-  /** To be called after a success: the next failure starts from the first delay again. */
-  reset(): void {
-    this.#failures = 0;
+/**
+ * Runs `operation` until it succeeds.
+ * @throws the last failure when it is not retriable or the attempts are used up; the signal's reason when it aborts
+ */
+export async function retry<T>(
+  operation: (attempt: number) => Promise<T>,
+  options: RetryOptions,
+): Promise<T> {
+  const { attempts, isRetriable = () => true, signal, clock, random } = options;
+  const backoff = new Backoff(options, {
+    ...(clock !== undefined && { clock }),
+    ...(random !== undefined && { random }),
+  });
+  for (let attempt = 0; ; attempt += 1) {
+    signal?.throwIfAborted();
+    try {
+      return await operation(attempt);
+    } catch (error) {
+      if (attempt + 1 >= attempts || !isRetriable(error)) {
+        throw error;
+      }
+    }
+    await backoff.wait(signal);
   }
 }

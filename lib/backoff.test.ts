@@ -23,10 +23,7 @@ test("a delay lies between the exponential value and that plus its jitter, and n
 
 test("a back-off doubles up to its cap and starts anew after a reset or a quiet time", () => {
   const clock = new FakeClock();
-  const backoff = new Backoff(
-    { initialMs: 800, maxMs: 30_000, jitter: 0, resetAfterMs: 120_000 },
-    { clock, random: () => 0 },
-  );
+  const backoff = new Backoff({ initialMs: 800, maxMs: 30_000, jitter: 0, resetAfterMs: 120_000, clock });
   assert.deepEqual(
     Array.from({ length: 7 }, () => backoff.next()),
     [800, 1600, 3200, 6400, 12_800, 25_600, 30_000],

@@ -12,6 +12,9 @@ export interface BackoffOptions {
   readonly jitter?: number;
   /** The sequence starts anew when `next` was last called longer ago than this. Never, unless told. */
   readonly resetAfterMs?: number;
+  /** Uniform in [0, 1); Math.random unless told. */
+  readonly random?: () => number;
+  readonly clock?: Clock;
 }
 
 /** Delay in ms before attempt number `attempt` (0 is the first retry); `random` is in [0, 1). */
@@ -29,10 +32,10 @@ export class Backoff {
   #attempt = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: BackoffOptions, dependencies: { clock?: Clock; random?: () => number } = {}) {
+  constructor(options: BackoffOptions) {
     this.#options = options;
-    this.#clock = dependencies.clock ?? systemClock;
-    this.#random = dependencies.random ?? Math.random;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
   }
 
   /** Attempts since the start or the last reset. */
@@ -72,8 +75,6 @@ export interface RetryOptions extends BackoffOptions {
   /** Whether a failure is worth another run; always, unless told. */
   readonly isRetriable?: (error: unknown) => boolean;
   readonly signal?: AbortSignal;
-  readonly clock?: Clock;
-  readonly random?: () => number;
 }
 
 /**
@@ -84,11 +85,8 @@ export async function retry<T>(
   operation: (attempt: number) => Promise<T>,
   options: RetryOptions,
 ): Promise<T> {
-  const { attempts, isRetriable = () => true, signal, clock, random } = options;
-  const backoff = new Backoff(options, {
-    ...(clock !== undefined && { clock }),
-    ...(random !== undefined && { random }),
-  });
+  const { attempts, isRetriable = () => true, signal } = options;
+  const backoff = new Backoff(options);
   for (let attempt = 0; ; attempt += 1) {
     signal?.throwIfAborted();
     try {

@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# Images without a registry: archives of one layer, made with tar alone.
+
+pause_image=localhost/virtpod/pause:1
+
+# pause_program: path of the static pause program, built when the cache lacks it.
+pause_program() {
+  local source=$cluster/pause/pause.c folder
+  folder=$cache/bin/pause-$(sha256sum <"$source" | head -c 12)
+  if [[ ! -x $folder/pause ]]; then
+    mkdir -p "$folder"
+    gcc -Os -static -s -o "$folder/.pause.$$" "$source" >&2 || fail "gcc could not build pause.c; its message is above."
+    mv "$folder/.pause.$$" "$folder/pause"
+  fi
+  echo "$folder/pause"
+}
+
+# archive_image ARCHIVE NAME ENTRYPOINT FOLDER: FOLDER's content as a docker archive
+# whose bytes depend on the content alone. ENTRYPOINT is a JSON list of strings.
+archive_image() {
+  local archive=$1 name=$2 entrypoint=$3 folder=$4 work layer image
+  local reproducible=(--sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner)
+  work=$(mktemp -d)
+  tar "${reproducible[@]}" -C "$folder" -cf "$work/layer.tar" .
+  layer=$(sha256sum <"$work/layer.tar" | cut -d ' ' -f 1)
+  printf '{"architecture":"%s","os":"linux","config":{"Entrypoint":%s},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+    "$(dpkg --print-architecture)" "$entrypoint" "$layer" >"$work/config.json"
+  image=$(sha256sum <"$work/config.json" | cut -d ' ' -f 1)
+  mv "$work/config.json" "$work/$image.json"
+  printf '[{"Config":"%s.json","RepoTags":["%s"],"Layers":["layer.tar"]}]' "$image" "$name" >"$work/manifest.json"
+  tar "${reproducible[@]}" -C "$work" -cf "$work/image.tar" manifest.json "$image.json" layer.tar
+  mv "$work/image.tar" "$archive"
+  rm -rf "$work"
+}
+
+ctr() { node_enter "$(tool_path ctr)" --address "$containerd_socket" --namespace k8s.io "$@"; }
+
+# image_present ARCHIVE: whether containerd already holds what the archive holds.
+# CRI keeps a reference named after each image's configuration, which a docker
+# archive names; an OCI archive names the manifest, which the list shows.
+image_present() {
+  local archive=$1 images manifest configuration tag digest
+  images=$(ctr images list)
+  if manifest=$(tar -xOf "$archive" manifest.json 2>/dev/null); then
+    configuration=$(grep -oE '[0-9a-f]{64}' <<<"$manifest" | head -n 1)
+    tag=$(grep -oE '"RepoTags": *\[ *"[^"]+"' <<<"$manifest" | head -n 1 | cut -d '"' -f 4)
+    digest=$(awk -v name="$tag" '$1 == name {print $3}' <<<"$images")
+    [[ -n $digest ]] && grep -q "^sha256:$configuration .* $digest " <<<"$images"
+  else
+    digest=$(tar -xOf "$archive" index.json 2>/dev/null | grep -oE 'sha256:[0-9a-f]{64}' | head -n 1)
+    [[ -n $digest ]] && grep -q " $digest " <<<"$images"
+  fi
+}
+
+# load_image ARCHIVE: by standard input, so that any path the caller sees will do.
+load_image() {
+  [[ -r $1 ]] || fail "there is no readable image archive $1."
+  if image_present "$1"; then
+    step "$(basename "$1") is there already"
+    return
+  fi
+  ctr images import --local - <"$1" >>"$logs/images.log" 2>&1 ||
+    fail_with_log "$logs/images.log" "containerd could not import $1."
+  step "imported $(basename "$1")"
+}
+
+load_pause_image() {
+  local work
+  work=$(mktemp -d)
+  mkdir "$work/root"
+  cp "$(pause_program)" "$work/root/pause"
+  archive_image "$work/pause.tar" "$pause_image" '["/pause"]' "$work/root"
+  load_image "$work/pause.tar"
+  rm -rf "$work"
+}

@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# The order in which the parts come up, and how all of them go.
+
+daemons=(etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy coredns)
+
+# lock_cluster: one cluster/up, down or kubelet command at a time, held through descriptor 9.
+lock_cluster() {
+  mkdir -p "$state"
+  exec 9>"$state/lock"
+  flock --timeout 1800 9 || fail "another command has been working on the cluster for half an hour: see $state/lock."
+}
+
+cluster_healthy() {
+  local name
+  for name in "${daemons[@]}"; do daemon_pid "$name" >/dev/null || return 1; done
+  api_server_ready && node_ready
+}
+
+build_tools() {
+  local name
+  for name in "${cluster_binaries[@]}"; do ensure_tool "$name"; done
+}
+
+# Every step looks first whether its work is done already, so this starts a
+# cluster, completes half of one and leaves a whole one alone.
+ensure_cluster() {
+  local began_node=no
+  save_kubelet_settings
+  if ! node_init >/dev/null; then
+    remove_remains
+    began_node=yes
+  fi
+  ensure_network
+  [[ $began_node == no ]] || { start_node && step "started the namespaces of $node_name"; }
+  ensure_certificates
+  write_kubeconfig "$kubeconfig" admin
+
+  ensure_containerd
+  ensure_etcd
+  wait_for_daemon etcd 30 etcd_healthy
+  ensure_api_server
+  wait_for_daemon containerd 30 containerd_ready
+  [[ $began_node == no ]] || forget_containers >>"$logs/images.log" 2>&1
+  load_pause_image
+  wait_for_daemon kube-apiserver 90 api_server_ready
+  step "the API server is ready"
+
+  quietly manifests "the cluster's own objects could not be applied." \
+    kubectl apply --server-side --force-conflicts --filename "$cluster/manifests"
+  ensure_controller_manager
+  ensure_scheduler
+  ensure_kubelet
+  ensure_proxy
+  ensure_dns
+  wait_for_daemon coredns 60 dns_ready
+  step "CoreDNS is ready"
+  wait_for_daemon kubelet 90 node_ready
+  step "$node_name is ready"
+}
+
+# remove_remains: whatever a cluster leaves, running or dead. Images, certificates
+# and logs stay.
+remove_remains() {
+  stop_node
+  remove_network
+  remove_cgroup "$node_name" || fail "a cgroup of $node_name still holds processes; cluster/leftovers lists them."
+  if grep -q " $state/" /proc/self/mountinfo; then
+    fail "something is still mounted below $state; cluster/leftovers lists it."
+  fi
+  rm -rf --one-file-system "${node_state:?}"/{etcd,lib,log,run,config,volume-plugins,init}
+  remove_made_folders
+  restore_host_settings
+}
+
+print_table() {
+  local name
+  printf '\n%-25s %7s  %s\n' PROGRAM PID LOG
+  for name in "${daemons[@]}"; do
+    printf '%-25s %7s  %s\n' "$name" "$(daemon_pid "$name")" "$logs/$name.log"
+  done
+  printf '\nPIDs are those inside %s (cluster/enter); API server: %s\n' "$node_name" "$api_server"
+  printf 'export KUBECONFIG=%s\n' "$kubeconfig"
+}

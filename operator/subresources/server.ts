@@ -1,0 +1,163 @@
+/**
+ * The aggregated API: HTTPS towards the API server's front proxy. It serves discovery and the streaming
+ * subresources of VMIs; each request is authorised by the API server under the caller's own name.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { createWebSocketStream, WebSocketServer } from "ws";
+import { SUBRESOURCES_PORT } from "../../api/names.ts";
+import { relay } from "../../transport/relay.ts";
+import type { KeyedCertificate } from "../certificates/authority.ts";
+import { type Caller, callerOf, type FrontProxyTrust } from "./caller.ts";
+import { discovery, parseSubresourcePath, type SubresourcePath } from "./path.ts";
+import { StatusError, statusBody } from "./status.ts";
+
+export interface SubresourceServerOptions {
+  readonly certificate: KeyedCertificate;
+  readonly trust: FrontProxyTrust;
+  /** SubjectAccessReview: may the caller do `verb` on this subresource? */
+  readonly authorize: (caller: Caller, verb: string, path: SubresourcePath) => Promise<boolean>;
+  /** Opens the byte stream of a VMI's `console` or `vnc`. @throws StatusError */
+  readonly openStream: (path: SubresourcePath) => Promise<Duplex>;
+  readonly onError: (request: string, error: unknown) => void;
+  readonly port?: number;
+  readonly host?: string;
+}
+
+/** virtctl's subprotocol: the websocket's binary messages are the stream's bytes. */
+export const PLAIN_PROTOCOL = "plain.kubevirt.io";
+const STREAMS: readonly string[] = ["console", "vnc"];
+const MAX_MESSAGE_BYTES = 1024 * 1024;
+
+export class SubresourceServer {
+  readonly #server: Server;
+  readonly #options: SubresourceServerOptions;
+  readonly #websockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_MESSAGE_BYTES,
+    perMessageDeflate: false,
+    handleProtocols: (offered) => (offered.has(PLAIN_PROTOCOL) ? PLAIN_PROTOCOL : false),
+  });
+
+  constructor(options: SubresourceServerOptions) {
+    this.#options = options;
+    this.#server = createServer({
+      ...tlsMaterial(options.certificate, options.trust),
+      requestCert: true,
+      rejectUnauthorized: true,
+    });
+    this.#server.on("request", (request, response) => void this.#answer(request, response));
+    this.#server.on("upgrade", (request, socket, head) => void this.#upgrade(request, socket, head));
+  }
+
+  /** Resolves with the port once it listens. */
+  listen(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(this.#options.port ?? SUBRESOURCES_PORT, this.#options.host ?? "::", () => {
+        const address = this.#server.address();
+        resolve(typeof address === "object" && address !== null ? address.port : 0);
+      });
+    });
+  }
+
+  renewCertificate(certificate: KeyedCertificate): void {
+    this.#server.setSecureContext(tlsMaterial(certificate, this.#options.trust));
+  }
+
+  close(): Promise<void> {
+    for (const client of this.#websockets.clients) client.terminate();
+    this.#server.closeAllConnections();
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+    });
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const { pathname } = requestUrl(request);
+      const document = discovery(pathname);
+      if (document === undefined) {
+        const path = await this.#authorized(request);
+        throw STREAMS.includes(path.subresource)
+          ? new StatusError(
+              "BadRequest",
+              `${path.subresource} is a websocket: the request carries no upgrade`,
+            )
+          : new StatusError(
+              "NotFound",
+              `virtpod serves no subresource ${path.subresource} of ${path.resource}`,
+            );
+      }
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify(document));
+    } catch (error) {
+      const status = this.#statusOf(request, error);
+      response.writeHead(status.code, { "content-type": "application/json" });
+      response.end(statusBody(status));
+    }
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on("error", () => {});
+    try {
+      const path = await this.#authorized(request);
+      if (path.resource !== "virtualmachineinstances" || !STREAMS.includes(path.subresource)) {
+        throw new StatusError("NotFound", `virtpod streams no ${path.subresource} of ${path.resource}`);
+      }
+      // Opened before the upgrade is answered, so that a refusal reaches the caller as a Status.
+      const stream = await this.#options.openStream(path);
+      if (socket.destroyed) {
+        stream.destroy();
+        return;
+      }
+      this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
+        void relay(createWebSocketStream(websocket), stream);
+      });
+    } catch (error) {
+      const status = this.#statusOf(request, error);
+      const body = statusBody(status);
+      socket.end(
+        `HTTP/1.1 ${status.code} ${status.reason}\r\ncontent-type: application/json\r\n` +
+          `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+      );
+    }
+  }
+
+  /** @throws StatusError NotFound, Unauthorized, Forbidden */
+  async #authorized(request: IncomingMessage): Promise<SubresourcePath> {
+    const path = parseSubresourcePath(requestUrl(request).pathname);
+    if (path === undefined)
+      throw new StatusError("NotFound", "the server could not find the requested resource");
+    const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject ?? {};
+    const caller = callerOf(this.#options.trust, typeof CN === "string" ? CN : undefined, request.headers);
+    if (caller === undefined) throw new StatusError("Unauthorized", "the front proxy names no caller");
+    const verb = request.method === "PUT" || request.method === "POST" ? "update" : "get";
+    if (!(await this.#options.authorize(caller, verb, path))) {
+      throw new StatusError(
+        "Forbidden",
+        `User "${caller.user}" cannot ${verb} resource "${path.resource}/${path.subresource}" in API group ` +
+          `"subresources.kubevirt.io" in the namespace "${path.namespace}"`,
+      );
+    }
+    return path;
+  }
+
+  #statusOf(request: IncomingMessage, error: unknown): StatusError {
+    if (error instanceof StatusError) return error;
+    this.#options.onError(`${request.method} ${request.url}`, error);
+    return new StatusError("InternalError", error instanceof Error ? error.message : String(error), {
+      cause: error,
+    });
+  }
+}
+
+function requestUrl(request: IncomingMessage): URL {
+  return new URL(request.url ?? "/", "https://subresources.invalid");
+}
+
+function tlsMaterial(certificate: KeyedCertificate, trust: FrontProxyTrust): Record<string, string> {
+  return { cert: certificate.certificatePem, key: certificate.privateKeyPem, ca: trust.clientCa };
+}

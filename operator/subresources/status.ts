@@ -1,0 +1,47 @@
+/** Kubernetes `Status` objects: how an API says no, and what kubectl and client-go expect to read. */
+
+export type StatusReason =
+  | "BadRequest"
+  | "Unauthorized"
+  | "Forbidden"
+  | "NotFound"
+  | "MethodNotAllowed"
+  | "Conflict"
+  | "InternalError"
+  | "ServiceUnavailable";
+
+const CODES: Readonly<Record<StatusReason, number>> = {
+  BadRequest: 400,
+  Unauthorized: 401,
+  Forbidden: 403,
+  NotFound: 404,
+  MethodNotAllowed: 405,
+  Conflict: 409,
+  InternalError: 500,
+  ServiceUnavailable: 503,
+};
+
+/** Thrown by a subresource's handler; answered as a Status. */
+export class StatusError extends Error {
+  override readonly name = "StatusError";
+  readonly reason: StatusReason;
+  readonly code: number;
+
+  constructor(reason: StatusReason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+    this.code = CODES[reason];
+  }
+}
+
+export function statusBody(error: StatusError): string {
+  return JSON.stringify({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Failure",
+    message: error.message,
+    reason: error.reason,
+    code: error.code,
+  });
+}

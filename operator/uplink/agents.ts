@@ -1,0 +1,56 @@
+/** The agents that are connected to this replica, by node; the newest connection of a kind wins. */
+import { EventEmitter } from "node:events";
+import type { Http2Client } from "../../transport/client.ts";
+import { OperatorError } from "../errors.ts";
+import type { AgentConnection } from "./listener.ts";
+
+interface AgentsEvents {
+  /** A status connection was made; earlier ones of the node are closed. */
+  status: [nodeName: string, client: Http2Client];
+  /** The node's last status connection ended. */
+  lost: [nodeName: string];
+}
+
+export class Agents extends EventEmitter<AgentsEvents> {
+  readonly #status = new Map<string, Http2Client>();
+  readonly #streams = new Map<string, Http2Client>();
+
+  add({ agent, client }: AgentConnection): void {
+    const connections = agent.connection === "status" ? this.#status : this.#streams;
+    const earlier = connections.get(agent.nodeName);
+    connections.set(agent.nodeName, client);
+    earlier?.close();
+    void client.ended.then(() => {
+      if (connections.get(agent.nodeName) !== client) return;
+      connections.delete(agent.nodeName);
+      if (connections === this.#status) this.emit("lost", agent.nodeName);
+    });
+    if (connections === this.#status) this.emit("status", agent.nodeName, client);
+  }
+
+  /** Nodes with a status connection, and that connection. */
+  statusConnections(): ReadonlyMap<string, Http2Client> {
+    return this.#status;
+  }
+
+  isConnected(nodeName: string): boolean {
+    return this.#status.has(nodeName);
+  }
+
+  /**
+   * The connection for consoles and requests towards launchers on a node.
+   * @throws OperatorError AgentNotConnected
+   */
+  streams(nodeName: string): Http2Client {
+    const client = this.#streams.get(nodeName);
+    if (client?.isOpen) return client;
+    throw new OperatorError(
+      "AgentNotConnected",
+      `the agent on node ${nodeName} is not connected to this operator; look at the virtpod-agent pod on that node`,
+    );
+  }
+
+  close(): void {
+    for (const client of [...this.#status.values(), ...this.#streams.values()]) client.destroy();
+  }
+}

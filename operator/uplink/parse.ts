@@ -1,0 +1,147 @@
+/** Checks what an agent tells: a broken or captured node must not put arbitrary objects into a VMI's status. */
+import type {
+  DomainEnd,
+  DomainEndReason,
+  LauncherInterfaceStatus,
+  LauncherPhase,
+  LauncherStatus,
+  LauncherTimeline,
+} from "../../api/launcher-protocol.ts";
+import type { AgentStatus, NodeFacts } from "../../api/uplink-protocol.ts";
+import { OperatorError } from "../errors.ts";
+
+const PHASES: readonly LauncherPhase[] = ["preparing", "starting", "running", "stopping", "stopped"];
+const END_REASONS: readonly DomainEndReason[] = ["shutdown", "destroyed", "crashed", "panicked", "failed"];
+const MAX_MESSAGE_CHARACTERS = 4096;
+const MAX_NAME_CHARACTERS = 256;
+const MAX_INTERFACES = 16;
+const MAX_ADDRESSES = 16;
+
+/** @throws OperatorError MalformedStatus naming the field */
+export function parseAgentStatus(value: unknown): AgentStatus {
+  const status = object(value, "status");
+  switch (status["type"]) {
+    case "synced":
+      return { type: "synced" };
+    case "node":
+      return { type: "node", node: parseNode(status["node"]) };
+    case "launcher":
+      return {
+        type: "launcher",
+        podUid: text(status["podUid"], "podUid"),
+        status: parseLauncherStatus(status["status"]),
+      };
+    case "disconnected":
+      return { type: "disconnected", podUid: text(status["podUid"], "podUid") };
+    case "refused":
+      return {
+        type: "refused",
+        podUid: text(status["podUid"], "podUid"),
+        code: text(status["code"], "code"),
+        message: text(status["message"], "message", MAX_MESSAGE_CHARACTERS),
+      };
+    default:
+      throw malformed("type", "is none that this operator knows");
+  }
+}
+
+/** @throws OperatorError MalformedStatus naming the field */
+export function parseLauncherStatus(value: unknown): LauncherStatus {
+  const status = object(value, "status");
+  const { paused, machineType, end } = status;
+  return {
+    phase: oneOf(status["phase"], PHASES, "phase"),
+    interfaces: list(status["interfaces"], "interfaces", MAX_INTERFACES).map(parseInterface),
+    timeline: parseTimeline(status["timeline"]),
+    ...(paused === undefined ? {} : { paused: parsePaused(paused) }),
+    ...(machineType === undefined ? {} : { machineType: text(machineType, "machineType") }),
+    ...(end === undefined ? {} : { end: parseDomainEnd(end) }),
+  };
+}
+
+/** Also reads a launcher's termination message. @throws OperatorError MalformedStatus naming the field */
+export function parseDomainEnd(value: unknown): DomainEnd {
+  const end = object(value, "end");
+  return {
+    reason: oneOf(end["reason"], END_REASONS, "end.reason"),
+    acpiRequested: end["acpiRequested"] === true,
+    code: text(end["code"], "end.code"),
+    message: text(end["message"], "end.message", MAX_MESSAGE_CHARACTERS),
+  };
+}
+
+function parseNode(value: unknown): NodeFacts {
+  const node = object(value, "node");
+  const kvm = object(node["kvm"], "node.kvm");
+  return {
+    kvm: {
+      usable: kvm["usable"] === true,
+      reason: text(kvm["reason"], "node.kvm.reason", MAX_MESSAGE_CHARACTERS),
+    },
+    agentVersion: text(node["agentVersion"], "node.agentVersion"),
+  };
+}
+
+function parsePaused(value: unknown): NonNullable<LauncherStatus["paused"]> {
+  const paused = object(value, "paused");
+  const { message } = paused;
+  return {
+    reason: text(paused["reason"], "paused.reason"),
+    ...(message === undefined ? {} : { message: text(message, "paused.message", MAX_MESSAGE_CHARACTERS) }),
+  };
+}
+
+function parseInterface(value: unknown): LauncherInterfaceStatus {
+  const iface = object(value, "interfaces[]");
+  const queueCount = iface["queueCount"];
+  return {
+    name: text(iface["name"], "interfaces[].name"),
+    macAddress: text(iface["macAddress"], "interfaces[].macAddress"),
+    podInterfaceName: text(iface["podInterfaceName"], "interfaces[].podInterfaceName"),
+    ipAddresses: list(iface["ipAddresses"], "interfaces[].ipAddresses", MAX_ADDRESSES).map((address) =>
+      text(address, "interfaces[].ipAddresses[]"),
+    ),
+    queueCount: typeof queueCount === "number" && Number.isInteger(queueCount) ? queueCount : 1,
+    leased: iface["leased"] === true,
+  };
+}
+
+function parseTimeline(value: unknown): LauncherTimeline {
+  const timeline = object(value, "timeline");
+  const time = (name: keyof LauncherTimeline) =>
+    timeline[name] === undefined ? {} : { [name]: text(timeline[name], `timeline.${name}`) };
+  return {
+    launcherStarted: text(timeline["launcherStarted"], "timeline.launcherStarted"),
+    ...time("networkReady"),
+    ...time("libvirtReady"),
+    ...time("disksReady"),
+    ...time("domainStarted"),
+    ...time("firstLease"),
+  };
+}
+
+function object(value: unknown, field: string): Readonly<Record<string, unknown>> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw malformed(field, "is not an object");
+}
+
+function list(value: unknown, field: string, max: number): readonly unknown[] {
+  if (Array.isArray(value) && value.length <= max) return value;
+  throw malformed(field, `is not a list of at most ${max}`);
+}
+
+function text(value: unknown, field: string, max: number = MAX_NAME_CHARACTERS): string {
+  if (typeof value === "string" && value.length <= max) return value;
+  throw malformed(field, `is not a string of at most ${max} characters`);
+}
+
+function oneOf<T extends string>(value: unknown, allowed: readonly T[], field: string): T {
+  const found = allowed.find((candidate) => candidate === value);
+  if (found !== undefined) return found;
+  throw malformed(field, `is none of ${allowed.join(", ")}`);
+}
+
+function malformed(field: string, problem: string): OperatorError {
+  return new OperatorError("MalformedStatus", `the agent's status is refused: ${field} ${problem}`);
+}

@@ -1,0 +1,205 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { describe, it, type TestContext } from "node:test";
+import { connect } from "node:tls";
+import type { LauncherStatus } from "../../api/launcher-protocol.ts";
+import type { AgentStatus, AnnouncedLauncher, LauncherAnnouncement } from "../../api/uplink-protocol.ts";
+import { type ServedConnection, serveHttp2 } from "../../transport/server.ts";
+import {
+  createAuthority,
+  createServingCertificate,
+  type KeyedCertificate,
+} from "../certificates/authority.ts";
+import { Agents } from "./agents.ts";
+import { Announcer } from "./announcer.ts";
+import type { TokenReviewResult } from "./identity.ts";
+import { UplinkListener } from "./listener.ts";
+import { Statuses } from "./statuses.ts";
+
+const SERVER_NAME = "virtpod-uplink.virtpod.svc";
+const AGENT = "system:serviceaccount:virtpod:virtpod-agent";
+
+interface Uplink {
+  readonly port: number;
+  readonly authority: KeyedCertificate;
+  readonly agents: Agents;
+  readonly rejections: string[];
+}
+
+async function uplink(t: TestContext, review: Partial<TokenReviewResult> = {}): Promise<Uplink> {
+  const authority = await createAuthority(Date.now());
+  const agents = new Agents();
+  const rejections: string[] = [];
+  const listener = new UplinkListener({
+    certificate: await createServingCertificate(authority, [SERVER_NAME], Date.now()),
+    agentUsername: AGENT,
+    reviewToken: async (_token, audience) => ({
+      authenticated: true,
+      username: AGENT,
+      audiences: [audience],
+      extra: { "authentication.kubernetes.io/node-name": ["node-1"] },
+      ...review,
+    }),
+    onConnected: (connection) => agents.add(connection),
+    onRejected: (_remote, error) => rejections.push(error instanceof Error ? error.message : String(error)),
+    port: 0,
+    host: "127.0.0.1",
+  });
+  const port = await listener.listen();
+  t.after(async () => {
+    agents.close();
+    await listener.close();
+  });
+  return { port, authority, agents, rejections };
+}
+
+interface FakeAgent {
+  readonly announcements: LauncherAnnouncement[];
+  readonly announced: () => Promise<void>;
+  readonly served: ServedConnection;
+}
+
+/** An agent as the protocol describes it, telling `told` and then keeping its status stream open. */
+async function dial(
+  t: TestContext,
+  { port, authority }: Uplink,
+  told: readonly AgentStatus[] = [],
+): Promise<FakeAgent> {
+  const socket = connect({ host: "127.0.0.1", port, servername: SERVER_NAME, ca: authority.certificatePem });
+  socket.on("error", () => {});
+  await once(socket, "secureConnect");
+  const announcements: LauncherAnnouncement[] = [];
+  let wake = () => {};
+  const claims = Buffer.from(JSON.stringify({ exp: Date.now() / 1000 + 3600 })).toString("base64url");
+  const served = serveHttp2(socket, {
+    "GET /v1/identity": (request) => request.reply(200, { token: `h.${claims}.s`, connection: "status" }),
+    "PUT /v1/launchers": async (request) => {
+      announcements.push((await request.json()) as LauncherAnnouncement);
+      request.reply(204);
+      wake();
+    },
+    "GET /v1/status": (request) =>
+      request.replyLines(
+        (async function* () {
+          yield* told;
+          await new Promise(() => {});
+        })(),
+      ),
+  });
+  t.after(() => served.destroy());
+  return {
+    announcements,
+    announced: () =>
+      new Promise((resolve) => {
+        wake = resolve;
+      }),
+    served,
+  };
+}
+
+function status(phase: LauncherStatus["phase"]): LauncherStatus {
+  return { phase, interfaces: [], timeline: { launcherStarted: "2026-01-01T00:00:00.000Z" } };
+}
+
+function launcher(podUid: string): AnnouncedLauncher {
+  return { podUid, podName: "p", namespace: "n", vmiName: "v", vmiUid: "u", interfaces: [] };
+}
+
+describe("the uplink", () => {
+  it("takes an agent whose token the API server binds to a node", async (t) => {
+    const up = await uplink(t);
+    const connected = once(up.agents, "status");
+    await dial(t, up);
+    assert.equal((await connected)[0], "node-1");
+    assert(up.agents.isConnected("node-1"));
+  });
+
+  for (const [claim, review, reason] of [
+    [
+      "a token that isn't authentic",
+      { authenticated: false, error: "expired" },
+      /did not authenticate.*expired/,
+    ],
+    ["another service account", { username: "system:serviceaccount:virtpod:other" }, /it is system:.*other/],
+    ["another audience", { audiences: ["api"] }, /not for audience virtpod/],
+    ["a token without a node", { extra: {} }, /not bound to a node/],
+  ] as const) {
+    it(`closes the connection of ${claim}`, async (t) => {
+      const up = await uplink(t, review);
+      const agent = await dial(t, up);
+      await agent.served.ended;
+      assert.match(up.rejections[0] ?? "", reason);
+      assert.equal(up.agents.isConnected("node-1"), false);
+    });
+  }
+
+  it("gives the leader every launcher's status, and drops what a reconnected agent no longer tells", async (t) => {
+    const up = await uplink(t);
+    const statuses = new Statuses(up.agents, (_node, error) => assert.fail(String(error)));
+    statuses.start();
+    const toldB = new Promise<void>((resolve) => {
+      statuses.on("launcher", (uid) => uid === "b" && resolve());
+    });
+    await dial(t, up, [
+      { type: "node", node: { kvm: { usable: true, reason: "" }, agentVersion: "1" } },
+      { type: "launcher", podUid: "a", status: status("running") },
+      { type: "synced" },
+      { type: "launcher", podUid: "b", status: status("starting") },
+    ]);
+    await toldB;
+    assert.equal(statuses.launcher("a", "node-1")?.status?.phase, "running");
+    assert.equal(statuses.launcher("a", "node-2"), undefined);
+    assert(statuses.isKvmUsable());
+
+    const dropped = new Promise<void>((resolve) => {
+      statuses.on("launcher", () => statuses.launcher("a", "node-1") === undefined && resolve());
+    });
+    await dial(t, up, [{ type: "launcher", podUid: "b", status: status("running") }, { type: "synced" }]);
+    await dropped;
+    assert.equal(statuses.launcher("b", "node-1")?.status?.phase, "running");
+    statuses.stop();
+  });
+
+  it("ends the connection of an agent that tells what no agent may tell", async (t) => {
+    const up = await uplink(t);
+    const errors: string[] = [];
+    const statuses = new Statuses(up.agents, (_node, error) => errors.push(String(error)));
+    statuses.start();
+    const agent = await dial(t, up, [
+      { type: "launcher", podUid: "x".repeat(300), status: status("running") },
+    ]);
+    await agent.served.ended;
+    assert.match(errors[0] ?? "", /podUid is not a string of at most 256/);
+    statuses.stop();
+  });
+
+  it("announces the whole set once, and again only when it changed", async (t) => {
+    const up = await uplink(t);
+    let launchers = [launcher("a")];
+    const announcer = new Announcer({
+      agents: up.agents,
+      launchersOn: () => launchers,
+      onError: (_node, error) => assert.fail(String(error)),
+    });
+    announcer.start(7);
+    const connected = once(up.agents, "status");
+    const agent = await dial(t, up);
+    const first = agent.announced();
+    await connected;
+    await first;
+    announcer.announce("node-1");
+    launchers = [launcher("a"), launcher("b")];
+    const second = agent.announced();
+    announcer.announce("node-1");
+    announcer.announce("node-1");
+    await second;
+    assert.deepEqual(
+      agent.announcements.map((a) => [a.term, a.launchers.map((l) => l.podUid)]),
+      [
+        [7, ["a"]],
+        [7, ["a", "b"]],
+      ],
+    );
+    announcer.stop();
+  });
+});

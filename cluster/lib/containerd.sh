@@ -60,10 +60,22 @@ TOML
 
 containerd_ready() { ctr version; }
 
-# forget_containers: the images of an earlier run stay, its containers do not: no
-# process of theirs is left.
+# forget_containers: of an earlier run only the named images stay: its containers
+# have no processes any more, and an image that lost its name to a newer one is
+# kept by CRI's reference alone. CRI reads all of this when it starts.
 forget_containers() {
-  local container sandbox
-  for container in $(ctr containers list --quiet); do ctr containers delete "$container" || true; done
-  for sandbox in $(ctr sandboxes list --quiet 2>/dev/null); do ctr sandboxes delete --force "$sandbox" || true; done
+  local containers sandboxes images
+  mapfile -t containers < <(ctr containers list --quiet)
+  mapfile -t sandboxes < <(ctr sandboxes list | awk 'NR > 1 {print $1}')
+  mapfile -t images < <(ctr images list | awk '
+    $1 !~ /^sha256:/ {named[$3]} $1 ~ /^sha256:/ {digest[$1] = $3}
+    END {for (name in digest) if (!(digest[name] in named)) print name}')
+  ((${#containers[@]} == 0)) || ctr containers delete "${containers[@]}"
+  ((${#sandboxes[@]} == 0)) || ctr sandboxes remove --force "${sandboxes[@]}"
+  ((${#images[@]} == 0)) || ctr images delete "${images[@]}" >>"$logs/images.log"
+  if ((${#containers[@]} + ${#sandboxes[@]} + ${#images[@]})); then
+    stop_daemon containerd TERM
+    ensure_containerd
+    wait_for_daemon containerd 30 containerd_ready
+  fi
 }

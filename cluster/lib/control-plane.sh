@@ -77,6 +77,9 @@ ensure_controller_manager() {
     --cluster-cidr "$pod_range" --allocate-node-cidrs=false
 }
 
+# A namespace takes pods once the controller manager has made its service account.
+pods_admitted() { kubectl get serviceaccount default --namespace default; }
+
 ensure_scheduler() {
   local client=$config/kube-scheduler/kubeconfig
   write_kubeconfig "$client" kube-scheduler

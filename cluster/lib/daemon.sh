@@ -66,6 +66,12 @@ wait_for_daemon() {
   daemon_pid "$name" >/dev/null || fail_with_log "$logs/$name.log" "$name ended."
 }
 
+# answers_ok PORT PATH: whether a daemon's health endpoint on the node's loopback says 200.
+answers_ok() {
+  # shellcheck disable=SC2016
+  node_enter bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$0" && printf "GET $1 HTTP/1.0\r\n\r\n" >&3 && grep -q "200 OK" <&3' "$1" "$2"
+}
+
 ended_or() {
   daemon_stopped "$1" || "${@:2}" >/dev/null 2>&1
 }

@@ -23,7 +23,7 @@ archive_image() {
   work=$(mktemp -d)
   tar "${reproducible[@]}" -C "$folder" -cf "$work/layer.tar" .
   layer=$(sha256sum <"$work/layer.tar" | cut -d ' ' -f 1)
-  printf '{"architecture":"%s","os":"linux","config":{"Entrypoint":%s},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+  printf '{"architecture":"%s","os":"linux","config":{"Entrypoint":%s,"Env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
     "$(dpkg --print-architecture)" "$entrypoint" "$layer" >"$work/config.json"
   image=$(sha256sum <"$work/config.json" | cut -d ' ' -f 1)
   mv "$work/config.json" "$work/$image.json"
@@ -33,11 +33,12 @@ archive_image() {
   rm -rf "$work"
 }
 
-ctr() { node_enter "$(tool_path ctr)" --address "$containerd_socket" --namespace k8s.io "$@"; }
+# ctr's warnings go to the log: on cgroup v1 each call has one.
+ctr() { node_enter "$(tool_path ctr)" --address "$containerd_socket" --namespace k8s.io "$@" 2>>"$logs/images.log"; }
 
 # image_present ARCHIVE: whether containerd already holds what the archive holds.
-# CRI keeps a reference named after each image's configuration, which a docker
-# archive names; an OCI archive names the manifest, which the list shows.
+# A docker archive names the image's configuration, which containerd's manifest
+# names too; an OCI archive names the manifest itself.
 image_present() {
   local archive=$1 images manifest configuration tag digest
   images=$(ctr images list)
@@ -45,7 +46,7 @@ image_present() {
     configuration=$(grep -oE '[0-9a-f]{64}' <<<"$manifest" | head -n 1)
     tag=$(grep -oE '"RepoTags": *\[ *"[^"]+"' <<<"$manifest" | head -n 1 | cut -d '"' -f 4)
     digest=$(awk -v name="$tag" '$1 == name {print $3}' <<<"$images")
-    [[ -n $digest ]] && grep -q "^sha256:$configuration .* $digest " <<<"$images"
+    [[ -n $digest && $(ctr content get "$digest") == *"sha256:$configuration"* ]]
   else
     digest=$(tar -xOf "$archive" index.json 2>/dev/null | grep -oE 'sha256:[0-9a-f]{64}' | head -n 1)
     [[ -n $digest ]] && grep -q " $digest " <<<"$images"
@@ -59,7 +60,7 @@ load_image() {
     step "$(basename "$1") is there already"
     return
   fi
-  ctr images import --local - <"$1" >>"$logs/images.log" 2>&1 ||
+  ctr images import - <"$1" >>"$logs/images.log" ||
     fail_with_log "$logs/images.log" "containerd could not import $1."
   step "imported $(basename "$1")"
 }

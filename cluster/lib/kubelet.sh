@@ -2,7 +2,6 @@
 # kubelet, a daemon apart from containerd, so that either can be killed alone.
 
 ensure_kubelet() {
-  write_kubelet_config
   ensure_daemon kubelet "$(tool_path kubelet)" --config "$config/kubelet/config.yaml" \
     --kubeconfig "$config/kubelet/kubeconfig" --hostname-override "$node_name" \
     --node-ip "$node_address" --root-dir /var/lib/kubelet
@@ -53,6 +52,8 @@ write_resolver_config() {
     echo "nameserver $dns_service_address" >"$config/kubelet/resolv.conf"
   fi
 }
+
+kubelet_healthy() { answers_ok 10248 /healthz; }
 
 node_ready() {
   [[ $(kubectl get node "$node_name" --output 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) == True ]]

@@ -24,14 +24,14 @@ build_tools() {
 # Every step looks first whether its work is done already, so this starts a
 # cluster, completes half of one and leaves a whole one alone.
 ensure_cluster() {
-  local began_node=no
-  save_kubelet_settings
-  if ! node_init >/dev/null; then
+  if node_init >/dev/null; then
+    ensure_network
+  else
     remove_remains
-    began_node=yes
+    save_kubelet_settings
+    ensure_network
+    start_node
   fi
-  ensure_network
-  [[ $began_node == no ]] || { start_node && step "started the namespaces of $node_name"; }
   ensure_certificates
   write_kubeconfig "$kubeconfig" admin
 
@@ -40,7 +40,8 @@ ensure_cluster() {
   wait_for_daemon etcd 30 etcd_healthy
   ensure_api_server
   wait_for_daemon containerd 30 containerd_ready
-  [[ $began_node == no ]] || forget_containers >>"$logs/images.log" 2>&1
+  # Before this node's first kubelet, all containers are an earlier node's.
+  [[ -e $run/kubelet.pid ]] || forget_containers
   load_pause_image
   wait_for_daemon kube-apiserver 90 api_server_ready
   step "the API server is ready"
@@ -49,13 +50,30 @@ ensure_cluster() {
     kubectl apply --server-side --force-conflicts --filename "$cluster/manifests"
   ensure_controller_manager
   ensure_scheduler
+  write_kubelet_config
   ensure_kubelet
   ensure_proxy
   ensure_dns
   wait_for_daemon coredns 60 dns_ready
   step "CoreDNS is ready"
+  wait_for_daemon kubelet 60 kubelet_healthy
   wait_for_daemon kubelet 90 node_ready
+  wait_for_daemon kube-controller-manager 60 pods_admitted
   step "$node_name is ready"
+}
+
+# repair_cluster: completes a cluster whose node runs; one that resists starts over.
+repair_cluster() {
+  local status
+  # Not in a condition, where errexit would not hold.
+  set +o errexit
+  (set -o errexit && ensure_cluster)
+  status=$?
+  set -o errexit
+  ((status == 0)) && return
+  step "the cluster could not be completed: starting it over"
+  remove_remains
+  ensure_cluster
 }
 
 # remove_remains: whatever a cluster leaves, running or dead. Images, certificates

@@ -41,6 +41,7 @@ start_node() {
   parent=$!
   wait_until 10 node_started "$parent" ||
     fail_with_log "$logs/node.log" "the namespaces of $node_name did not come up."
+  step "started the namespaces of $node_name"
 }
 
 # node_started PARENT: records the first process once it has made its mounts.
@@ -51,14 +52,17 @@ node_started() {
   echo "$pid $(process_start "$pid")" >"$node_state/init"
 }
 
+# stop_node: also waits for unshare, the parent, which the node's cgroup counts too.
 stop_node() {
-  local pid
+  local pid parent
   pid=$(node_init) || return 0
+  parent=$(ps --pid "$pid" --format ppid= | tr -d ' ')
   kill -KILL "$pid"
-  wait_until 20 process_gone "$pid" || fail "process $pid, the first of $node_name, does not end."
+  wait_until 20 processes_gone "$pid" "$parent" ||
+    fail "process $pid, the first of $node_name, does not end."
 }
 
-process_gone() { [[ ! -e /proc/$1 ]]; }
+processes_gone() { [[ ! -e /proc/$1 && ! -e /proc/$2 ]]; }
 
 # remove_made_folders: what start_node made on the host, deepest first, if empty.
 remove_made_folders() {

@@ -44,4 +44,4 @@ CADDY
 CADDY
 }
 
-dns_ready() { node_enter bash -c 'exec 3<>/dev/tcp/127.0.0.1/8181 && printf "GET /ready HTTP/1.0\r\n\r\n" >&3 && grep -q "200 OK" <&3'; }
+dns_ready() { answers_ok 8181 /ready; }

@@ -1,0 +1,41 @@
+/** Option codes in use, and the lengths that those which a client sends must have. */
+
+export const OPTION = {
+  subnetMask: 1,
+  router: 3,
+  dnsServers: 6,
+  hostname: 12,
+  domainName: 15,
+  mtu: 26,
+  broadcastAddress: 28,
+  ntpServers: 42,
+  requestedAddress: 50,
+  leaseTime: 51,
+  overload: 52,
+  messageType: 53,
+  serverIdentifier: 54,
+  parameterList: 55,
+  message: 56,
+  maximumSize: 57,
+  renewalTime: 58,
+  rebindingTime: 59,
+  clientIdentifier: 61,
+  relayAgent: 82,
+  searchList: 119,
+  classlessRoutes: 121,
+  /** What Windows asked for before it knew 121; same content. */
+  classlessRoutesMicrosoft: 249,
+} as const;
+
+const LENGTH: ReadonlyMap<number, (length: number) => boolean> = new Map([
+  [OPTION.requestedAddress, (length: number) => length === 4],
+  [OPTION.serverIdentifier, (length: number) => length === 4],
+  [OPTION.maximumSize, (length: number) => length === 2],
+  // RFC 2132 section 9.14: at least two.
+  [OPTION.clientIdentifier, (length: number) => length >= 2 && length <= 255],
+]);
+
+/** Only the options that are acted on; what else a client says about itself (12, 60, 81 …) is not read at all. */
+export function fieldLengthsValid(options: ReadonlyMap<number, Uint8Array>): boolean {
+  return [...options].every(([code, value]) => LENGTH.get(code)?.(value.length) ?? true);
+}

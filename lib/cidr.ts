@@ -1,0 +1,52 @@
+/** IPv4 addresses and prefixes as plain numbers: no I/O, no exceptions for bad input unless said. */
+
+export interface Ipv4Cidr {
+  readonly address: string;
+  readonly prefixLength: number;
+}
+
+const DOTTED = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
+
+/** The address as an unsigned 32-bit number, or undefined when the text is not a dotted IPv4 address. */
+export function parseIpv4(text: string): number | undefined {
+  const match = DOTTED.exec(text);
+  if (match === null) return undefined;
+  let value = 0;
+  for (const part of match.slice(1)) {
+    // A leading zero is octal to some readers (RFC 6943 section 3.1.1), so it is nobody's address.
+    if (part.length > 1 && part.startsWith("0")) return undefined;
+    const octet = Number(part);
+    if (octet > 255) return undefined;
+    value = value * 256 + octet;
+  }
+  return value;
+}
+
+export function formatIpv4(value: number): string {
+  return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255].join(".");
+}
+
+/** `10.244.0.7/24`; an address without a prefix is a host (`/32`). Undefined for anything else, IPv6 included. */
+export function parseIpv4Cidr(text: string): Ipv4Cidr | undefined {
+  const [address = "", prefix = "32", ...rest] = text.split("/");
+  if (rest.length > 0 || !/^\d{1,2}$/.test(prefix) || Number(prefix) > 32) return undefined;
+  if (parseIpv4(address) === undefined) return undefined;
+  return { address, prefixLength: Number(prefix) };
+}
+
+/** 24 → 0xffffff00. */
+export function maskOf(prefixLength: number): number {
+  return prefixLength === 0 ? 0 : (0xffffffff << (32 - prefixLength)) >>> 0;
+}
+
+/** The prefix with its host bits cleared: `10.244.0.7/24` → `10.244.0.0`. */
+export function networkOf(cidr: Ipv4Cidr): string {
+  return formatIpv4(((parseIpv4(cidr.address) ?? 0) & maskOf(cidr.prefixLength)) >>> 0);
+}
+
+/** The directed broadcast address, or undefined where a prefix has none (/31 and /32, RFC 3021). */
+export function broadcastOf(cidr: Ipv4Cidr): string | undefined {
+  if (cidr.prefixLength > 30) return undefined;
+  const mask = maskOf(cidr.prefixLength);
+  return formatIpv4(((parseIpv4(cidr.address) ?? 0) | ~mask) >>> 0);
+}

@@ -62,7 +62,24 @@ load_image() {
   fi
   ctr images import - <"$1" >>"$logs/images.log" ||
     fail_with_log "$logs/images.log" "containerd could not import $1."
+  refer_to_configurations
   step "imported $(basename "$1")"
+}
+
+# refer_to_configurations: CRI finds the image of an image volume by a reference
+# named after its configuration. It makes that when a name is new, but not when a
+# name moves to a newer image.
+refer_to_configurations() {
+  local images name digest configuration
+  images=$(ctr images list)
+  while read -r name digest; do
+    configuration=$(ctr content get "$digest" | grep -oE '"config":\{[^}]*' | grep -oE 'sha256:[0-9a-f]{64}') || continue
+    ctr images tag --force "$name" "$configuration" >>"$logs/images.log"
+  done < <(awk '
+    NR == 1 {next}
+    $1 ~ /^sha256:/ {referred[$3]; next}
+    {named[$1] = $3}
+    END {for (name in named) if (!(named[name] in referred)) print name, named[name]}' <<<"$images")
 }
 
 load_pause_image() {

@@ -1,0 +1,36 @@
+/** Errors of the launcher: each becomes the end of a domain or the answer to a request, by its stable code. */
+
+export type LauncherErrorCode =
+  | "LaunchSpecInvalid"
+  | "LaunchSpecVersion"
+  | "AgentUnreachable"
+  | "ImageNotFound"
+  | "ImageAmbiguous"
+  | "ImageOutsideVolume"
+  | "ImageFormat"
+  | "ImageBackingFile"
+  | "ImageDataFile"
+  | "ImageEncrypted"
+  | "DiskCreation"
+  | "ConsoleUnavailable"
+  | "VncUnavailable"
+  | "LibvirtUnavailable"
+  | "LibvirtStart"
+  | "DomainCreation";
+
+export class LauncherError extends Error {
+  override readonly name = "LauncherError";
+  readonly code: LauncherErrorCode;
+
+  constructor(code: LauncherErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The stable code and the sentence of anything thrown: errors of other modules carry a `code` of their own. */
+export function describeError(error: unknown): { readonly code: string; readonly message: string } {
+  if (!(error instanceof Error)) return { code: "Internal", message: String(error) };
+  const { code } = error as { code?: unknown };
+  return { code: typeof code === "string" && code !== "" ? code : "Internal", message: error.message };
+}

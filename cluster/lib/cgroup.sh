@@ -16,6 +16,17 @@ make_cgroup() {
   done
 }
 
+# delegate_controllers FOLDER: on v2 children have only the controllers that their
+# parent hands down. One that this machine doesn't allow is left out.
+delegate_controllers() {
+  local controller controllers
+  [[ -e $1/cgroup.controllers ]] || return 0
+  read -r -a controllers <"$1/cgroup.controllers" || return 0
+  for controller in "${controllers[@]}"; do
+    echo "+$controller" >"$1/cgroup.subtree_control" || true
+  done
+}
+
 # join_cgroup MOUNT FOLDER: moves the calling shell. 0 means the writer itself.
 join_cgroup() { echo 0 >"$1/$2/cgroup.procs"; }
 

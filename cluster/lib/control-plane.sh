@@ -8,7 +8,6 @@ ensure_etcd() {
   # A cluster's objects end with cluster/down, so fsync would protect nothing.
   ensure_daemon etcd "$(tool_path etcd)" --name "$node_name" --data-dir "$node_state/etcd" \
     --unsafe-no-fsync --log-level warn --quota-backend-bytes $((4 << 30)) \
-    --auto-compaction-mode periodic --auto-compaction-retention 30m \
     --listen-client-urls "$etcd_address" --advertise-client-urls "$etcd_address" \
     --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
     --initial-cluster "$node_name=http://127.0.0.1:2380" \

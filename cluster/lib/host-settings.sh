@@ -17,12 +17,15 @@ save_kubelet_settings() {
   for setting in "${kubelet_settings[@]}"; do save_host_setting "$setting"; done
 }
 
+# restore_host_setting NAME, with dots; one that was never changed is left alone.
+restore_host_setting() {
+  local file=$state/host-settings/$1
+  [[ -e $file ]] || return 0
+  cat "$file" >"/proc/sys/${1//.//}" || fail "could not put the kernel setting $1 back to $(cat "$file")."
+  rm "$file"
+}
+
 restore_host_settings() {
-  local file name
-  for file in "$state"/host-settings/*; do
-    [[ -e $file ]] || continue
-    name=$(basename "$file")
-    cat "$file" >"/proc/sys/${name//.//}" 2>/dev/null || step "could not restore $name to $(cat "$file")"
-  done
-  rm -rf "$state/host-settings"
+  local file
+  for file in "$state"/host-settings/*; do restore_host_setting "$(basename "$file")"; done
 }

@@ -58,8 +58,9 @@ ensure_cluster() {
   step "CoreDNS is ready"
   wait_for_daemon kubelet 60 kubelet_healthy
   wait_for_daemon kubelet 90 node_ready
-  wait_for_daemon kube-controller-manager 60 pods_admitted
   step "$node_name is ready"
+  wait_for_daemon kube-controller-manager 60 pods_admitted
+  step "pods are admitted"
 }
 
 # repair_cluster: completes a cluster whose node runs; one that resists starts over.

@@ -51,7 +51,7 @@ delete table ip $egress_table
 table ip $egress_table {
   chain postrouting {
     type nat hook postrouting priority srcnat;
-    iifname "$host_link" oifname != "$host_link" masquerade
+    ip saddr {$host_address/24, $pod_range} oifname != "$host_link" masquerade
   }
 }
 RULES
@@ -60,6 +60,7 @@ RULES
 close_egress() {
   in_network ip route delete default 2>/dev/null || true
   nft delete table ip "$egress_table" 2>/dev/null || true
+  restore_host_setting net.ipv4.ip_forward
 }
 
 # A namespace that dies takes its end of the veth with it, and that the other

@@ -1,0 +1,54 @@
+/** The kinds that the operator reads and writes, as far as it does. */
+import { KUBEVIRT_GROUP, KUBEVIRT_VERSION } from "../api/names.ts";
+import type { VirtualMachine } from "../api/virtual-machine.ts";
+import type { VirtualMachineInstance } from "../api/virtual-machine-instance.ts";
+import { describe } from "../kube/objects.ts";
+import type { Pod } from "../kube/resources.ts";
+
+export const VIRTUAL_MACHINES = describe<VirtualMachine>({
+  group: KUBEVIRT_GROUP,
+  version: KUBEVIRT_VERSION,
+  plural: "virtualmachines",
+  kind: "VirtualMachine",
+  namespaced: true,
+});
+
+export const VIRTUAL_MACHINE_INSTANCES = describe<VirtualMachineInstance>({
+  group: KUBEVIRT_GROUP,
+  version: KUBEVIRT_VERSION,
+  plural: "virtualmachineinstances",
+  kind: "VirtualMachineInstance",
+  namespaced: true,
+});
+
+/** Keeps of a pod what `podFacts` reads: a launcher's spec alone would be most of the operator's memory. */
+export function slimPod(pod: Pod): Pod {
+  const { metadata, spec, status } = pod;
+  return {
+    metadata: {
+      name: metadata.name,
+      uid: metadata.uid,
+      resourceVersion: metadata.resourceVersion,
+      creationTimestamp: metadata.creationTimestamp,
+      ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
+      ...(metadata.deletionTimestamp === undefined ? {} : { deletionTimestamp: metadata.deletionTimestamp }),
+      ...(metadata.finalizers === undefined ? {} : { finalizers: metadata.finalizers }),
+      ...(metadata.ownerReferences === undefined ? {} : { ownerReferences: metadata.ownerReferences }),
+    },
+    ...(spec?.nodeName === undefined ? {} : { spec: { nodeName: spec.nodeName } }),
+    ...(status === undefined ? {} : { status: slimStatus(status) }),
+  };
+}
+
+function slimStatus(status: NonNullable<Pod["status"]>): NonNullable<Pod["status"]> {
+  const { phase, reason, message, podIP, qosClass, conditions, containerStatuses } = status;
+  return {
+    ...(phase === undefined ? {} : { phase }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
+    ...(podIP === undefined ? {} : { podIP }),
+    ...(qosClass === undefined ? {} : { qosClass }),
+    conditions: (conditions ?? []).filter((condition) => condition.type === "PodScheduled"),
+    containerStatuses: containerStatuses ?? [],
+  };
+}

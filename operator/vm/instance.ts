@@ -1,0 +1,40 @@
+/** The VMI that a VM's template becomes; pure. */
+import {
+  ANNOTATION_STARTED_TEMPLATE,
+  ANNOTATION_VM_GENERATION,
+  FINALIZER_VMI,
+  KUBEVIRT_GROUP,
+  KUBEVIRT_VERSION,
+  LABEL_VM_NAME,
+} from "../../api/names.ts";
+import type { VirtualMachine } from "../../api/virtual-machine.ts";
+
+/** Everything in one write: owner, finalizer and the template as it is started. */
+export function instanceOf(vm: VirtualMachine) {
+  const { template } = vm.spec;
+  const name = vm.metadata.name ?? "";
+  return {
+    metadata: {
+      name,
+      namespace: vm.metadata.namespace ?? "default",
+      labels: { ...template.metadata?.labels, [LABEL_VM_NAME]: name.slice(0, 63) },
+      annotations: {
+        ...template.metadata?.annotations,
+        [ANNOTATION_VM_GENERATION]: String(vm.metadata.generation ?? 0),
+        [ANNOTATION_STARTED_TEMPLATE]: JSON.stringify(template),
+      },
+      finalizers: [FINALIZER_VMI],
+      ownerReferences: [
+        {
+          apiVersion: `${KUBEVIRT_GROUP}/${KUBEVIRT_VERSION}`,
+          kind: "VirtualMachine",
+          name,
+          uid: vm.metadata.uid ?? "",
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    },
+    spec: template.spec,
+  };
+}

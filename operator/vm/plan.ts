@@ -1,0 +1,109 @@
+/**
+ * What to do about one VM: a pure function of the VM and its VMI. Applying a plan and planning again gives an
+ * empty plan. Tables of the peer: run strategies, statuses in KubeVirt's order of precedence.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { FINALIZER_VM } from "../../api/names.ts";
+import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import type { PlannedEvent } from "../events.ts";
+import { isFinal } from "../vmi/status.ts";
+import { type StartFailure, stableInMs, startFailureAfter } from "./start-failure.ts";
+import { runStrategyOf, wantedStatus } from "./status.ts";
+
+export interface Observed {
+  readonly vm: VirtualMachine;
+  /** The VMI of the VM's name, if it is the VM's own. */
+  readonly vmi?: VirtualMachineInstance;
+  /** A VMI of the VM's name exists that belongs to nobody or to somebody else. */
+  readonly foreign?: boolean;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+export type Write =
+  | { readonly kind: "addFinalizer" }
+  | { readonly kind: "createInstance" }
+  | { readonly kind: "deleteInstance"; readonly vmi: VirtualMachineInstance }
+  | { readonly kind: "updateStatus"; readonly status: VirtualMachineStatus }
+  | { readonly kind: "removeFinalizer" };
+
+export interface Plan {
+  readonly writes: readonly Write[];
+  readonly events: readonly PlannedEvent[];
+  /** When to look again, in milliseconds from now. */
+  readonly requeueAfterMs?: number;
+}
+
+export function plan(observed: Observed): Plan {
+  const { vm } = observed;
+  return vm.metadata.deletionTimestamp === undefined ? planLife(observed) : planDeletion(observed);
+}
+
+/** The VMI goes first, gracefully; the VM stays to be looked at until it has gone. */
+function planDeletion({ vm, vmi, now }: Observed): Plan {
+  const hasFinalizer = vm.metadata.finalizers?.includes(FINALIZER_VM) ?? false;
+  if (!hasFinalizer) return { writes: [], events: [] };
+  if (vmi === undefined) return { writes: [{ kind: "removeFinalizer" }], events: [] };
+  const writes: Write[] =
+    vmi.metadata.deletionTimestamp === undefined ? [{ kind: "deleteInstance", vmi }] : [];
+  return {
+    writes: [...writes, ...statusWrite(vm, wantedStatus({ vm, vmi, now: new Date(now) }))],
+    events: [],
+  };
+}
+
+function planLife(observed: Observed): Plan {
+  const { vm, vmi, foreign, now } = observed;
+  const writes: Write[] = [];
+  const events: PlannedEvent[] = [];
+  if (!vm.metadata.finalizers?.includes(FINALIZER_VM)) writes.push({ kind: "addFinalizer" });
+
+  const failure = startFailureAfter(observed);
+  const decision = decide(observed, failure);
+  if (decision.kind === "create") {
+    writes.push({ kind: "createInstance" });
+    events.push({
+      type: "Normal",
+      reason: "SuccessfulCreate",
+      message: `Started the virtual machine by creating the virtual machine instance ${vm.metadata.name}`,
+    });
+  } else if (decision.kind === "delete" && vmi !== undefined) {
+    writes.push({ kind: "deleteInstance", vmi });
+    events.push({
+      type: "Normal",
+      reason: "SuccessfulDelete",
+      message: `Stopped the virtual machine by deleting the virtual machine instance ${vm.metadata.name}`,
+    });
+  }
+  const status = wantedStatus({
+    vm,
+    now: new Date(now),
+    isStarting: decision.kind === "create",
+    ...(vmi === undefined ? {} : { vmi }),
+    ...(foreign === undefined ? {} : { foreign }),
+    ...(failure === undefined ? {} : { failure }),
+  });
+  writes.push(...statusWrite(vm, status));
+  const waitMs = decision.kind === "wait" ? decision.ms : failure && vmi && stableInMs(vmi, now);
+  return waitMs === undefined ? { writes, events } : { writes, events, requeueAfterMs: waitMs };
+}
+
+type Decision = { kind: "create" } | { kind: "delete" } | { kind: "wait"; ms: number } | { kind: "none" };
+
+function decide({ vm, vmi, foreign, now }: Observed, failure: StartFailure | undefined): Decision {
+  const shouldRun = runStrategyOf(vm) === "Always";
+  if (vmi !== undefined) {
+    const isLeaving = vmi.metadata.deletionTimestamp !== undefined;
+    if (isLeaving) return { kind: "none" };
+    // A finished incarnation is cleared away; the next one is made when it has gone.
+    return !shouldRun || isFinal(vmi) ? { kind: "delete" } : { kind: "none" };
+  }
+  if (!shouldRun || foreign) return { kind: "none" };
+  const retryAt = failure?.retryAfterTimestamp === undefined ? 0 : Date.parse(failure.retryAfterTimestamp);
+  return retryAt > now ? { kind: "wait", ms: retryAt - now } : { kind: "create" };
+}
+
+function statusWrite(vm: VirtualMachine, status: VirtualMachineStatus): Write[] {
+  return isDeepStrictEqual(status, vm.status) ? [] : [{ kind: "updateStatus", status }];
+}

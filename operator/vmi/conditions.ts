@@ -1,0 +1,39 @@
+/** Conditions as KubeVirt shapes them; lastTransitionTime moves only with the status (Kubernetes API conventions). */
+
+export interface Condition {
+  readonly type: string;
+  readonly status: "True" | "False" | "Unknown";
+  readonly reason?: string;
+  readonly message?: string;
+  readonly lastTransitionTime?: string | null;
+  readonly lastProbeTime?: string | null;
+}
+
+export type WantedCondition = Omit<Condition, "lastTransitionTime" | "lastProbeTime">;
+
+/**
+ * The wanted conditions in their order; a condition that stood with the same status keeps its transition time.
+ * Conditions that are not wanted any more go.
+ */
+export function mergeConditions(
+  before: readonly Condition[],
+  wanted: readonly WantedCondition[],
+  now: string,
+): Condition[] {
+  return wanted.map((condition) => {
+    const earlier = before.find((one) => one.type === condition.type);
+    const lastTransitionTime = earlier?.status === condition.status ? earlier.lastTransitionTime : undefined;
+    return { ...condition, lastTransitionTime: lastTransitionTime ?? now };
+  });
+}
+
+export function isTrue(conditions: readonly Condition[] | undefined, type: string): boolean {
+  return conditions?.some((condition) => condition.type === type && condition.status === "True") ?? false;
+}
+
+export function conditionOf(
+  conditions: readonly Condition[] | undefined,
+  type: string,
+): Condition | undefined {
+  return conditions?.find((condition) => condition.type === type);
+}

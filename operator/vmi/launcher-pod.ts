@@ -1,0 +1,252 @@
+/** The launcher pod of a VMI: admitted by Pod Security `restricted`, one container, no API token; pure. */
+import { createHash } from "node:crypto";
+import type { LaunchSpec } from "../../api/launch-spec.ts";
+import {
+  ANNOTATION_DOMAIN,
+  DEVICE_KVM,
+  DEVICE_LAUNCHER,
+  DEVICE_TUN,
+  ENV_LAUNCH_SPEC,
+  FINALIZER_POD,
+  KUBEVIRT_GROUP,
+  KUBEVIRT_VERSION,
+  LABEL_APP,
+  LABEL_APP_LAUNCHER,
+  LABEL_CREATED_BY,
+  LABEL_VM_NAME,
+  LAUNCH_SPEC_MAX_BYTES,
+  LAUNCHER_CONTAINER,
+  LAUNCHER_PATHS,
+  LAUNCHER_UID,
+} from "../../api/names.ts";
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import { parseQuantity } from "../../lib/quantity.ts";
+import { OperatorError } from "../errors.ts";
+import { volumeDirectory } from "./launch-spec.ts";
+import { overheadBytes } from "./memory.ts";
+
+export interface LauncherPodOptions {
+  readonly image: string;
+  readonly imagePullPolicy?: "Always" | "IfNotPresent" | "Never";
+  readonly imagePullSecrets: readonly string[];
+}
+
+/** The kubelet kills after the pod's grace period; the launcher must have ended its guest before. */
+const GRACE_MARGIN_SECONDS = 15;
+/** KubeVirt's cpuAllocationRatio: a vCPU requests a tenth of a CPU. */
+const MILLICPU_PER_VCPU = 100;
+const MIB = 1024 * 1024;
+/** Sockets, logs and the capability cache; a bound, not a reservation. */
+const RUNTIME_SIZE_LIMIT = "32Mi";
+
+/** Deterministic, so that two operators, or one that restarts, can only ever make the same pod. */
+export function launcherPodName(vmi: VirtualMachineInstance): string {
+  const suffix = createHash("sha256")
+    .update(vmi.metadata.uid ?? "")
+    .digest("hex")
+    .slice(0, 5);
+  return `virt-launcher-${(vmi.metadata.name ?? "").slice(0, 232)}-${suffix}`;
+}
+
+/**
+ * The pod as it is to be created.
+ * @throws OperatorError LaunchSpecTooLarge
+ */
+export function launcherPod(vmi: VirtualMachineInstance, launch: LaunchSpec, options: LauncherPodOptions) {
+  const { spec } = vmi;
+  const storage = volumesOf(vmi);
+  return {
+    metadata: {
+      name: launcherPodName(vmi),
+      namespace: vmi.metadata.namespace ?? "default",
+      labels: {
+        ...vmi.metadata.labels,
+        [LABEL_APP]: LABEL_APP_LAUNCHER,
+        [LABEL_CREATED_BY]: vmi.metadata.uid ?? "",
+        [LABEL_VM_NAME]: (vmi.metadata.name ?? "").slice(0, 63),
+      },
+      annotations: {
+        ...passedOn(vmi.metadata.annotations),
+        [ANNOTATION_DOMAIN]: vmi.metadata.name ?? "",
+        "kubectl.kubernetes.io/default-container": LAUNCHER_CONTAINER,
+      },
+      finalizers: [FINALIZER_POD],
+      ownerReferences: [
+        {
+          apiVersion: `${KUBEVIRT_GROUP}/${KUBEVIRT_VERSION}`,
+          kind: "VirtualMachineInstance",
+          name: vmi.metadata.name ?? "",
+          uid: vmi.metadata.uid ?? "",
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    },
+    spec: {
+      restartPolicy: "Never",
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      hostname: launch.hostname,
+      ...(spec.subdomain === undefined ? {} : { subdomain: spec.subdomain }),
+      terminationGracePeriodSeconds: launch.gracePeriodSeconds + GRACE_MARGIN_SECONDS,
+      securityContext: {
+        runAsUser: LAUNCHER_UID,
+        runAsGroup: LAUNCHER_UID,
+        fsGroup: LAUNCHER_UID,
+        runAsNonRoot: true,
+        seccompProfile: { type: "RuntimeDefault" },
+        // DHCP is served from port 67 by a process without any capability.
+        sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }],
+      },
+      ...schedulingOf(spec),
+      ...pullSecretsOf(spec, options),
+      containers: [
+        {
+          name: LAUNCHER_CONTAINER,
+          image: options.image,
+          ...(options.imagePullPolicy === undefined ? {} : { imagePullPolicy: options.imagePullPolicy }),
+          env: [{ name: ENV_LAUNCH_SPEC, value: launchSpecText(launch) }],
+          resources: resourcesOf(vmi, launch),
+          securityContext: {
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ["ALL"] },
+          },
+          volumeMounts: storage.mounts,
+        },
+      ],
+      volumes: storage.volumes,
+    },
+  };
+}
+
+/** @throws OperatorError LaunchSpecTooLarge */
+function launchSpecText(launch: LaunchSpec): string {
+  const text = JSON.stringify(launch);
+  const bytes = Buffer.byteLength(text);
+  if (bytes > LAUNCH_SPEC_MAX_BYTES) {
+    throw new OperatorError(
+      "LaunchSpecTooLarge",
+      `the VMI resolves to ${bytes} bytes, more than the ${LAUNCH_SPEC_MAX_BYTES} that fit into a pod's environment`,
+    );
+  }
+  return text;
+}
+
+/** kubectl's own bookkeeping of the VM is none of the pod's. */
+function passedOn(annotations: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(annotations).filter(
+      ([name]) =>
+        !name.startsWith("virtpod.io/") && name !== "kubectl.kubernetes.io/last-applied-configuration",
+    ),
+  );
+}
+
+function schedulingOf(spec: VirtualMachineInstance["spec"]) {
+  const { nodeSelector, affinity, tolerations, topologySpreadConstraints } = spec;
+  const { priorityClassName, schedulerName, dnsPolicy, dnsConfig } = spec;
+  return Object.fromEntries(
+    Object.entries({
+      nodeSelector,
+      affinity,
+      tolerations,
+      topologySpreadConstraints,
+      priorityClassName,
+      schedulerName,
+      dnsPolicy,
+      dnsConfig,
+    }).filter(([, value]) => value !== undefined),
+  );
+}
+
+function pullSecretsOf(spec: VirtualMachineInstance["spec"], { imagePullSecrets }: LauncherPodOptions) {
+  const names = new Set(imagePullSecrets);
+  for (const volume of spec.volumes ?? []) {
+    if (volume.containerDisk?.imagePullSecret !== undefined) names.add(volume.containerDisk.imagePullSecret);
+  }
+  const kernelSecret = spec.domain.firmware?.kernelBoot?.container?.imagePullSecret;
+  if (kernelSecret !== undefined) names.add(kernelSecret);
+  return names.size === 0 ? {} : { imagePullSecrets: [...names].map((name) => ({ name })) };
+}
+
+/** KubeVirt's mapping: what the user asked for plus what the machine itself needs. */
+export function resourcesOf(vmi: VirtualMachineInstance, launch: LaunchSpec) {
+  const { requests = {}, limits = {} } = vmi.spec.domain.resources ?? {};
+  const { cpu } = launch.domain;
+  const overhead = overheadBytes(launch.domain) + tmpfsBytes(vmi);
+  const devices: Record<string, string> = { [DEVICE_LAUNCHER]: "1" };
+  if (launch.interfaces.length > 0) devices[DEVICE_TUN] = "1";
+  if (launch.domain.accelerator === "kvm") devices[DEVICE_KVM] = "1";
+  const memory = requests.memory === undefined ? launch.domain.memoryBytes : parseQuantity(requests.memory);
+  return {
+    requests: {
+      cpu: requests.cpu ?? limits.cpu ?? `${MILLICPU_PER_VCPU * cpu.sockets * cpu.cores * cpu.threads}m`,
+      memory: mebibytes(memory + overhead),
+      ...devices,
+    },
+    limits: {
+      ...(limits.cpu === undefined ? {} : { cpu: limits.cpu }),
+      ...(limits.memory === undefined ? {} : { memory: mebibytes(parseQuantity(limits.memory) + overhead) }),
+      ...devices,
+    },
+  };
+}
+
+/** emptyDisks in memory are the pod's memory. */
+function tmpfsBytes(vmi: VirtualMachineInstance): number {
+  return (vmi.spec.volumes ?? [])
+    .filter((volume) => volume.emptyDisk?.medium === "Memory")
+    .reduce((sum, volume) => sum + qcow2Bytes(parseQuantity(volume.emptyDisk?.capacity ?? "0")), 0);
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / MIB)}Mi`;
+}
+
+/**
+ * The largest file that a qcow2 image of this capacity becomes: L2 entries of 8 bytes and refcounts of 2 bytes per
+ * 64 KiB cluster, their tables, the header; twice that, or the kubelet would evict a VM that fills its disk.
+ */
+export function qcow2Bytes(capacityBytes: number): number {
+  return capacityBytes + Math.ceil(capacityBytes / 4096) + 2 * MIB;
+}
+
+function volumesOf(vmi: VirtualMachineInstance) {
+  const volumes: Record<string, unknown>[] = [
+    { name: "runtime", emptyDir: { medium: "Memory", sizeLimit: RUNTIME_SIZE_LIMIT } },
+  ];
+  const mounts: Record<string, unknown>[] = [{ name: "runtime", mountPath: LAUNCHER_PATHS.runtime }];
+  const { spec } = vmi;
+  if (spec.volumes?.some((volume) => volume.containerDisk !== undefined)) {
+    volumes.push({ name: "scratch", emptyDir: {} });
+    mounts.push({ name: "scratch", mountPath: LAUNCHER_PATHS.scratch });
+  }
+  const kernel = spec.domain.firmware?.kernelBoot?.container;
+  if (kernel !== undefined) {
+    volumes.push({ name: "kernel-boot", image: imageSource(kernel.image, kernel.imagePullPolicy) });
+    mounts.push({ name: "kernel-boot", mountPath: LAUNCHER_PATHS.kernelBoot, readOnly: true });
+  }
+  // Numbered, because a user's volume name may be as long as a name can be.
+  for (const [index, volume] of (spec.volumes ?? []).entries()) {
+    const name = `volume-${index}`;
+    const mountPath = volumeDirectory(volume.name);
+    if (volume.containerDisk !== undefined) {
+      volumes.push({
+        name,
+        image: imageSource(volume.containerDisk.image, volume.containerDisk.imagePullPolicy),
+      });
+      mounts.push({ name, mountPath, readOnly: true });
+    } else if (volume.emptyDisk !== undefined) {
+      const { capacity, medium } = volume.emptyDisk;
+      const sizeLimit = mebibytes(qcow2Bytes(parseQuantity(capacity)));
+      volumes.push({ name, emptyDir: { sizeLimit, ...(medium === "Memory" ? { medium } : {}) } });
+      mounts.push({ name, mountPath });
+    }
+  }
+  return { volumes, mounts };
+}
+
+function imageSource(reference: string, pullPolicy: string | undefined) {
+  return { reference, ...(pullPolicy === undefined ? {} : { pullPolicy }) };
+}

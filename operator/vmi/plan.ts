@@ -1,0 +1,135 @@
+/**
+ * What to do about one VMI: a pure function of what is known of it. Applying a plan and planning again gives an
+ * empty plan; a VMI never has two launcher pods, because the pod's name follows from the VMI's UID.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { FINALIZER_VMI } from "../../api/names.ts";
+import type {
+  VirtualMachineInstance,
+  VirtualMachineInstanceStatus,
+} from "../../api/virtual-machine-instance.ts";
+import type { PlannedEvent } from "../events.ts";
+import type { ToldLauncher } from "../uplink/statuses.ts";
+import { isOver, type PodFacts } from "./pod-facts.ts";
+import { endingOf, isFinal, type ResolvedFacts, wantedStatus } from "./status.ts";
+
+export interface Observed {
+  /** undefined: the VMI is gone, its pods are not. */
+  readonly vmi?: VirtualMachineInstance;
+  /** Launcher pods whose controller is this VMI, by UID. */
+  readonly pods: readonly PodFacts[];
+  readonly told?: ToldLauncher;
+  /** The last attempt to make the pod failed so. */
+  readonly createFailure?: { readonly reason: string; readonly message: string };
+  readonly resolved?: ResolvedFacts;
+  readonly launcherImage: string;
+  readonly now: string;
+}
+
+export type Write =
+  | { readonly kind: "addFinalizer" }
+  | { readonly kind: "createPod" }
+  | { readonly kind: "updateStatus"; readonly status: VirtualMachineInstanceStatus }
+  | { readonly kind: "deletePod"; readonly pod: PodFacts }
+  /** Takes our finalizer off a pod that has ended and whose ending has been read. */
+  | { readonly kind: "releasePod"; readonly pod: PodFacts }
+  | { readonly kind: "removeFinalizer" };
+
+export interface Plan {
+  /** In the order in which they are to be done. */
+  readonly writes: readonly Write[];
+  readonly events: readonly PlannedEvent[];
+}
+
+export function plan(observed: Observed): Plan {
+  const { vmi, pods } = observed;
+  if (vmi === undefined) return { writes: pods.filter(isDone).map(release), events: [] };
+  if (vmi.metadata.deletionTimestamp !== undefined) return planDeletion(vmi, pods);
+
+  const writes: Write[] = [];
+  const events: PlannedEvent[] = [];
+  const pod = newest(pods);
+  const hasFinalizer = vmi.metadata.finalizers?.includes(FINALIZER_VMI) ?? false;
+  // The finalizer comes before the first pod: without it the VMI could go and leave a running guest.
+  if (!hasFinalizer && !isFinal(vmi)) writes.push({ kind: "addFinalizer" });
+
+  const isNew = pod === undefined && endingOf({ vmi }) === undefined && !isFinal(vmi);
+  if (isNew) writes.push({ kind: "createPod" });
+
+  const status = wantedStatus({ ...statusInput(observed, vmi), ...(pod === undefined ? {} : { pod }) });
+  if (!isDeepStrictEqual(status, vmi.status)) {
+    writes.push({ kind: "updateStatus", status });
+    events.push(...transitionEvents(vmi, status));
+  }
+  if (isFinal({ ...vmi, status })) {
+    for (const one of pods) {
+      if (isDone(one)) writes.push(release(one));
+      else if (!isOver(one) && !one.isDeleting) writes.push({ kind: "deletePod", pod: one });
+    }
+  }
+  return { writes, events };
+}
+
+function statusInput(observed: Observed, vmi: VirtualMachineInstance) {
+  const { told, createFailure, resolved, launcherImage, now } = observed;
+  return {
+    vmi,
+    launcherImage,
+    now,
+    ...(told === undefined ? {} : { told }),
+    ...(createFailure === undefined ? {} : { createFailure }),
+    ...(resolved === undefined ? {} : { resolved }),
+  };
+}
+
+/** Pods first, with their own grace; the VMI goes when none is left. */
+function planDeletion(vmi: VirtualMachineInstance, pods: readonly PodFacts[]): Plan {
+  if (pods.length === 0) {
+    const hasFinalizer = vmi.metadata.finalizers?.includes(FINALIZER_VMI) ?? false;
+    return { writes: hasFinalizer ? [{ kind: "removeFinalizer" }] : [], events: [] };
+  }
+  const writes: Write[] = [];
+  const events: PlannedEvent[] = [];
+  for (const pod of pods) {
+    if (!pod.isDeleting) {
+      writes.push({ kind: "deletePod", pod });
+      events.push({
+        type: "Normal",
+        reason: "SuccessfulDelete",
+        message: `Deleted launcher pod ${pod.name}`,
+      });
+    }
+    if (isDone(pod)) writes.push(release(pod));
+  }
+  return { writes, events };
+}
+
+function isDone(pod: PodFacts): boolean {
+  return pod.isHeld && isOver(pod);
+}
+
+function release(pod: PodFacts): Write {
+  return { kind: "releasePod", pod };
+}
+
+/** There is one by construction; should somebody have made a second one, a living one wins. */
+function newest(pods: readonly PodFacts[]): PodFacts | undefined {
+  return pods.find((pod) => !isOver(pod)) ?? pods[0];
+}
+
+function transitionEvents(vmi: VirtualMachineInstance, status: VirtualMachineInstanceStatus): PlannedEvent[] {
+  if (status.phase === vmi.status?.phase) return [];
+  const message = status.conditions?.find((condition) => condition.type === "Ready")?.message;
+  switch (status.phase) {
+    case "Running":
+      return [
+        { type: "Normal", reason: "Started", message: `The guest started on node ${status.nodeName ?? "?"}` },
+      ];
+    case "Succeeded":
+      return [{ type: "Normal", reason: "ShuttingDown", message: message ?? "The guest was shut down" }];
+    case "Failed":
+      return [{ type: "Warning", reason: "Stopped", message: message ?? "The guest failed" }];
+    default:
+      return [];
+  }
+}

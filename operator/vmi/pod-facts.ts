@@ -1,0 +1,80 @@
+/** A launcher pod reduced to what decisions need. */
+
+import type { DomainEnd } from "../../api/launcher-protocol.ts";
+import { FINALIZER_POD, LAUNCHER_CONTAINER } from "../../api/names.ts";
+import type { Pod } from "../../kube/resources.ts";
+import { parseDomainEnd } from "../uplink/parse.ts";
+
+export interface PodFacts {
+  readonly name: string;
+  readonly uid: string;
+  readonly phase: string;
+  /** `Evicted`, `NodeLost` …: set by the kubelet or a controller on the pod as a whole. */
+  readonly reason?: string;
+  readonly message?: string;
+  readonly nodeName?: string;
+  readonly isDeleting: boolean;
+  readonly isHeld: boolean;
+  readonly qosClass?: string;
+  /** Why the scheduler found no node. */
+  readonly unschedulable?: string;
+  /** What the container waits for: `ContainerCreating`, `ErrImagePull` … */
+  readonly waiting?: { readonly reason: string; readonly message: string };
+  readonly isRunning: boolean;
+  /** When the container started, RFC 3339. */
+  readonly startedAt?: string;
+  readonly terminated?: {
+    readonly reason: string;
+    readonly exitCode: number;
+    readonly end?: DomainEnd;
+  };
+}
+
+/** True once nothing of the pod runs any more: its qemu is gone, its disks have no writer. */
+export function isOver(pod: PodFacts): boolean {
+  return pod.phase === "Succeeded" || pod.phase === "Failed" || pod.terminated !== undefined;
+}
+
+export function podFacts(pod: Pod): PodFacts {
+  const { metadata, spec, status } = pod;
+  const container = status?.containerStatuses?.find((one) => one.name === LAUNCHER_CONTAINER);
+  const { waiting, running, terminated } = container?.state ?? {};
+  const scheduled = status?.conditions?.find((condition) => condition.type === "PodScheduled");
+  return {
+    name: metadata.name,
+    uid: metadata.uid,
+    phase: status?.phase ?? "Pending",
+    isDeleting: metadata.deletionTimestamp !== undefined,
+    isHeld: metadata.finalizers?.includes(FINALIZER_POD) ?? false,
+    isRunning: running !== undefined,
+    ...(status?.reason === undefined ? {} : { reason: status.reason }),
+    ...(status?.message === undefined ? {} : { message: status.message }),
+    ...(spec?.nodeName === undefined ? {} : { nodeName: spec.nodeName }),
+    ...(status?.qosClass === undefined ? {} : { qosClass: status.qosClass }),
+    ...(scheduled?.status === "False" && scheduled.reason === "Unschedulable"
+      ? { unschedulable: scheduled.message ?? "no node fits" }
+      : {}),
+    ...(waiting === undefined
+      ? {}
+      : { waiting: { reason: waiting.reason ?? "", message: waiting.message ?? "" } }),
+    ...(running?.startedAt === undefined ? {} : { startedAt: running.startedAt }),
+    ...(terminated === undefined
+      ? {}
+      : {
+          terminated: {
+            reason: terminated.reason ?? "",
+            exitCode: terminated.exitCode,
+            ...domainEndOf(terminated.message),
+          },
+        }),
+  };
+}
+
+/** The termination message is the launcher's DomainEnd; a kubelet's own words (OOM) are not JSON. */
+function domainEndOf(message: string | undefined): { end?: DomainEnd } {
+  try {
+    return { end: parseDomainEnd(JSON.parse(message ?? "")) };
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * The status of a VMI as it should read: a pure function of the VMI, its launcher pod and what the agent tells.
+ * The pod says whether anything runs at all; the launcher, through the agent, says what the guest does.
+ */
+import type { DomainEnd, LauncherStatus } from "../../api/launcher-protocol.ts";
+import type {
+  VirtualMachineInstance,
+  VirtualMachineInstancePhase,
+  VirtualMachineInstanceStatus,
+} from "../../api/virtual-machine-instance.ts";
+import type { ToldLauncher } from "../uplink/statuses.ts";
+import { mergeConditions, type WantedCondition } from "./conditions.ts";
+import { isOver, type PodFacts } from "./pod-facts.ts";
+
+export interface StatusInput {
+  readonly vmi: VirtualMachineInstance;
+  readonly pod?: PodFacts;
+  readonly told?: ToldLauncher;
+  /** Why no launcher pod could be made. */
+  readonly createFailure?: { readonly reason: string; readonly message: string };
+  /** Overhead and topology of the LaunchSpec that the pod was made from. */
+  readonly resolved?: ResolvedFacts;
+  readonly launcherImage: string;
+  /** RFC 3339. */
+  readonly now: string;
+}
+
+export interface ResolvedFacts {
+  readonly cores: number;
+  readonly sockets: number;
+  readonly threads: number;
+  readonly guestMemory: string;
+  readonly memoryOverhead: string;
+}
+
+export const FINAL_PHASES: readonly string[] = ["Succeeded", "Failed"];
+
+export function isFinal(vmi: VirtualMachineInstance): boolean {
+  return FINAL_PHASES.includes(vmi.status?.phase ?? "");
+}
+
+/** Phases only move forward; a finished VMI stays finished. */
+const ORDER: readonly string[] = ["", "Pending", "Scheduling", "Scheduled", "Running", "Succeeded", "Failed"];
+
+/** How the incarnation ended, as the phase and a sentence. */
+export interface Ending {
+  readonly phase: "Succeeded" | "Failed";
+  readonly reason: string;
+  readonly message: string;
+}
+
+export function wantedStatus(input: StatusInput): VirtualMachineInstanceStatus {
+  const { vmi, pod, told, now } = input;
+  const before: VirtualMachineInstanceStatus = vmi.status ?? {};
+  if (isFinal(vmi)) return before;
+  const ending = endingOf(input);
+  const phase = later(before.phase, ending?.phase ?? phaseOf(pod, told));
+  const launcher = told?.status;
+  const wanted: VirtualMachineInstanceStatus = {
+    ...before,
+    phase,
+    conditions: mergeConditions(before.conditions ?? [], conditionsOf(input, phase, ending), now),
+    phaseTransitionTimestamps: transitions(before, phase, vmi, now),
+    launcherContainerImageVersion: input.launcherImage,
+    runtimeUser: 107,
+    ...(pod?.nodeName === undefined
+      ? {}
+      : { nodeName: pod.nodeName, activePods: { [pod.uid]: pod.nodeName } }),
+    ...(pod?.qosClass === undefined ? {} : { qosClass: pod.qosClass }),
+    ...(launcher?.machineType === undefined ? {} : { machine: { type: launcher.machineType } }),
+    ...(launcher === undefined ? {} : { interfaces: interfacesOf(launcher, before) }),
+    ...(input.resolved === undefined ? {} : resolvedStatus(input.resolved)),
+    ...(ending === undefined ? {} : { reason: ending.reason }),
+  };
+  if (ending !== undefined) delete wanted.activePods;
+  return wanted;
+}
+
+function phaseOf(pod: PodFacts | undefined, told: ToldLauncher | undefined): VirtualMachineInstancePhase {
+  if (pod === undefined) return "Pending";
+  const launcher = told?.status?.phase;
+  if (launcher === "running" || launcher === "stopping") return "Running";
+  return "Scheduling";
+}
+
+/** undefined while the incarnation lives. */
+export function endingOf({ vmi, pod, told }: Pick<StatusInput, "vmi" | "pod" | "told">): Ending | undefined {
+  if (pod === undefined) {
+    const wasStarted = ORDER.indexOf(vmi.status?.phase ?? "") >= ORDER.indexOf("Scheduling");
+    return wasStarted
+      ? {
+          phase: "Failed",
+          reason: "PodGone",
+          message: "the launcher pod is gone and left no word of how the guest ended",
+        }
+      : undefined;
+  }
+  if (!isOver(pod)) return undefined;
+  const end = pod.terminated?.end ?? told?.status?.end;
+  if (end !== undefined) return endingOfDomain(end);
+  if (pod.terminated?.reason === "OOMKilled") {
+    return {
+      phase: "Failed",
+      reason: "OOMKilled",
+      message: "the launcher pod ran out of memory; raise spec.domain.resources.limits.memory",
+    };
+  }
+  const reason = pod.reason ?? pod.terminated?.reason ?? "PodFailed";
+  const detail =
+    pod.message ??
+    (pod.terminated === undefined ? "no reason given" : `exit code ${pod.terminated.exitCode}`);
+  return {
+    phase: "Failed",
+    reason,
+    message: `the launcher pod ended without a word of the guest: ${detail}`,
+  };
+}
+
+/** KubeVirt's mapping: what the guest or its owner wanted is a success, the rest a failure. */
+function endingOfDomain({ reason, code, message }: DomainEnd): Ending {
+  const phase = reason === "shutdown" || reason === "destroyed" ? "Succeeded" : "Failed";
+  return { phase, reason: code, message };
+}
+
+function later(before: string | undefined, wanted: VirtualMachineInstancePhase): VirtualMachineInstancePhase {
+  const from = (before ?? "") as VirtualMachineInstancePhase;
+  return ORDER.indexOf(wanted) >= ORDER.indexOf(from) ? wanted : from;
+}
+
+function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefined): WantedCondition[] {
+  const { pod, told } = input;
+  const conditions: WantedCondition[] = [readyCondition(input, phase, ending)];
+  if (pod?.unschedulable !== undefined && pod.nodeName === undefined) {
+    conditions.push({
+      type: "PodScheduled",
+      status: "False",
+      reason: "Unschedulable",
+      message: pod.unschedulable,
+    });
+  }
+  const problem = ending === undefined ? problemOf(input) : undefined;
+  if (problem !== undefined) conditions.push({ type: "Synchronized", status: "False", ...problem });
+  const paused = told?.status?.paused;
+  if (paused !== undefined && ending === undefined) {
+    conditions.push({
+      type: "Paused",
+      status: "True",
+      reason: paused.reason === "ioError" ? "PausedIOError" : "PausedByUser",
+      message: paused.message ?? "the guest is paused",
+    });
+  }
+  conditions.push({
+    type: "LiveMigratable",
+    status: "False",
+    reason: "LiveMigrationNotSupported",
+    message: "virtpod does not migrate running guests yet",
+  });
+  return conditions;
+}
+
+function readyCondition(
+  { pod, told }: StatusInput,
+  phase: string,
+  ending: Ending | undefined,
+): WantedCondition {
+  const notReady = (reason: string, message: string): WantedCondition => ({
+    type: "Ready",
+    status: "False",
+    reason,
+    message,
+  });
+  if (ending !== undefined) return notReady("PodTerminated", ending.message);
+  if (pod?.isDeleting)
+    return notReady("PodTerminating", "the launcher pod is being deleted: the guest is shutting down");
+  if (phase !== "Running") return notReady("GuestNotRunning", "the guest is not running yet");
+  if (told?.status?.paused !== undefined) return notReady("GuestPaused", "the guest is paused");
+  return { type: "Ready", status: "True" };
+}
+
+/** Container states in which a person has to do something. */
+const STUCK: readonly string[] = [
+  "ErrImagePull",
+  "ImagePullBackOff",
+  "ErrImageNeverPull",
+  "InvalidImageName",
+  "ImageInspectError",
+  "RegistryUnavailable",
+  "CreateContainerConfigError",
+  "CreateContainerError",
+  "RunContainerError",
+];
+
+function problemOf({
+  pod,
+  told,
+  createFailure,
+}: StatusInput): { reason: string; message: string } | undefined {
+  if (createFailure !== undefined) return createFailure;
+  if (told?.refused !== undefined) return { reason: told.refused.code, message: told.refused.message };
+  if (pod?.waiting !== undefined && STUCK.includes(pod.waiting.reason)) return pod.waiting;
+  return undefined;
+}
+
+function interfacesOf(
+  launcher: LauncherStatus,
+  before: VirtualMachineInstanceStatus,
+): NonNullable<VirtualMachineInstanceStatus["interfaces"]> {
+  // A launcher that was restarted under its guest tells an empty list for a moment; what is known stays known.
+  if (launcher.interfaces.length === 0) return before.interfaces ?? [];
+  return launcher.interfaces.map(({ name, macAddress, podInterfaceName, ipAddresses, queueCount }) => ({
+    name,
+    mac: macAddress,
+    podInterfaceName,
+    infoSource: "domain",
+    linkState: "up",
+    queueCount,
+    ipAddresses: [...ipAddresses],
+    ...(ipAddresses[0] === undefined ? {} : { ipAddress: ipAddresses[0] }),
+  }));
+}
+
+function resolvedStatus(resolved: ResolvedFacts): Partial<VirtualMachineInstanceStatus> {
+  const { cores, sockets, threads, guestMemory, memoryOverhead } = resolved;
+  return {
+    currentCPUTopology: { cores, sockets, threads },
+    memory: {
+      guestAtBoot: guestMemory,
+      guestCurrent: guestMemory,
+      guestRequested: guestMemory,
+      memoryOverhead,
+    },
+  };
+}
+
+function transitions(
+  before: VirtualMachineInstanceStatus,
+  phase: VirtualMachineInstancePhase,
+  vmi: VirtualMachineInstance,
+  now: string,
+): NonNullable<VirtualMachineInstanceStatus["phaseTransitionTimestamps"]> {
+  const known = before.phaseTransitionTimestamps ?? [
+    { phase: "Pending" as const, phaseTransitionTimestamp: vmi.metadata.creationTimestamp ?? now },
+  ];
+  if (known.some((one) => one.phase === phase)) return known;
+  return [...known, { phase, phaseTransitionTimestamp: now }];
+}

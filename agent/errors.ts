@@ -11,12 +11,16 @@ export type AgentErrorCode =
   | "PeerGone"
   /** The caller does not run as the user that launchers run as. */
   | "PeerNotLauncher"
+  /** One pod holds more connections than a launcher needs. */
+  | "TooManyConnections"
   /** The operator has not announced the caller's pod in time. */
   | "NotAnnounced"
   /** A device node in the container is not one of the container's own. */
   | "DeviceRefused"
   /** The operator sent an announcement that does not have the agreed shape. */
   | "InvalidAnnouncement"
+  /** A launcher sent a status that does not have the agreed shape. */
+  | "InvalidStatus"
   /** A newer leader has announced already. */
   | "StaleTerm"
   /** The kubelet did not accept a device plugin. */

@@ -13,9 +13,6 @@ import { register } from "./registration.ts";
 import { isAvailable, type NodeDevices, PLUGIN_RESOURCES, type PluginResource } from "./resources.ts";
 import { PluginServer } from "./server.ts";
 
-/** The kubelet's constant, whatever its --root-dir. */
-export const DEVICE_PLUGIN_DIRECTORY = "/var/lib/kubelet/device-plugins";
-
 /** Events come in bursts while the kubelet starts; one look after the burst does. */
 const DEBOUNCE_MS = 200;
 /** inotify may miss an event (a full queue, a replaced mount); this bounds how long that goes unnoticed. */

@@ -3,6 +3,8 @@ import type { ServiceDefinition } from "@grpc/grpc-js";
 import { boolField, type Field, fields, messageField, stringField } from "./wire.ts";
 
 export const API_VERSION = "v1beta1";
+/** The kubelet's constant, whatever its --root-dir. */
+export const DEVICE_PLUGIN_DIRECTORY = "/var/lib/kubelet/device-plugins";
 /** The kubelet's own socket in the device plugin directory. */
 export const KUBELET_SOCKET = "kubelet.sock";
 

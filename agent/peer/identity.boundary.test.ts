@@ -1,9 +1,7 @@
 /** Who dialled, asked of the real kernel: processes in cgroups and network namespaces that the test makes. Root. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, rm, rmdir } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,24 +9,16 @@ import { after, before, test } from "node:test";
 import { LAUNCHER_UID } from "../../api/names.ts";
 import { AgentError } from "../errors.ts";
 import { peerCredentials } from "./credentials.ts";
+import { end, FakePod, type FakeProcessOptions } from "./fake-pod.ts";
 import { identifyPeer, namespaceIdOf } from "./identity.ts";
-
-const POD_UID = "5b1c6c1e-8d2a-4f5b-9c7d-1e2f3a4b5c6d";
-const CONTAINER_ID = "c3".repeat(32);
-// Any hierarchy serves; on a cgroup v1 machine the memory controller's has a place for processes.
-const CGROUP_ROOT = existsSync("/sys/fs/cgroup/cgroup.controllers")
-  ? "/sys/fs/cgroup"
-  : "/sys/fs/cgroup/memory";
-const podCgroup = join(CGROUP_ROOT, `kubepods-test-${process.pid}`, `pod${POD_UID}`);
-const containerCgroup = join(podCgroup, CONTAINER_ID);
 
 const hostNetwork = new Set([namespaceIdOf("/proc/self/ns/net")]);
 let directory: string;
 let server: Server;
-const children = new Set<ChildProcess>();
+let pod: FakePod;
 
 before(async () => {
-  await mkdir(containerCgroup, { recursive: true });
+  pod = await FakePod.create();
   directory = await mkdtemp(join(tmpdir(), "peer-"));
   await chmod(directory, 0o755);
   server = createServer().listen({
@@ -40,41 +30,21 @@ before(async () => {
 });
 
 after(async () => {
-  for (const child of children) {
-    child.kill("SIGKILL");
-    if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-  }
+  await pod.remove();
   server.close();
   await rm(directory, { recursive: true });
-  await rmdir(containerCgroup);
-  await rmdir(podCgroup);
-  await rmdir(join(podCgroup, ".."));
 });
 
-interface CallerOptions {
-  readonly uid?: number;
-  readonly inPod?: boolean;
-  readonly ownNetwork?: boolean;
-}
-
 /** Starts a process with a place as a launcher has it, which dials the socket; resolves with the accepted end. */
-async function dialFrom({ uid = LAUNCHER_UID, inPod = true, ownNetwork = true }: CallerOptions) {
-  const connect = `require("node:net").connect(${JSON.stringify(join(directory, "agent.sock"))}).resume()`;
-  const setpriv = ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
-  const unshare = ownNetwork ? ["unshare", "--net"] : [];
-  const join_ = inPod ? `echo $$ > ${containerCgroup}/cgroup.procs; ` : "";
+async function dialFrom({ uid = LAUNCHER_UID, ...options }: FakeProcessOptions & { readonly uid?: number }) {
+  const script = `
+    process.setgid(${uid});
+    process.setuid(${uid});
+    require("node:net").connect(${JSON.stringify(join(directory, "agent.sock"))}).resume();
+    process.stdin.resume();
+  `;
   const accepted = once(server, "connection") as Promise<[Socket]>;
-  const child = spawn("sh", [
-    "-c",
-    `${join_}exec "$@"`,
-    "sh",
-    ...unshare,
-    ...setpriv,
-    process.execPath,
-    "-e",
-    connect,
-  ]);
-  children.add(child);
+  const child = pod.spawn(["-e", script], options);
   const [socket] = await accepted;
   return { child, socket };
 }
@@ -87,8 +57,8 @@ test("a launcher's process gives its pod, its container and its network namespac
   const { child, socket } = await dialFrom({});
   const peer = identifyPeer(socket, hostNetwork);
   assert.equal(peer.process.pid, child.pid);
-  assert.equal(peer.podUid, POD_UID);
-  assert.equal(peer.containerId, CONTAINER_ID);
+  assert.equal(peer.podUid, pod.podUid);
+  assert.equal(peer.containerId, pod.containerId);
   assert.equal(namespaceIdOf(peer.networkNamespacePath), namespaceIdOf(`/proc/${child.pid}/ns/net`));
   peer.close();
   peer.close();
@@ -98,8 +68,7 @@ test("a launcher's process gives its pod, its container and its network namespac
 test("the held namespace outlives the process, the process's files do not", async () => {
   const { child, socket } = await dialFrom({});
   const peer = identifyPeer(socket, hostNetwork);
-  child.kill("SIGKILL");
-  await once(child, "exit");
+  await end(child);
   assert.ok(!hostNetwork.has(namespaceIdOf(peer.networkNamespacePath)));
   assert.throws(() => peer.process.read("cgroup"), refusal("PeerGone"));
   peer.close();
@@ -108,8 +77,7 @@ test("the held namespace outlives the process, the process's files do not", asyn
 
 test("a caller that has ended is nobody", async () => {
   const { child, socket } = await dialFrom({});
-  child.kill("SIGKILL");
-  await once(child, "exit");
+  await end(child);
   assert.throws(() => identifyPeer(socket, hostNetwork), refusal("PeerGone"));
   socket.destroy();
 });

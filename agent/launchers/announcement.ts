@@ -1,0 +1,92 @@
+/** The operator's announcement: which launchers the agent may serve on this node. Checks of its shape. Pure. */
+import type {
+  AnnouncedInterface,
+  AnnouncedLauncher,
+  LauncherAnnouncement,
+} from "../../api/uplink-protocol.ts";
+import { AgentError } from "../errors.ts";
+
+/** Far above the pods that a kubelet runs. */
+const MAX_LAUNCHERS = 1000;
+/** Bridge addresses are 169.254.75.10 to .19. */
+const MAX_INTERFACES = 10;
+const MAX_NAME = 253;
+const MAX_QUEUES = 256;
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+/** IFNAMSIZ leaves 15 characters; the kernel would allow more kinds of them. */
+const LINK_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/;
+
+/** @throws AgentError InvalidAnnouncement, naming the field */
+export function parseAnnouncement(value: unknown): LauncherAnnouncement {
+  const body = record(value, "the announcement");
+  const launchers = list(body["launchers"], "launchers", MAX_LAUNCHERS).map(parseLauncher);
+  if (new Set(launchers.map(({ podUid }) => podUid)).size !== launchers.length) {
+    throw invalid("launchers", "no pod twice");
+  }
+  return { term: integer(body["term"], "term", 0, Number.MAX_SAFE_INTEGER), launchers };
+}
+
+function parseLauncher(value: unknown, index: number): AnnouncedLauncher {
+  const at = `launchers[${index}]`;
+  const launcher = record(value, at);
+  return {
+    podUid: text(launcher["podUid"], `${at}.podUid`, UUID),
+    podName: name(launcher["podName"], `${at}.podName`),
+    namespace: name(launcher["namespace"], `${at}.namespace`),
+    vmiName: name(launcher["vmiName"], `${at}.vmiName`),
+    vmiUid: text(launcher["vmiUid"], `${at}.vmiUid`, UUID),
+    interfaces: list(launcher["interfaces"], `${at}.interfaces`, MAX_INTERFACES).map((item, i) =>
+      parseInterface(item, `${at}.interfaces[${i}]`),
+    ),
+  };
+}
+
+function parseInterface(value: unknown, at: string): AnnouncedInterface {
+  const item = record(value, at);
+  if (item["binding"] !== "bridge") throw invalid(`${at}.binding`, "`bridge`");
+  return {
+    name: name(item["name"], `${at}.name`),
+    binding: "bridge",
+    podInterface: text(item["podInterface"], `${at}.podInterface`, LINK_NAME),
+    queues: integer(item["queues"], `${at}.queues`, 1, MAX_QUEUES),
+    ...(item["macAddress"] !== undefined && {
+      macAddress: text(item["macAddress"], `${at}.macAddress`, MAC).toLowerCase(),
+    }),
+  };
+}
+
+function record(value: unknown, at: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid(at, "an object");
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function list(value: unknown, at: string, max: number): readonly unknown[] {
+  if (!Array.isArray(value) || value.length > max) throw invalid(at, `a list of at most ${max}`);
+  return value;
+}
+
+function integer(value: unknown, at: string, min: number, max: number): number {
+  if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
+    throw invalid(at, `an integer from ${min} to ${max}`);
+  }
+  return value as number;
+}
+
+function text(value: unknown, at: string, pattern: RegExp): string {
+  if (typeof value !== "string" || !pattern.test(value))
+    throw invalid(at, `a string that matches ${pattern}`);
+  return value;
+}
+
+function name(value: unknown, at: string): string {
+  if (typeof value !== "string" || value === "" || value.length > MAX_NAME) {
+    throw invalid(at, `a string of 1 to ${MAX_NAME} characters`);
+  }
+  return value;
+}
+
+function invalid(at: string, expected: string): AgentError {
+  return new AgentError("InvalidAnnouncement", `${at} must be ${expected}`);
+}

@@ -1,0 +1,111 @@
+/** The agent's unix socket: takes the launchers' connections, knows each by its pod, and holds one session per pod. */
+import { once } from "node:events";
+import { mkdir, rm } from "node:fs/promises";
+import { createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
+import type { LauncherAnnouncement } from "../../api/uplink-protocol.ts";
+import type { Http2Client } from "../../transport/client.ts";
+import { AgentError } from "../errors.ts";
+import { identifyPeer } from "../peer/identity.ts";
+import { LauncherSession, type SessionContext } from "./session.ts";
+
+/** Twice what a kubelet runs by default (110 pods), twice over for containers that restart. */
+const MAX_CONNECTIONS = 440;
+/** A new container may dial before the connection of the one before it is seen to be closed. */
+const MAX_CONNECTIONS_PER_POD = 2;
+
+export interface BrokerOptions extends SessionContext {
+  readonly socketPath: string;
+  /** namespaceId() of network namespaces that no launcher may be in: the node's and the agent's. */
+  readonly forbiddenNamespaces: ReadonlySet<string>;
+  readonly forgetNetwork: (podUid: string, stateDirectory: string) => Promise<void>;
+}
+
+export class Broker {
+  readonly #options: BrokerOptions;
+  readonly #server: Server;
+  /** Per pod, the newest last; each waits for the end of the one before it. */
+  readonly #sessions = new Map<string, LauncherSession[]>();
+
+  constructor(options: BrokerOptions) {
+    this.#options = options;
+    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /** Connecting needs write permission on the socket (unix(7)): the mount in the pods is read-only, its mode is not. */
+  async start(): Promise<void> {
+    const { socketPath } = this.#options;
+    await mkdir(dirname(socketPath), { recursive: true, mode: 0o755 });
+    await rm(socketPath, { force: true });
+    this.#server.listen({ path: socketPath, readableAll: true, writableAll: true });
+    await once(this.#server, "listening");
+    this.#server.on("error", (error) =>
+      this.#options.log.error({ err: error }, "the launchers' socket failed"),
+    );
+  }
+
+  /** Removes the socket and ends every session; the guests are not touched. */
+  async stop(): Promise<void> {
+    this.#server.close();
+    const sessions = [...this.#sessions.values()].flat();
+    for (const session of sessions) session.end();
+    await Promise.all(sessions.map(({ ended }) => ended));
+  }
+
+  /** For requests to the launcher of a pod; undefined while it is not attached. */
+  client(podUid: string): Http2Client | undefined {
+    return this.#sessions.get(podUid)?.at(-1)?.client;
+  }
+
+  /**
+   * Serves these launchers and no others from now on. Whoever left the set loses its connection and its saved network.
+   * @throws AgentError StaleTerm
+   */
+  async announce(announcement: LauncherAnnouncement): Promise<void> {
+    const { announcements, registry, forgetNetwork, networkState, log } = this.#options;
+    const removed = await announcements.replace(announcement);
+    for (const podUid of removed) {
+      const sessions = this.#sessions.get(podUid) ?? [];
+      for (const session of sessions) session.end();
+      await Promise.all(sessions.map(({ ended }) => ended));
+      await forgetNetwork(podUid, networkState);
+      log.info({ podUid }, "launcher withdrawn");
+    }
+    registry.retain(announcements.podUids);
+  }
+
+  #accept(socket: Socket): void {
+    // Until the session takes over, an error only means that the caller left.
+    socket.on("error", () => socket.destroy());
+    try {
+      this.#open(socket);
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error;
+      this.#options.log.warn({ code: error.code }, `turned a caller away: ${error.message}`);
+      socket.destroy();
+    }
+  }
+
+  #open(socket: Socket): void {
+    const peer = identifyPeer(socket, this.#options.forbiddenNamespaces);
+    const sessions = this.#sessions.get(peer.podUid) ?? [];
+    if (sessions.length >= MAX_CONNECTIONS_PER_POD) {
+      peer.close();
+      throw new AgentError(
+        "TooManyConnections",
+        `pod ${peer.podUid} has ${sessions.length} connections already`,
+      );
+    }
+    // The newest one is served: the one before is of a container that ended, or of a launcher that gave it up.
+    const before = sessions.at(-1);
+    before?.end();
+    const session = new LauncherSession(socket, peer, this.#options, before?.ended ?? Promise.resolve());
+    this.#sessions.set(peer.podUid, [...sessions, session]);
+    void session.ended.then(() => {
+      const others = (this.#sessions.get(peer.podUid) ?? []).filter((other) => other !== session);
+      if (others.length > 0) this.#sessions.set(peer.podUid, others);
+      else this.#sessions.delete(peer.podUid);
+    });
+  }
+}

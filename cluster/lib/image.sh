@@ -43,7 +43,7 @@ image_present() {
   local archive=$1 images manifest configuration tag digest
   images=$(ctr images list)
   if manifest=$(tar -xOf "$archive" manifest.json 2>/dev/null); then
-    configuration=$(grep -oE '[0-9a-f]{64}' <<<"$manifest" | head -n 1)
+    configuration=$(grep -oE '"Config": *"[^"]+"' <<<"$manifest" | grep -oE '[0-9a-f]{64}' | head -n 1)
     tag=$(grep -oE '"RepoTags": *\[ *"[^"]+"' <<<"$manifest" | head -n 1 | cut -d '"' -f 4)
     digest=$(awk -v name="$tag" '$1 == name {print $3}' <<<"$images")
     [[ -n $digest && $(ctr content get "$digest") == *"sha256:$configuration"* ]]

@@ -1,0 +1,250 @@
+/** `spec.domain`: the virtual machine itself. */
+import { Type } from "typebox";
+import { devicesSchema } from "./devices.ts";
+import { type Data, imageReference, later, laterUnless, object, quantity, type Rule } from "./schema.ts";
+import { imagePullPolicySchema, imagePullSecretSchema } from "./volumes.ts";
+
+function count(description: string) {
+  return Type.Integer({ minimum: 1, maximum: 512, format: "int64", description });
+}
+
+const cpuSchema = object(
+  {
+    cores: Type.Optional(count("Cores per socket. Default: 1.")),
+    sockets: Type.Optional(
+      count(
+        "Sockets. Default: 1; without cores, sockets and threads, resources.limits.cpu or requests.cpu, rounded up.",
+      ),
+    ),
+    threads: Type.Optional(count("Threads per core. Default: 1.")),
+    model: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        pattern: "^[A-Za-z0-9._-]+$",
+        description:
+          "host-model, host-passthrough or a libvirt CPU model. Default: host-model. Under software emulation the guest gets all that the emulator can do.",
+      }),
+    ),
+  },
+  {
+    description: "vCPUs: sockets × cores × threads.",
+    refused: {
+      maxSockets: later("integer", "vCPUs can't be hot-plugged"),
+      features: later("array"),
+      dedicatedCpuPlacement: laterUnless(false),
+      numa: later("object"),
+      isolateEmulatorThread: laterUnless(false),
+      realtime: later("object"),
+    },
+    rules: [
+      {
+        rule:
+          "(has(self.sockets) ? self.sockets : 1) * (has(self.cores) ? self.cores : 1) * " +
+          "(has(self.threads) ? self.threads : 1) <= 512",
+        message: "sockets × cores × threads must be at most 512",
+      },
+    ],
+  },
+);
+
+const memorySchema = object(
+  {
+    guest: Type.Optional(
+      quantity(
+        "Memory that the guest sees, in bytes, e.g. 1Gi. Default: resources.requests.memory, else resources.limits.memory.",
+        [
+          {
+            rule: "quantity(string(self)).compareTo(quantity('1Mi')) >= 0",
+            message: "guest must be at least 1Mi",
+          },
+        ],
+      ),
+    ),
+  },
+  {
+    refused: {
+      hugepages: later("object"),
+      maxGuest: later("quantity", "memory can't be hot-plugged"),
+      reservedOverhead: later("object"),
+    },
+  },
+);
+
+const resourceListSchema = object(
+  {
+    cpu: Type.Optional(quantity("CPUs, e.g. 500m.")),
+    memory: Type.Optional(quantity("Bytes, e.g. 1Gi. The launcher's own overhead comes on top.")),
+  },
+  { refused: { "ephemeral-storage": later("quantity"), storage: later("quantity") } },
+);
+
+function requestWithinLimit(resource: "cpu" | "memory"): Rule {
+  const [request, limit] = [`self.requests.${resource}`, `self.limits.${resource}`];
+  return {
+    rule:
+      `!has(self.requests) || !has(${request}) || !has(self.limits) || !has(${limit}) || ` +
+      `quantity(string(${request})).compareTo(quantity(string(${limit}))) <= 0`,
+    message: `requests.${resource} must not be above limits.${resource}`,
+    fieldPath: `.requests.${resource}`,
+  };
+}
+
+const resourcesSchema = object(
+  {
+    requests: Type.Optional(resourceListSchema),
+    limits: Type.Optional(resourceListSchema),
+  },
+  {
+    description: "What the VM asks of its node. The launcher pod's resources are made from it.",
+    refused: { overcommitGuestOverhead: laterUnless(false) },
+    rules: [requestWithinLimit("cpu"), requestWithinLimit("memory")],
+  },
+);
+
+const imagePath = (description: string) =>
+  Type.String({
+    minLength: 1,
+    maxLength: 1024,
+    pattern: "^/",
+    description,
+    "x-kubernetes-validations": [
+      { rule: "!self.split('/').exists(part, part == '..')", message: "the path must not contain .." },
+    ],
+  });
+
+const kernelBootSchema = object(
+  {
+    kernelArgs: Type.Optional(
+      Type.String({
+        maxLength: 2048,
+        description: "Kernel command line. Default: none. x86 Linux reads 2048 bytes.",
+      }),
+    ),
+    container: object(
+      {
+        image: imageReference("Container image that holds the kernel and the initramfs."),
+        imagePullSecret: Type.Optional(imagePullSecretSchema),
+        imagePullPolicy: Type.Optional(imagePullPolicySchema),
+        kernelPath: imagePath("Absolute path of the kernel inside the image, e.g. /boot/vmlinuz."),
+        initrdPath: Type.Optional(
+          imagePath("Absolute path of the initramfs inside the image. Default: none."),
+        ),
+      },
+      { description: "Where the kernel comes from." },
+    ),
+  },
+  { description: "Boot a kernel from a container image, without a boot loader." },
+);
+
+const firmwareSchema = object(
+  {
+    uuid: Type.Optional(
+      Type.String({
+        maxLength: 36,
+        pattern: "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+        description:
+          "SMBIOS UUID of the guest. Default: made from the VM's name and namespace, so stable over restarts.",
+      }),
+    ),
+    serial: Type.Optional(
+      Type.String({
+        maxLength: 256,
+        pattern: "^[A-Za-z0-9_.+-]*$",
+        description: "SMBIOS system serial number. Default: none.",
+      }),
+    ),
+    kernelBoot: Type.Optional(kernelBootSchema),
+  },
+  { refused: { bootloader: later("object", "the guest boots with SeaBIOS"), acpi: later("object") } },
+);
+
+const machineSchema = object({
+  type: Type.String({
+    maxLength: 64,
+    pattern: "^(q35|pc-q35-[0-9.]+)$",
+    description: "qemu machine type: q35, or a versioned one such as pc-q35-10.0. Default: q35.",
+  }),
+});
+
+const featuresSchema = object(
+  {
+    acpi: Type.Optional(
+      object(
+        {
+          enabled: Type.Optional(
+            Type.Boolean({
+              description: "Always true: a guest is shut down by ACPI.",
+              "x-kubernetes-validations": [
+                {
+                  rule: "self",
+                  message: "enabled: false is not supported by virtpod yet",
+                  reason: "FieldValueForbidden",
+                },
+              ],
+            }),
+          ),
+        },
+        { description: "ACPI tables. Default: on." },
+      ),
+    ),
+  },
+  {
+    refused: {
+      apic: later("object"),
+      hyperv: later("object"),
+      hypervPassthrough: later("object"),
+      smm: later("object"),
+      kvm: later("object"),
+      pvspinlock: later("object"),
+    },
+  },
+);
+
+const guestMemory = "quantity(string(self.memory.guest))";
+
+export const domainSchema = object(
+  {
+    cpu: Type.Optional(cpuSchema),
+    memory: Type.Optional(memorySchema),
+    resources: Type.Optional(resourcesSchema),
+    firmware: Type.Optional(firmwareSchema),
+    machine: Type.Optional(machineSchema),
+    features: Type.Optional(featuresSchema),
+    devices: devicesSchema,
+  },
+  {
+    description: "The virtual machine: processor, memory, firmware, devices.",
+    refused: {
+      clock: later("object", "the guest's clock is UTC"),
+      ioThreadsPolicy: later("string"),
+      ioThreads: later("object"),
+      chassis: later("object"),
+      launchSecurity: later("object"),
+      rebootPolicy: later("string"),
+    },
+    rules: [
+      {
+        rule:
+          "(has(self.memory) && has(self.memory.guest)) || (has(self.resources) && " +
+          "((has(self.resources.requests) && has(self.resources.requests.memory)) || " +
+          "(has(self.resources.limits) && has(self.resources.limits.memory))))",
+        message: "the guest needs memory: set memory.guest",
+        fieldPath: ".memory",
+        reason: "FieldValueRequired",
+      },
+      {
+        rule:
+          "!has(self.memory) || !has(self.memory.guest) || !has(self.resources) || !has(self.resources.limits) || " +
+          `!has(self.resources.limits.memory) || ${guestMemory}.compareTo(quantity(string(self.resources.limits.memory))) <= 0`,
+        message: "memory.guest must not be above resources.limits.memory",
+        fieldPath: ".memory.guest",
+      },
+    ],
+  },
+);
+
+export type Domain = Data<typeof domainSchema>;
+export type Cpu = Data<typeof cpuSchema>;
+export type Resources = Data<typeof resourcesSchema>;
+export type KernelBoot = Data<typeof kernelBootSchema>;

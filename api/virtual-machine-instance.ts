@@ -1,0 +1,145 @@
+/** VirtualMachineInstance (vmi): one running incarnation of a virtual machine. */
+import { Type } from "typebox";
+import { domainSchema } from "./domain.ts";
+import { networksSchema } from "./networks.ts";
+import type { ObjectMeta } from "./object-meta.ts";
+import {
+  affinitySchema,
+  dnsConfigSchema,
+  nodeSelectorSchema,
+  tolerationsSchema,
+  topologySpreadConstraintsSchema,
+} from "./scheduling.ts";
+import { choice, type Data, DNS_LABEL_PATTERN, later, object, type Rule } from "./schema.ts";
+import type { VirtualMachineInstanceStatus } from "./virtual-machine-instance-status.ts";
+import { volumesSchema } from "./volumes.ts";
+
+const DISKS = "self.domain.devices.disks";
+const INTERFACES = "self.domain.devices.interfaces";
+
+/** Every item of `list` has one of the same name in `partners`. */
+function eachHasPartner(list: string, partners: string, fieldPath: string, complaint: string): Rule {
+  const lonely = `!has(${partners}) || !${partners}.exists(other, other.name == it.name)`;
+  return {
+    rule: `!has(${list}) || ${list}.all(it, !(${lonely}))`,
+    messageExpression: `${list}.filter(it, ${lonely})[0].name + '${complaint}'`,
+    fieldPath,
+  };
+}
+
+export const virtualMachineInstanceSpecSchema = object(
+  {
+    domain: domainSchema,
+    networks: Type.Optional(networksSchema),
+    volumes: Type.Optional(volumesSchema),
+    terminationGracePeriodSeconds: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 31_536_000,
+        format: "int64",
+        description:
+          "Seconds that the guest has to power off after the ACPI request; then it is destroyed. 0 destroys at once. Default: 30.",
+      }),
+    ),
+    nodeSelector: Type.Optional(nodeSelectorSchema),
+    affinity: Type.Optional(affinitySchema),
+    tolerations: Type.Optional(tolerationsSchema),
+    topologySpreadConstraints: Type.Optional(topologySpreadConstraintsSchema),
+    priorityClassName: Type.Optional(
+      Type.String({
+        maxLength: 253,
+        description: "PriorityClass of the launcher pod. Default: the cluster's.",
+      }),
+    ),
+    schedulerName: Type.Optional(
+      Type.String({ maxLength: 253, description: "Scheduler of the launcher pod. Default: the cluster's." }),
+    ),
+    hostname: Type.Optional(
+      Type.String({
+        maxLength: 63,
+        pattern: DNS_LABEL_PATTERN,
+        description: "Host name of the pod and of the guest, an RFC 1123 label. Default: the VMI's name.",
+      }),
+    ),
+    subdomain: Type.Optional(
+      Type.String({
+        maxLength: 63,
+        pattern: DNS_LABEL_PATTERN,
+        description:
+          "The guest's domain is <subdomain>.<namespace>.svc.<cluster domain>, where a headless Service has this name. Default: none.",
+      }),
+    ),
+    dnsPolicy: Type.Optional(
+      choice(["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], {
+        description: "DNS of the launcher pod, which the guest is given by DHCP. Default: ClusterFirst.",
+      }),
+    ),
+    dnsConfig: Type.Optional(dnsConfigSchema),
+    architecture: Type.Optional(
+      choice(["amd64"], { description: "Architecture of the guest. Default: amd64." }),
+    ),
+    startStrategy: Type.Optional(
+      choice(["Paused"], {
+        description: "Paused: the guest is created, but doesn't run until it is unpaused. Default: it runs.",
+      }),
+    ),
+    evictionStrategy: Type.Optional(
+      choice(["None"], {
+        description: "What an eviction of the pod does. None: the guest is shut down with it. Default: None.",
+        refused: ["LiveMigrate", "LiveMigrateIfPossible", "External"],
+      }),
+    ),
+  },
+  {
+    description: "What is asked of a virtual machine while it runs.",
+    refused: {
+      livenessProbe: later("object"),
+      readinessProbe: later("object"),
+      accessCredentials: later("array"),
+      resourceClaims: later("array"),
+      utilityVolumes: later("array"),
+      serviceAccountName: later("string"),
+    },
+    rules: [
+      eachHasPartner(
+        DISKS,
+        "self.volumes",
+        ".domain.devices.disks",
+        ": a disk needs a volume of the same name in spec.volumes",
+      ),
+      eachHasPartner(
+        "self.volumes",
+        DISKS,
+        ".volumes",
+        ": a volume needs a disk of the same name in spec.domain.devices.disks",
+      ),
+      eachHasPartner(
+        INTERFACES,
+        "self.networks",
+        ".domain.devices.interfaces",
+        ": an interface needs a network of the same name in spec.networks",
+      ),
+      eachHasPartner(
+        "self.networks",
+        INTERFACES,
+        ".networks",
+        ": a network needs an interface of the same name in spec.domain.devices.interfaces",
+      ),
+      {
+        rule: "!has(self.networks) || self.networks.filter(network, has(network.pod)).size() <= 1",
+        message: "only one network can be the pod's",
+        fieldPath: ".networks",
+      },
+    ],
+  },
+);
+
+export type VirtualMachineInstanceSpec = Data<typeof virtualMachineInstanceSpecSchema>;
+
+export interface VirtualMachineInstance {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata: ObjectMeta;
+  readonly spec: VirtualMachineInstanceSpec;
+  readonly status?: VirtualMachineInstanceStatus;
+}

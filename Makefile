@@ -42,7 +42,7 @@ test-boundary: node_modules/.package-lock.json ## across real sockets, namespace
 
 .PHONY: test-spine
 test-spine: deploy ## one VM on the real cluster: apply, lease, console, delete
-	@$(TEST) test/spine.test.ts
+	@$(TEST) test/e2e/spine.cluster.test.ts
 
 .PHONY: test-cluster
 test-cluster: deploy ## Kubernetes machinery against the real API server
@@ -50,7 +50,7 @@ test-cluster: deploy ## Kubernetes machinery against the real API server
 
 .PHONY: test-e2e
 test-e2e: deploy ## real guests on the real cluster
-	@$(TEST) --test-concurrency=1 test/*.test.ts
+	@$(TEST) --test-concurrency=1 test/e2e/*.cluster.test.ts
 
 .PHONY: test
 test: node_modules/.package-lock.json ## everything; the last line counts

@@ -1,7 +1,14 @@
 import { Backoff } from "../lib/backoff.ts";
 import { type Clock, sleep, systemClock } from "../lib/clock.ts";
 import type { Credentials } from "./config.ts";
-import { ConnectionError, errorFromStatus, KubeError, ProtocolError, type Status, TimeoutError } from "./errors.ts";
+import {
+  ConnectionError,
+  errorFromStatus,
+  KubeError,
+  ProtocolError,
+  type Status,
+  TimeoutError,
+} from "./errors.ts";
 import { KubeMetrics } from "./metrics.ts";
 import type { KubeObject, ResourceDescriptor } from "./objects.ts";
 import type { RequestOptions } from "./request.ts";
@@ -77,7 +84,12 @@ export class Client {
    * @throws KubeError of the failure; the signal's reason when the caller aborts
    */
   async request<T>(request: Request): Promise<T> {
-    const deadline = new Deadline(this.#clock, request.timeoutMs ?? DEFAULT_TIMEOUT_MS, request.action, request.signal);
+    const deadline = new Deadline(
+      this.#clock,
+      request.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      request.action,
+      request.signal,
+    );
     try {
       return await this.#attempts(request, deadline, (signal) => this.#exchange<T>(request, signal));
     } finally {
@@ -87,7 +99,12 @@ export class Client {
 
   /** A plain-text answer, for paths such as /readyz and the log subresource. */
   async requestText(request: Request): Promise<string> {
-    const deadline = new Deadline(this.#clock, request.timeoutMs ?? DEFAULT_TIMEOUT_MS, request.action, request.signal);
+    const deadline = new Deadline(
+      this.#clock,
+      request.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      request.action,
+      request.signal,
+    );
     try {
       return await this.#attempts(request, deadline, async (signal) => {
         const response = await this.#send(request, signal);
@@ -115,7 +132,11 @@ export class Client {
     }
   }
 
-  async #attempts<R>(request: Request, deadline: Deadline, run: (signal: AbortSignal) => Promise<R>): Promise<R> {
+  async #attempts<R>(
+    request: Request,
+    deadline: Deadline,
+    run: (signal: AbortSignal) => Promise<R>,
+  ): Promise<R> {
     const backoff = new Backoff({
       initialMs: 100,
       maxMs: 5000,
@@ -170,10 +191,23 @@ export class Client {
     };
     const startMs = this.#clock.monotonic();
     const observe = (code: string) =>
-      this.#metrics.requestDone(code, method, this.#transport.host, (this.#clock.monotonic() - startMs) / 1000, body?.length);
+      this.#metrics.requestDone(
+        code,
+        method,
+        this.#transport.host,
+        (this.#clock.monotonic() - startMs) / 1000,
+        body?.length,
+      );
     let response: TransportResponse;
     try {
-      response = await this.#transport.send({ method, path, headers, signal, ...(body !== undefined && { body }), ...extra });
+      response = await this.#transport.send({
+        method,
+        path,
+        headers,
+        signal,
+        ...(body !== undefined && { body }),
+        ...extra,
+      });
     } catch (error) {
       observe("<error>");
       throw error instanceof KubeError || signal.aborted

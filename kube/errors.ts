@@ -153,7 +153,8 @@ export function errorFromStatus(
   status: Status | undefined,
   retryAfter?: string,
 ): KubeError {
-  const seconds = status?.details?.retryAfterSeconds ?? (retryAfter === undefined ? Number.NaN : Number(retryAfter));
+  const seconds =
+    status?.details?.retryAfterSeconds ?? (retryAfter === undefined ? Number.NaN : Number(retryAfter));
   const options: KubeErrorOptions = {
     statusCode,
     ...(status !== undefined && { status }),
@@ -161,7 +162,10 @@ export function errorFromStatus(
   };
   const fallback = statusCode >= 500 ? ServerError : KubeError;
   const Class = BY_REASON[status?.reason ?? ""] ?? BY_CODE[statusCode] ?? fallback;
-  return new Class(`${action}: ${status?.message ?? "no message"} (${statusCode} ${status?.reason ?? ""})`, options);
+  return new Class(
+    `${action}: ${status?.message ?? "no message"} (${statusCode} ${status?.reason ?? ""})`,
+    options,
+  );
 }
 
 /** True for failures that the same request may not meet again: throttled, timeout, 5xx, broken connection. */

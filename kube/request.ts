@@ -92,7 +92,10 @@ export type Patch =
   | { readonly type: "strategic"; readonly body: object };
 
 export const mergePatch = (body: object): Patch => ({ type: "merge", body });
-export const jsonPatch = (...operations: readonly JsonPatchOperation[]): Patch => ({ type: "json", operations });
+export const jsonPatch = (...operations: readonly JsonPatchOperation[]): Patch => ({
+  type: "json",
+  operations,
+});
 
 /** Path of a collection, or of one object with `name`, or of its subresource. */
 export function resourcePath(
@@ -117,7 +120,9 @@ export function resourcePath(
 }
 
 /** A query string with its question mark, or "" when no value is set. */
-export function queryString(values: { readonly [name: string]: string | number | boolean | undefined }): string {
+export function queryString(values: {
+  readonly [name: string]: string | number | boolean | undefined;
+}): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
     if (value !== undefined) {

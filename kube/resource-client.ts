@@ -96,7 +96,13 @@ export class ResourceClient<T extends KubeObject> {
 
   /** Changes as they come, until the server or the signal ends the stream. */
   watch(options: WatchOptions): AsyncGenerator<WatchEvent<T>, void, void> {
-    return watchEvents(this.#client, this.#path(), this.#action("watch"), (object: T) => this.#complete(object), options);
+    return watchEvents(
+      this.#client,
+      this.#path(),
+      this.#action("watch"),
+      (object: T) => this.#complete(object),
+      options,
+    );
   }
 
   create(draft: Draft<T>, options: WriteOptions = {}): Promise<T> {
@@ -115,14 +121,14 @@ export class ResourceClient<T extends KubeObject> {
   }
 
   patch(name: string, patch: Patch, options: WriteOptions = {}): Promise<T> {
-    const { dryRun, fieldManager, fieldValidation, subresource, ...rest } = options;
+    const { subresource } = options;
     return this.#client.request<T>({
       method: "PATCH",
-      path: this.#path(name, subresource) + queryString(writeQuery({ dryRun, fieldManager, fieldValidation })),
+      path: this.#path(name, subresource) + queryString(writeQuery(options)),
       action: this.#action(subresource === undefined ? "patch" : `patch ${subresource} of`, name),
       body: patch.type === "json" ? patch.operations : patch.body,
       contentType: CONTENT_TYPES[patch.type],
-      ...rest,
+      ...requestOptions(options),
     });
   }
 
@@ -176,7 +182,12 @@ export class ResourceClient<T extends KubeObject> {
   }
 
   /** Posts to a subresource: eviction, binding, token … */
-  createSubresource<R>(name: string, subresource: string, body: object, options: WriteOptions = {}): Promise<R> {
+  createSubresource<R>(
+    name: string,
+    subresource: string,
+    body: object,
+    options: WriteOptions = {},
+  ): Promise<R> {
     return this.#client.request<R>({
       method: "POST",
       path: this.#path(name, subresource) + queryString(writeQuery(options)),
@@ -186,7 +197,13 @@ export class ResourceClient<T extends KubeObject> {
     });
   }
 
-  #write(method: "POST" | "PUT", path: string, verb: string, object: Draft<T> | T, options: WriteOptions): Promise<T> {
+  #write(
+    method: "POST" | "PUT",
+    path: string,
+    verb: string,
+    object: Draft<T> | T,
+    options: WriteOptions,
+  ): Promise<T> {
     const { name, generateName, namespace } = object.metadata;
     return this.#client.request<T>({
       method,

@@ -29,7 +29,11 @@ export interface ObjectReference {
 
 export interface LabelSelector {
   matchLabels?: Record<string, string>;
-  matchExpressions?: { key: string; operator: "In" | "NotIn" | "Exists" | "DoesNotExist"; values?: string[] }[];
+  matchExpressions?: {
+    key: string;
+    operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
+    values?: string[];
+  }[];
 }
 
 export interface ResourceRequirements {
@@ -101,7 +105,13 @@ export interface Container {
   ports?: { name?: string; containerPort: number; protocol?: string; hostPort?: number }[];
   resources?: ResourceRequirements;
   resizePolicy?: { resourceName: string; restartPolicy: "NotRequired" | "RestartContainer" }[];
-  volumeMounts?: { name: string; mountPath: string; subPath?: string; readOnly?: boolean; mountPropagation?: string }[];
+  volumeMounts?: {
+    name: string;
+    mountPath: string;
+    subPath?: string;
+    readOnly?: boolean;
+    mountPropagation?: string;
+  }[];
   volumeDevices?: { name: string; devicePath: string }[];
   livenessProbe?: Probe;
   readinessProbe?: Probe;
@@ -117,7 +127,11 @@ export interface Container {
 export interface Volume {
   name: string;
   emptyDir?: { medium?: string; sizeLimit?: string };
-  secret?: { secretName?: string; items?: { key: string; path: string; mode?: number }[]; optional?: boolean };
+  secret?: {
+    secretName?: string;
+    items?: { key: string; path: string; mode?: number }[];
+    optional?: boolean;
+  };
   configMap?: { name?: string; items?: { key: string; path: string; mode?: number }[]; optional?: boolean };
   persistentVolumeClaim?: { claimName: string; readOnly?: boolean };
   image?: { reference?: string; pullPolicy?: "Always" | "IfNotPresent" | "Never" };
@@ -159,7 +173,11 @@ export interface PodSpec {
   dnsPolicy?: string;
   dnsConfig?: object;
   imagePullSecrets?: { name?: string }[];
-  securityContext?: SecurityContext & { fsGroup?: number; fsGroupChangePolicy?: string; supplementalGroups?: number[] };
+  securityContext?: SecurityContext & {
+    fsGroup?: number;
+    fsGroupChangePolicy?: string;
+    supplementalGroups?: number[];
+  };
   hostNetwork?: boolean;
   hostUsers?: boolean;
   readinessGates?: { conditionType: string }[];
@@ -185,7 +203,11 @@ export interface Pod extends Base {
 }
 
 export interface Node extends Base {
-  spec?: { unschedulable?: boolean; taints?: { key: string; value?: string; effect: string; timeAdded?: string }[]; podCIDR?: string };
+  spec?: {
+    unschedulable?: boolean;
+    taints?: { key: string; value?: string; effect: string; timeAdded?: string }[];
+    podCIDR?: string;
+  };
   status?: {
     capacity?: Record<string, string>;
     allocatable?: Record<string, string>;
@@ -250,7 +272,13 @@ export interface Service extends Base {
     clusterIP?: string;
     clusterIPs?: string[];
     selector?: Record<string, string>;
-    ports?: { name?: string; port: number; targetPort?: number | string; protocol?: string; nodePort?: number }[];
+    ports?: {
+      name?: string;
+      port: number;
+      targetPort?: number | string;
+      protocol?: string;
+      nodePort?: number;
+    }[];
   };
 }
 
@@ -273,7 +301,11 @@ export interface PersistentVolumeClaim extends Base {
     volumeName?: string;
     resources?: { requests?: Record<string, string>; limits?: Record<string, string> };
   };
-  status?: { phase?: "Pending" | "Bound" | "Lost"; capacity?: Record<string, string>; accessModes?: string[] };
+  status?: {
+    phase?: "Pending" | "Bound" | "Lost";
+    capacity?: Record<string, string>;
+    accessModes?: string[];
+  };
 }
 
 export interface PodDisruptionBudget extends Base {
@@ -283,7 +315,12 @@ export interface PodDisruptionBudget extends Base {
     selector?: LabelSelector;
     unhealthyPodEvictionPolicy?: string;
   };
-  status?: { disruptionsAllowed?: number; currentHealthy?: number; desiredHealthy?: number; expectedPods?: number };
+  status?: {
+    disruptionsAllowed?: number;
+    currentHealthy?: number;
+    desiredHealthy?: number;
+    expectedPods?: number;
+  };
 }
 
 export interface ControllerRevision extends Base {
@@ -317,7 +354,14 @@ export interface CustomResourceDefinition extends Base {
   spec: {
     group: string;
     scope: "Namespaced" | "Cluster";
-    names: { plural: string; singular?: string; kind: string; listKind?: string; shortNames?: string[]; categories?: string[] };
+    names: {
+      plural: string;
+      singular?: string;
+      kind: string;
+      listKind?: string;
+      shortNames?: string[];
+      categories?: string[];
+    };
     versions: {
       name: string;
       served: boolean;
@@ -333,7 +377,11 @@ export interface CustomResourceDefinition extends Base {
 
 interface Webhook {
   name: string;
-  clientConfig: { caBundle?: string; url?: string; service?: { namespace: string; name: string; path?: string; port?: number } };
+  clientConfig: {
+    caBundle?: string;
+    url?: string;
+    service?: { namespace: string; name: string; path?: string; port?: number };
+  };
   rules?: object[];
   failurePolicy?: "Ignore" | "Fail";
   sideEffects: string;
@@ -389,8 +437,13 @@ export interface Eviction {
   deleteOptions?: object;
 }
 
-const of = <T extends KubeObject>(group: string, version: string, plural: string, kind: string, namespaced: boolean) =>
-  describe<T>({ group, version, plural, kind, namespaced });
+const of = <T extends KubeObject>(
+  group: string,
+  version: string,
+  plural: string,
+  kind: string,
+  namespaced: boolean,
+) => describe<T>({ group, version, plural, kind, namespaced });
 
 export const PODS = of<Pod>("", "v1", "pods", "Pod", true);
 export const NODES = of<Node>("", "v1", "nodes", "Node", false);
@@ -407,7 +460,13 @@ export const PERSISTENT_VOLUME_CLAIMS = of<PersistentVolumeClaim>(
   "PersistentVolumeClaim",
   true,
 );
-export const ENDPOINT_SLICES = of<EndpointSlice>("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true);
+export const ENDPOINT_SLICES = of<EndpointSlice>(
+  "discovery.k8s.io",
+  "v1",
+  "endpointslices",
+  "EndpointSlice",
+  true,
+);
 export const LEASES = of<Lease>("coordination.k8s.io", "v1", "leases", "Lease", true);
 export const POD_DISRUPTION_BUDGETS = of<PodDisruptionBudget>(
   "policy",
@@ -416,10 +475,34 @@ export const POD_DISRUPTION_BUDGETS = of<PodDisruptionBudget>(
   "PodDisruptionBudget",
   true,
 );
-export const CONTROLLER_REVISIONS = of<ControllerRevision>("apps", "v1", "controllerrevisions", "ControllerRevision", true);
-export const PRIORITY_CLASSES = of<PriorityClass>("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false);
-export const STORAGE_CLASSES = of<StorageClass>("storage.k8s.io", "v1", "storageclasses", "StorageClass", false);
-export const API_SERVICES = of<ApiService>("apiregistration.k8s.io", "v1", "apiservices", "APIService", false);
+export const CONTROLLER_REVISIONS = of<ControllerRevision>(
+  "apps",
+  "v1",
+  "controllerrevisions",
+  "ControllerRevision",
+  true,
+);
+export const PRIORITY_CLASSES = of<PriorityClass>(
+  "scheduling.k8s.io",
+  "v1",
+  "priorityclasses",
+  "PriorityClass",
+  false,
+);
+export const STORAGE_CLASSES = of<StorageClass>(
+  "storage.k8s.io",
+  "v1",
+  "storageclasses",
+  "StorageClass",
+  false,
+);
+export const API_SERVICES = of<ApiService>(
+  "apiregistration.k8s.io",
+  "v1",
+  "apiservices",
+  "APIService",
+  false,
+);
 export const CUSTOM_RESOURCE_DEFINITIONS = of<CustomResourceDefinition>(
   "apiextensions.k8s.io",
   "v1",
@@ -441,7 +524,13 @@ export const MUTATING_WEBHOOK_CONFIGURATIONS = of<MutatingWebhookConfiguration>(
   "MutatingWebhookConfiguration",
   false,
 );
-export const TOKEN_REVIEWS = of<TokenReview>("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", false);
+export const TOKEN_REVIEWS = of<TokenReview>(
+  "authentication.k8s.io",
+  "v1",
+  "tokenreviews",
+  "TokenReview",
+  false,
+);
 export const SUBJECT_ACCESS_REVIEWS = of<SubjectAccessReview>(
   "authorization.k8s.io",
   "v1",

@@ -1,0 +1,40 @@
+import { Client } from "./client.ts";
+import type { ClusterConfig } from "./config.ts";
+import { inClusterConfig } from "./in-cluster.ts";
+import { kubeconfig } from "./kubeconfig.ts";
+import type { KubeMetrics } from "./metrics.ts";
+import { UndiciTransport } from "./undici-transport.ts";
+
+export interface ConnectOptions {
+  /** The process's environment: KUBECONFIG and KUBERNETES_SERVICE_* are read. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly userAgent: string;
+  /** kubeconfig file, before KUBECONFIG. */
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly metrics?: KubeMetrics;
+}
+
+/** Kubeconfig if one is named, else the pod's service account, else ~/.kube/config. */
+export function loadConfig(options: Omit<ConnectOptions, "userAgent" | "metrics">): Promise<ClusterConfig> {
+  const { environment, context } = options;
+  const files = options.kubeconfig ?? environment["KUBECONFIG"];
+  if (files === undefined && context === undefined && environment["KUBERNETES_SERVICE_HOST"] !== undefined) {
+    return inClusterConfig(environment);
+  }
+  return kubeconfig({ ...(files !== undefined && { files }), ...(context !== undefined && { context }) });
+}
+
+/**
+ * A client of the cluster that the environment points to.
+ * @throws ConfigError when the configuration cannot be used; no connection is made yet
+ */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  const config = await loadConfig(options);
+  return new Client({
+    transport: new UndiciTransport(config),
+    credentials: config.credentials,
+    userAgent: options.userAgent,
+    ...(options.metrics !== undefined && { metrics: options.metrics }),
+  });
+}

@@ -1,0 +1,375 @@
+import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
+import { Heap, type HeapItem } from "./heap.ts";
+import { QueueMetrics, type QueueObservation } from "./metrics.ts";
+import { defaultRateLimiter, type RateLimiter } from "./rate-limiter.ts";
+
+/** For keys that only a restart or a resync brings: a user's change overtakes them. controller-runtime's value. */
+export const LOW_PRIORITY = -100;
+export const DEFAULT_PRIORITY = 0;
+
+export interface AddOptions {
+  /** Higher goes first; 0 unless told. */
+  readonly priority?: number;
+}
+
+export interface QueueItem {
+  readonly key: string;
+  readonly priority: number;
+}
+
+export interface WorkQueueOptions {
+  readonly rateLimiter?: RateLimiter;
+  readonly metrics?: QueueMetrics;
+  readonly clock?: Clock;
+}
+
+/** All that is known of one key. It exists while the key is ready, delayed, dirty or processing. */
+interface Entry extends HeapItem {
+  readonly key: string;
+  priority: number;
+  /** The list of ready keys it is in. */
+  ready: ReadyList | undefined;
+  previous: Entry | undefined;
+  next: Entry | undefined;
+  isProcessing: boolean;
+  /** Added again while processing. */
+  isDirty: boolean;
+  /** When it became ready or dirty, then when its processing began. */
+  sinceMs: number;
+}
+
+interface Waiter {
+  readonly resolve: (item: QueueItem | undefined) => void;
+}
+
+/**
+ * client-go's work queue with controller-runtime's priorities.
+ *
+ * - A key is in the queue at most once, whoever adds it how often; the highest priority and the earliest time win.
+ * - A key is never handed out twice at once. Added while processing, it runs once more after `done`.
+ * - Higher priorities go first; within one, first come first served.
+ * - After `shutDown` adds are ignored, delayed keys are dropped and ready ones are still handed out.
+ */
+export class WorkQueue {
+  readonly #clock: Clock;
+  readonly #rateLimiter: RateLimiter;
+  readonly #metrics: QueueMetrics;
+  readonly #entries = new Map<string, Entry>();
+  /** One list per priority ever used, highest first. */
+  readonly #ready: ReadyList[] = [];
+  readonly #delayed = new Heap<Entry>();
+  readonly #waiters = new Set<Waiter>();
+  readonly #drained: (() => void)[] = [];
+  #readyCount = 0;
+  #processingCount = 0;
+  #isShuttingDown = false;
+  #timer: Timer | undefined;
+  #timerDueMs = Number.POSITIVE_INFINITY;
+
+  constructor(options: WorkQueueOptions = {}) {
+    this.#clock = options.clock ?? systemClock;
+    this.#rateLimiter = options.rateLimiter ?? defaultRateLimiter(this.#clock);
+    this.#metrics = options.metrics ?? new QueueMetrics();
+    this.#metrics.observe = () => this.#observe();
+  }
+
+  /** Ready keys, those being processed and those delayed not counted. */
+  get length(): number {
+    return this.#readyCount;
+  }
+
+  get isShuttingDown(): boolean {
+    return this.#isShuttingDown;
+  }
+
+  /** Makes the key ready now. */
+  add(key: string, options?: AddOptions): void {
+    if (this.#isShuttingDown) {
+      return;
+    }
+    this.#metrics.adds += 1;
+    const entry = this.#raise(key, options?.priority ?? DEFAULT_PRIORITY);
+    if (entry.place >= 0) {
+      this.#delayed.remove(entry);
+    }
+    this.#makeReady(entry);
+  }
+
+  /** Makes the key ready after `delayMs`, or when it already would be, whichever is earlier. */
+  addAfter(key: string, delayMs: number, options?: AddOptions): void {
+    if (delayMs <= 0) {
+      this.add(key, options);
+      return;
+    }
+    if (this.#isShuttingDown) {
+      return;
+    }
+    const entry = this.#raise(key, options?.priority ?? DEFAULT_PRIORITY);
+    if (entry.ready !== undefined || entry.isDirty) {
+      return;
+    }
+    const dueMs = this.#clock.monotonic() + delayMs;
+    if (entry.place < 0) {
+      entry.dueMs = dueMs;
+      this.#delayed.push(entry);
+    } else if (dueMs < entry.dueMs) {
+      this.#delayed.update(entry, dueMs);
+    }
+    this.#arm();
+  }
+
+  /** Makes the key ready after the wait that the rate limiter says, and counts a failure. */
+  addRateLimited(key: string, options?: AddOptions): void {
+    if (!this.#isShuttingDown) {
+      this.#metrics.retries += 1;
+      this.addAfter(key, this.#rateLimiter.when(key), options);
+    }
+  }
+
+  /** Ends the key's series of failures. To be called on success; it does not take the key out. */
+  forget(key: string): void {
+    this.#rateLimiter.forget(key);
+  }
+
+  /** Failures of the key in series. */
+  retries(key: string): number {
+    return this.#rateLimiter.retries(key);
+  }
+
+  /** Takes the first ready key, which stays locked until `done`; undefined when none is ready. */
+  tryGet(): QueueItem | undefined {
+    for (const list of this.#ready) {
+      const entry = list.first;
+      if (entry !== undefined) {
+        list.remove(entry);
+        this.#readyCount -= 1;
+        return this.#start(entry);
+      }
+    }
+    return undefined;
+  }
+
+  /** Waits for a ready key and takes it; undefined when the queue shuts down with nothing ready. */
+  get(): Promise<QueueItem | undefined> {
+    const item = this.tryGet();
+    if (item !== undefined || this.#isShuttingDown) {
+      return Promise.resolve(item);
+    }
+    return new Promise((resolve) => this.#waiters.add({ resolve }));
+  }
+
+  /** Ends the processing of a key that `get` handed out. */
+  done(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || !entry.isProcessing) {
+      return;
+    }
+    entry.isProcessing = false;
+    this.#processingCount -= 1;
+    const nowMs = this.#clock.monotonic();
+    this.#metrics.workSeconds.observe((nowMs - entry.sinceMs) / 1000);
+    if (entry.isDirty) {
+      entry.isDirty = false;
+      this.#push(entry, nowMs);
+    } else if (entry.place < 0) {
+      this.#entries.delete(key);
+    }
+    this.#settle();
+  }
+
+  /** Ignores further adds, drops delayed keys, and ends each `get` once nothing is ready. */
+  shutDown(): void {
+    this.#isShuttingDown = true;
+    this.#timer?.cancel();
+    for (let entry = this.#delayed.pop(); entry !== undefined; entry = this.#delayed.pop()) {
+      if (!entry.isProcessing) {
+        this.#entries.delete(entry.key);
+      }
+    }
+    for (const waiter of this.#waiters) {
+      waiter.resolve(undefined);
+    }
+    this.#waiters.clear();
+    this.#settle();
+  }
+
+  /** Shuts down and resolves when every ready key has been processed, or when `signal` aborts. */
+  shutDownWithDrain(signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      signal?.addEventListener("abort", () => resolve(), { once: true });
+      if (signal?.aborted === true) {
+        resolve();
+      }
+      this.#drained.push(resolve);
+      this.shutDown();
+    });
+  }
+
+  #raise(key: string, priority: number): Entry {
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = {
+        key,
+        priority,
+        dueMs: 0,
+        place: -1,
+        ready: undefined,
+        previous: undefined,
+        next: undefined,
+        isProcessing: false,
+        isDirty: false,
+        sinceMs: 0,
+      };
+      this.#entries.set(key, entry);
+      return entry;
+    }
+    const isIdle = entry.isProcessing && !entry.isDirty && entry.place < 0;
+    if (isIdle) {
+      // The priority of the run in progress says nothing about the next one.
+      entry.priority = priority;
+    } else if (priority > entry.priority) {
+      entry.priority = priority;
+      if (entry.ready !== undefined) {
+        entry.ready.remove(entry);
+        this.#list(priority).push(entry);
+      }
+    }
+    return entry;
+  }
+
+  #makeReady(entry: Entry): void {
+    if (entry.ready !== undefined || entry.isDirty) {
+      return;
+    }
+    if (entry.isProcessing) {
+      entry.isDirty = true;
+      return;
+    }
+    this.#push(entry, this.#clock.monotonic());
+  }
+
+  #push(entry: Entry, nowMs: number): void {
+    entry.sinceMs = nowMs;
+    for (const waiter of this.#waiters) {
+      this.#waiters.delete(waiter);
+      waiter.resolve(this.#start(entry));
+      return;
+    }
+    this.#list(entry.priority).push(entry);
+    this.#readyCount += 1;
+  }
+
+  #start(entry: Entry): QueueItem {
+    const nowMs = this.#clock.monotonic();
+    this.#metrics.queueSeconds.observe((nowMs - entry.sinceMs) / 1000);
+    entry.sinceMs = nowMs;
+    entry.isProcessing = true;
+    this.#processingCount += 1;
+    return { key: entry.key, priority: entry.priority };
+  }
+
+  #list(priority: number): ReadyList {
+    for (const list of this.#ready) {
+      if (list.priority === priority) {
+        return list;
+      }
+    }
+    const list = new ReadyList(priority);
+    this.#ready.push(list);
+    this.#ready.sort((a, b) => b.priority - a.priority);
+    return list;
+  }
+
+  /** One timer serves the earliest delayed key. */
+  #arm(): void {
+    const first = this.#delayed.peek();
+    if (first === undefined || first.dueMs >= this.#timerDueMs) {
+      return;
+    }
+    this.#timer?.cancel();
+    this.#timerDueMs = first.dueMs;
+    // Rounded up: a timer that fires a fraction early would only have to be set again.
+    const delayMs = Math.ceil(first.dueMs - this.#clock.monotonic());
+    this.#timer = this.#clock.setTimeout(() => this.#release(), delayMs);
+  }
+
+  #release(): void {
+    this.#timerDueMs = Number.POSITIVE_INFINITY;
+    const nowMs = this.#clock.monotonic();
+    for (
+      let first = this.#delayed.peek();
+      first !== undefined && first.dueMs <= nowMs;
+      first = this.#delayed.peek()
+    ) {
+      this.#delayed.remove(first);
+      this.#metrics.adds += 1;
+      this.#makeReady(first);
+    }
+    this.#arm();
+  }
+
+  #settle(): void {
+    if (this.#isShuttingDown && this.#readyCount === 0 && this.#processingCount === 0) {
+      for (const resolve of this.#drained.splice(0)) {
+        resolve();
+      }
+    }
+  }
+
+  #observe(): QueueObservation {
+    const nowMs = this.#clock.monotonic();
+    let unfinishedSeconds = 0;
+    let longestSeconds = 0;
+    for (const entry of this.#entries.values()) {
+      if (entry.isProcessing) {
+        const seconds = (nowMs - entry.sinceMs) / 1000;
+        unfinishedSeconds += seconds;
+        longestSeconds = Math.max(longestSeconds, seconds);
+      }
+    }
+    const depth = new Map(this.#ready.map((list) => [list.priority, list.length]));
+    return { depth, unfinishedSeconds, longestSeconds };
+  }
+}
+
+/** The ready keys of one priority, linked through the entries so that any can leave in one step. */
+class ReadyList {
+  readonly priority: number;
+  first: Entry | undefined;
+  #last: Entry | undefined;
+  length = 0;
+
+  constructor(priority: number) {
+    this.priority = priority;
+  }
+
+  push(entry: Entry): void {
+    entry.ready = this;
+    entry.previous = this.#last;
+    entry.next = undefined;
+    if (this.#last === undefined) {
+      this.first = entry;
+    } else {
+      this.#last.next = entry;
+    }
+    this.#last = entry;
+    this.length += 1;
+  }
+
+  remove(entry: Entry): void {
+    if (entry.previous === undefined) {
+      this.first = entry.next;
+    } else {
+      entry.previous.next = entry.next;
+    }
+    if (entry.next === undefined) {
+      this.#last = entry.previous;
+    } else {
+      entry.next.previous = entry.previous;
+    }
+    entry.ready = undefined;
+    entry.previous = undefined;
+    entry.next = undefined;
+    this.length -= 1;
+  }
+}

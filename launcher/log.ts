@@ -1,7 +1,10 @@
 /** The launcher's own log: JSON lines on stderr. The container's stdout belongs to the guest's console. */
-import { destination, type Logger, pino } from "pino";
+import { destination, pino } from "pino";
 
-export type Log = Pick<Logger, "debug" | "info" | "warn" | "error" | "fatal">;
+/** Fields first (an error as `err`), then the sentence. */
+export type Log = Readonly<Record<"debug" | "info" | "warn" | "error" | "fatal", LogCall>>;
+
+type LogCall = (fields: object, message: string) => void;
 
 /** What may wait for a slow reader of stderr, in bytes; lines beyond are dropped. */
 const MAX_BUFFERED_BYTES = 64 * 1024;

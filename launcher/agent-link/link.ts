@@ -46,7 +46,7 @@ export class AgentLink {
           socket.destroy();
           return;
         }
-        if (this.#failure !== undefined) log.info("connected to the node's agent again");
+        if (this.#failure !== undefined) log.info({}, "connected to the node's agent again");
         this.#failure = undefined;
         this.#connection = serveHttp2(socket, routes, {
           onHandlerError: (route, error) => log.error({ err: error }, `cannot answer ${route}`),

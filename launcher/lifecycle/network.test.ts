@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import { describe, it } from "node:test";
+import type { LaunchInterface } from "../../api/launch-spec.ts";
+import type { Attachment } from "../../api/launcher-protocol.ts";
+import type { InterfaceAttachment } from "../../api/pod-interface.ts";
+import { leaseFor } from "../dhcp/lease.ts";
+import type { DhcpServer, DhcpServerEvents, Lease } from "../dhcp/types.ts";
+import { GuestNetwork } from "./network.ts";
+
+class FakeDhcpServer extends EventEmitter<DhcpServerEvents> implements DhcpServer {
+  counters = () => ({});
+  close = () => Promise.resolve();
+}
+
+const INTERFACE: LaunchInterface = {
+  name: "default",
+  binding: "bridge",
+  podInterface: "eth0",
+  model: "virtio",
+  queues: 1,
+};
+
+const ATTACHED: InterfaceAttachment = {
+  name: "default",
+  podInterface: {
+    name: "eth0",
+    macAddress: "02:00:00:00:00:07",
+    mtu: 1450,
+    addresses: ["10.244.0.7/24"],
+    routes: [{ destination: "0.0.0.0/0", gateway: "10.244.0.1" }],
+    neighbours: [],
+  },
+  guest: { macAddress: "02:00:00:00:00:07" },
+  tap: { name: "tap0", queues: 1 },
+  bridge: { name: "k6t-eth0", macAddress: "02:00:00:00:00:08", address: "169.254.75.10" },
+};
+
+const OK: Attachment = { ok: true, interfaces: [ATTACHED] };
+
+function bench(interfaces: readonly LaunchInterface[] = [INTERFACE], dhcpFailure?: Error) {
+  const told: string[] = [];
+  const started: (readonly Lease[])[] = [];
+  const server = new FakeDhcpServer();
+  const ended = Promise.withResolvers<void>();
+  const quiet = () => {};
+  const network = new GuestNetwork({
+    spec: { interfaces },
+    log: { debug: quiet, info: quiet, warn: quiet, error: quiet, fatal: quiet },
+    leaseFor: (attachment) =>
+      leaseFor({ attachment, resolvConf: "nameserver 10.96.0.10\n", hostname: "vm-a", namespace: "default" }),
+    startDhcpServer: async (leases) => {
+      if (dhcpFailure !== undefined) throw dhcpFailure;
+      started.push(leases);
+      return server;
+    },
+    onReady: () => {
+      told.push("ready");
+      ended.resolve();
+    },
+    onFailed: (code) => {
+      told.push(`failed ${code}`);
+      ended.resolve();
+    },
+    onChange: () => told.push("change"),
+  });
+  return { network, told, started, server, ended: ended.promise };
+}
+
+describe("the guest's network", () => {
+  it("is ready once DHCP serves the address of the pod", async () => {
+    const { network, told, started, ended } = bench();
+    network.attach(OK);
+    await ended;
+    assert.deepEqual(told, ["change", "ready"]);
+    assert.equal(started[0]?.[0]?.address, "10.244.0.7");
+    assert.deepEqual(network.interfaces, [
+      {
+        name: "default",
+        macAddress: "02:00:00:00:00:07",
+        podInterfaceName: "eth0",
+        ipAddresses: ["10.244.0.7"],
+        queueCount: 1,
+        leased: false,
+      },
+    ]);
+  });
+
+  it("attached again by a restarted agent starts nothing a second time", async () => {
+    const { network, told, started, ended } = bench();
+    network.attach(OK);
+    await ended;
+    network.attach(structuredClone(OK));
+    assert.equal(started.length, 1);
+    assert.deepEqual(told, ["change", "ready"]);
+  });
+
+  it("attached otherwise than before refuses, and keeps what it has", async () => {
+    const { network, ended } = bench();
+    network.attach(OK);
+    await ended;
+    const other: Attachment = {
+      ok: true,
+      interfaces: [{ ...ATTACHED, guest: { macAddress: "02:00:00:00:00:99" } }],
+    };
+    assert.throws(() => network.attach(other), { status: 409, code: "AttachmentChanged" });
+    assert.throws(() => network.attach({ ok: false, code: "X", message: "m" }), { status: 409 });
+    assert.equal(network.interfaces[0]?.macAddress, "02:00:00:00:00:07");
+  });
+
+  it("tells the first lease and no renewal", async () => {
+    const { network, told, server, ended } = bench();
+    network.attach(OK);
+    await ended;
+    const event = { interfaceName: "default", macAddress: "02:00:00:00:00:07", address: "10.244.0.7" };
+    server.emit("leased", event);
+    server.emit("leased", event);
+    assert.deepEqual(told, ["change", "ready", "change"]);
+    assert.equal(network.interfaces[0]?.leased, true);
+  });
+
+  it("that the agent refuses fails with the agent's code", async () => {
+    const { network, told } = bench();
+    network.attach({ ok: false, code: "HostNetwork", message: "the pod has the node's network" });
+    assert.deepEqual(told, ["failed HostNetwork"]);
+  });
+
+  it("fails where an interface is missing, has no address, or DHCP can't listen", async () => {
+    const missing = bench();
+    missing.network.attach({ ok: true, interfaces: [] });
+    await missing.ended;
+    assert.deepEqual(missing.told, ["failed AttachmentIncomplete"]);
+
+    const bare = bench();
+    bare.network.attach({
+      ok: true,
+      interfaces: [{ ...ATTACHED, podInterface: { ...ATTACHED.podInterface, addresses: [] } }],
+    });
+    await bare.ended;
+    assert.deepEqual(bare.told, ["failed NoIPv4Address"]);
+
+    const deaf = bench([INTERFACE], Object.assign(new Error("EADDRINUSE"), { code: "DhcpServerFailed" }));
+    deaf.network.attach(OK);
+    await deaf.ended;
+    assert.deepEqual(deaf.told, ["change", "failed DhcpServerFailed"]);
+  });
+
+  it("of a guest without interfaces is ready without a DHCP server", async () => {
+    const { network, told, started, ended } = bench([]);
+    network.attach({ ok: true, interfaces: [] });
+    await ended;
+    assert.deepEqual(told, ["change", "ready"]);
+    assert.equal(started.length, 0);
+  });
+});

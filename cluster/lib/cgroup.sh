@@ -30,6 +30,15 @@ delegate_controllers() {
 # join_cgroup MOUNT FOLDER: moves the calling shell. 0 means the writer itself.
 join_cgroup() { echo 0 >"$1/$2/cgroup.procs"; }
 
+# kill_cgroup NAME: ends every process in it, known or not.
+kill_cgroup() {
+  local mount
+  while read -r mount; do
+    [[ -d $mount/$1 ]] || continue
+    find "$mount/$1" -name cgroup.procs -exec cat {} + | sort --unique | xargs --no-run-if-empty kill -KILL 2>/dev/null || true
+  done < <(cgroup_mounts)
+}
+
 # remove_cgroup NAME: deepest folders first; the kernel refuses one until its
 # last process has been reaped.
 remove_cgroup() {

@@ -81,6 +81,7 @@ repair_cluster() {
 # and logs stay.
 remove_remains() {
   stop_node
+  kill_cgroup "$node_name" # a node whose state folder is gone
   remove_network
   remove_cgroup "$node_name" || fail "a cgroup of $node_name still holds processes; cluster/leftovers lists them."
   if grep -q " $state/" /proc/self/mountinfo; then

@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { writeArchive } from "./archive.ts";
+import { bundle } from "./bundle.ts";
 import { Debian } from "./debian.ts";
 import { guestLayer } from "./guest-tiny/layer.ts";
 import { epoch, type LayerFile } from "./layer.ts";
@@ -34,6 +35,7 @@ async function layersOf(
   const base = await baseLayer(debian, options);
   const node = await nodeLayer();
   const programs = await debianLayer(debian, name, pick, base, options);
+  for (const program of recipes.bundles[name]) await bundle(program);
   return [base, node, programs, await bundleLayer(recipes.bundles[name], dist, work)];
 }
 

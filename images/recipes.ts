@@ -1,4 +1,5 @@
 /** What is in the images' Debian layers, and how their containers start. Data only. */
+import type { Program } from "./bundle.ts";
 import type { Runtime } from "./oci.ts";
 import type { Pick } from "./rootfs.ts";
 
@@ -131,7 +132,7 @@ export const runtimes = {
 export type ImageName = keyof typeof runtimes;
 
 /** Bundles in each image. */
-export const bundles: Readonly<Record<ImageName, readonly string[]>> = {
+export const bundles: Readonly<Record<ImageName, readonly Program[]>> = {
   virtpod: ["operator", "agent"],
   "virtpod-launcher": ["launcher"],
   "virtpod-guest-tiny": [],

@@ -2,14 +2,13 @@
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { type Attachment, LAUNCHER_ROUTES } from "../../api/launcher-protocol.ts";
-import { LAUNCHER_UID } from "../../api/names.ts";
 import type { InterfaceAttachment } from "../../api/pod-interface.ts";
 import { Http2Client } from "../../transport/client.ts";
 import { errno } from "../errors.ts";
 import type { WireOptions } from "../network/types.ts";
 import type { Peer } from "../peer/identity.ts";
+import type { ProcessHandle } from "../peer/process.ts";
 import type { Announcements } from "./announcements.ts";
-import { handOverDevices } from "./devices.ts";
 import type { StatusRegistry } from "./registry.ts";
 import { parseLauncherStatus } from "./status.ts";
 
@@ -24,8 +23,8 @@ export interface SessionContext {
   readonly wireNetwork: (options: WireOptions) => Promise<readonly InterfaceAttachment[]>;
   /** Path of the node's network namespace. */
   readonly hostNetns: string;
-  /** The node's root directory as the agent sees it. */
-  readonly hostRoot: string;
+  /** Gives a container's device nodes to the launchers' user; returns their paths. */
+  readonly handOverDevices: (container: ProcessHandle) => readonly string[];
   /** Where the wiring keeps what it must not lose. */
   readonly networkState: string;
   /** ANNOUNCEMENT_DEADLINE_MS unless told. */
@@ -102,11 +101,7 @@ export class LauncherSession {
       signal: this.#within(WIRING_DEADLINE_MS),
     });
     // Anew for each container: a restarted one has new device nodes.
-    const devices = handOverDevices(
-      this.#peer.process,
-      { uid: LAUNCHER_UID, gid: LAUNCHER_UID },
-      this.#context.hostRoot,
-    );
+    const devices = this.#context.handOverDevices(this.#peer.process);
     this.#log.debug({ devices }, "handed over the devices");
     return interfaces;
   }

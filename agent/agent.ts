@@ -1,0 +1,82 @@
+/** The agent's parts, how they know each other, and the order in which they start and stop. */
+
+import { lookup } from "node:dns/promises";
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { LAUNCHER_UID } from "../api/names.ts";
+import type { AgentConfig } from "./config.ts";
+import { DevicePluginManager } from "./device-plugin/manager.ts";
+import { Announcements } from "./launchers/announcements.ts";
+import { Broker } from "./launchers/broker.ts";
+import { handOverDevices } from "./launchers/devices.ts";
+import { StatusRegistry } from "./launchers/registry.ts";
+import { forgetNetwork, wireNetwork } from "./network/wire.ts";
+import { readNodeFacts } from "./node-facts.ts";
+import { namespaceIdOf } from "./peer/identity.ts";
+import { Uplink } from "./uplink/uplink.ts";
+
+export interface Agent {
+  /** Stops in the reverse order of the start. Guests are not touched: their launchers dial the next agent. */
+  stop(): Promise<void>;
+}
+
+export async function startAgent(config: AgentConfig, version: string, log: Logger): Promise<Agent> {
+  const facts = await readNodeFacts(config.nodeFactsPath, version);
+  log.info({ facts }, "starting");
+  const hostRoot = await readableRoot(config.hostRoot, log);
+  const registry = new StatusRegistry(facts);
+  const broker = new Broker({
+    socketPath: join(config.socketDirectory, "agent.sock"),
+    announcements: await Announcements.load(config.announcementPath, log),
+    registry,
+    forbiddenNamespaces: new Set([namespaceIdOf(config.hostNetns), namespaceIdOf("/proc/self/ns/net")]),
+    hostNetns: config.hostNetns,
+    handOverDevices: (container) =>
+      handOverDevices(container, { uid: LAUNCHER_UID, gid: LAUNCHER_UID }, hostRoot),
+    networkState: config.networkState,
+    wireNetwork,
+    forgetNetwork,
+    log,
+  });
+  const devicePlugins = new DevicePluginManager({
+    directory: config.devicePluginDirectory,
+    agentDirectory: config.socketDirectory,
+    hostRoot,
+    kvmUsable: facts.kvm.usable,
+    log,
+  });
+  const uplink = new Uplink({
+    broker,
+    registry,
+    tokenPath: config.tokenPath,
+    port: config.uplinkPort,
+    serverName: config.uplink,
+    caPath: config.caPath,
+    resolve: async () => (await lookup(config.uplink, { all: true })).map(({ address }) => address),
+    log,
+  });
+
+  // The broker first: with the device plugin's answer a launcher starts, and it dials at once.
+  await broker.start();
+  await devicePlugins.start();
+  uplink.start();
+  return {
+    stop: async () => {
+      await uplink.stop();
+      await devicePlugins.stop();
+      await broker.stop();
+    },
+  };
+}
+
+/** The node's root through PID 1 is sealed on some machines; the agent's own /dev then has to do. */
+async function readableRoot(path: string, log: Logger): Promise<string> {
+  try {
+    await access(join(path, "dev"));
+    return path;
+  } catch (error) {
+    log.warn({ err: error }, "the node's root can't be read; looking for devices in the agent's own /dev");
+    return "/";
+  }
+}

@@ -25,6 +25,8 @@ export const VIRTUAL_MACHINE_INSTANCES = describe<VirtualMachineInstance>({
 export function slimPod(pod: Pod): Pod {
   const { metadata, spec, status } = pod;
   return {
+    apiVersion: "v1",
+    kind: "Pod",
     metadata: {
       name: metadata.name,
       uid: metadata.uid,
@@ -35,7 +37,7 @@ export function slimPod(pod: Pod): Pod {
       ...(metadata.finalizers === undefined ? {} : { finalizers: metadata.finalizers }),
       ...(metadata.ownerReferences === undefined ? {} : { ownerReferences: metadata.ownerReferences }),
     },
-    ...(spec?.nodeName === undefined ? {} : { spec: { nodeName: spec.nodeName } }),
+    spec: { containers: [], ...(spec.nodeName === undefined ? {} : { nodeName: spec.nodeName }) },
     ...(status === undefined ? {} : { status: slimStatus(status) }),
   };
 }

@@ -8,7 +8,7 @@ import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-mac
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { PlannedEvent } from "../events.ts";
 import { isFinal } from "../vmi/status.ts";
-import { type StartFailure, stableInMs, startFailureAfter } from "./start-failure.ts";
+import { retryTime, type StartFailure, stableInMs, startFailureAfter } from "./start-failure.ts";
 import { runStrategyOf, wantedStatus } from "./status.ts";
 
 export interface Observed {
@@ -100,7 +100,7 @@ function decide({ vm, vmi, foreign, now }: Observed, failure: StartFailure | und
     return !shouldRun || isFinal(vmi) ? { kind: "delete" } : { kind: "none" };
   }
   if (!shouldRun || foreign) return { kind: "none" };
-  const retryAt = failure?.retryAfterTimestamp === undefined ? 0 : Date.parse(failure.retryAfterTimestamp);
+  const retryAt = retryTime(failure);
   return retryAt > now ? { kind: "wait", ms: retryAt - now } : { kind: "create" };
 }
 

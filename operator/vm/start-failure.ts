@@ -1,15 +1,11 @@
 /** Back-off between incarnations that fail one after the other: KubeVirt's formula. */
 
 import { createHash } from "node:crypto";
-import type { VirtualMachine } from "../../api/virtual-machine.ts";
+import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 
-export interface StartFailure {
-  readonly consecutiveFailCount: number;
-  /** The incarnation that was counted last, so that it is counted once. */
-  readonly lastFailedVMIUID: string;
-  readonly retryAfterTimestamp?: string;
-}
+/** `lastFailedVMIUID` is the incarnation that was counted last, so that it is counted once. */
+export type StartFailure = NonNullable<VirtualMachineStatus["startFailure"]>;
 
 /** An incarnation that ran at least so long was no failed start, whatever ended it. */
 export const STABLE_RUN_MS = 60_000;
@@ -68,5 +64,16 @@ function runTimeMs(vmi: VirtualMachineInstance, now: number): number {
 }
 
 function transitionTime(vmi: VirtualMachineInstance, phase: string): string | undefined {
-  return vmi.status?.phaseTransitionTimestamps?.find((one) => one.phase === phase)?.phaseTransitionTimestamp;
+  return (
+    vmi.status?.phaseTransitionTimestamps?.find((one) => one.phase === phase)?.phaseTransitionTimestamp ??
+    undefined
+  );
+}
+
+/** Milliseconds since the epoch from when the next start may be tried; 0 when nothing is held against it. */
+export function retryTime(failure: StartFailure | undefined): number {
+  const { retryAfterTimestamp } = failure ?? {};
+  return retryAfterTimestamp === undefined || retryAfterTimestamp === null
+    ? 0
+    : Date.parse(retryAfterTimestamp);
 }

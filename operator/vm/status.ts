@@ -3,7 +3,7 @@ import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-mac
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { conditionOf, isTrue, mergeConditions, type WantedCondition } from "../vmi/conditions.ts";
 import { isFinal } from "../vmi/status.ts";
-import type { StartFailure } from "./start-failure.ts";
+import { retryTime, type StartFailure } from "./start-failure.ts";
 
 export interface StatusInput {
   readonly vm: VirtualMachine;
@@ -71,9 +71,7 @@ const IMAGE_ERRORS: readonly string[] = [
 ];
 
 function isBackingOff(failure: StartFailure | undefined, now: Date): boolean {
-  return (
-    failure?.retryAfterTimestamp !== undefined && Date.parse(failure.retryAfterTimestamp) > now.getTime()
-  );
+  return retryTime(failure) > now.getTime();
 }
 
 /** What the VM says of its VMI: readiness, and whatever stands in the way. */

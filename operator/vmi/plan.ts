@@ -4,10 +4,8 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { FINALIZER_VMI } from "../../api/names.ts";
-import type {
-  VirtualMachineInstance,
-  VirtualMachineInstanceStatus,
-} from "../../api/virtual-machine-instance.ts";
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import type { VirtualMachineInstanceStatus } from "../../api/virtual-machine-instance-status.ts";
 import type { PlannedEvent } from "../events.ts";
 import type { ToldLauncher } from "../uplink/statuses.ts";
 import { isOver, type PodFacts } from "./pod-facts.ts";
@@ -56,7 +54,11 @@ export function plan(observed: Observed): Plan {
   const isNew = pod === undefined && endingOf({ vmi }) === undefined && !isFinal(vmi);
   if (isNew) writes.push({ kind: "createPod" });
 
-  const status = wantedStatus({ ...statusInput(observed, vmi), ...(pod === undefined ? {} : { pod }) });
+  const status = wantedStatus({
+    ...statusInput(observed, vmi),
+    isCreating: isNew && observed.createFailure === undefined,
+    ...(pod === undefined ? {} : { pod }),
+  });
   if (!isDeepStrictEqual(status, vmi.status)) {
     writes.push({ kind: "updateStatus", status });
     events.push(...transitionEvents(vmi, status));

@@ -15,7 +15,7 @@ export interface PodFacts {
   readonly nodeName?: string;
   readonly isDeleting: boolean;
   readonly isHeld: boolean;
-  readonly qosClass?: string;
+  readonly qosClass?: "Guaranteed" | "Burstable" | "BestEffort";
   /** Why the scheduler found no node. */
   readonly unschedulable?: string;
   /** What the container waits for: `ContainerCreating`, `ErrImagePull` … */

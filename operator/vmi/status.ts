@@ -3,11 +3,12 @@
  * The pod says whether anything runs at all; the launcher, through the agent, says what the guest does.
  */
 import type { DomainEnd, LauncherStatus } from "../../api/launcher-protocol.ts";
+import { LAUNCHER_UID } from "../../api/names.ts";
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type {
-  VirtualMachineInstance,
   VirtualMachineInstancePhase,
   VirtualMachineInstanceStatus,
-} from "../../api/virtual-machine-instance.ts";
+} from "../../api/virtual-machine-instance-status.ts";
 import type { ToldLauncher } from "../uplink/statuses.ts";
 import { mergeConditions, type WantedCondition } from "./conditions.ts";
 import { isOver, type PodFacts } from "./pod-facts.ts";
@@ -16,6 +17,8 @@ export interface StatusInput {
   readonly vmi: VirtualMachineInstance;
   readonly pod?: PodFacts;
   readonly told?: ToldLauncher;
+  /** The pod is made in this very reconcile. */
+  readonly isCreating?: boolean;
   /** Why no launcher pod could be made. */
   readonly createFailure?: { readonly reason: string; readonly message: string };
   /** Overhead and topology of the LaunchSpec that the pod was made from. */
@@ -50,37 +53,53 @@ export interface Ending {
 }
 
 export function wantedStatus(input: StatusInput): VirtualMachineInstanceStatus {
-  const { vmi, pod, told, now } = input;
+  const { vmi, now } = input;
   const before: VirtualMachineInstanceStatus = vmi.status ?? {};
   if (isFinal(vmi)) return before;
   const ending = endingOf(input);
-  const phase = later(before.phase, ending?.phase ?? phaseOf(pod, told));
-  const launcher = told?.status;
-  const wanted: VirtualMachineInstanceStatus = {
-    ...before,
+  const phase = later(before.phase, ending?.phase ?? phaseOf(input));
+  const conditions = conditionsOf(input, phase, ending);
+  // Where the pod landed is told with the first thing worth telling, not in a write of its own.
+  const isWorthTelling = phase === "Running" || ending !== undefined || conditions.some(isProblem);
+  const { activePods: _, ...kept } = before;
+  return {
+    ...kept,
     phase,
-    conditions: mergeConditions(before.conditions ?? [], conditionsOf(input, phase, ending), now),
+    conditions: mergeConditions(before.conditions ?? [], conditions, now),
     phaseTransitionTimestamps: transitions(before, phase, vmi, now),
     launcherContainerImageVersion: input.launcherImage,
-    runtimeUser: 107,
-    ...(pod?.nodeName === undefined
-      ? {}
-      : { nodeName: pod.nodeName, activePods: { [pod.uid]: pod.nodeName } }),
-    ...(pod?.qosClass === undefined ? {} : { qosClass: pod.qosClass }),
-    ...(launcher?.machineType === undefined ? {} : { machine: { type: launcher.machineType } }),
-    ...(launcher === undefined ? {} : { interfaces: interfacesOf(launcher, before) }),
+    runtimeUser: LAUNCHER_UID,
+    ...(isWorthTelling ? placement(input, ending === undefined) : {}),
+    ...(phase === "Running" ? domainStatus(input.told?.status, before) : {}),
     ...(input.resolved === undefined ? {} : resolvedStatus(input.resolved)),
     ...(ending === undefined ? {} : { reason: ending.reason }),
   };
-  if (ending !== undefined) delete wanted.activePods;
-  return wanted;
 }
 
-function phaseOf(pod: PodFacts | undefined, told: ToldLauncher | undefined): VirtualMachineInstancePhase {
-  if (pod === undefined) return "Pending";
+function phaseOf({ pod, told, isCreating }: StatusInput): VirtualMachineInstancePhase {
   const launcher = told?.status?.phase;
   if (launcher === "running" || launcher === "stopping") return "Running";
-  return "Scheduling";
+  return pod === undefined && isCreating !== true ? "Pending" : "Scheduling";
+}
+
+function placement({ pod }: StatusInput, isActive: boolean): Partial<VirtualMachineInstanceStatus> {
+  const { nodeName, qosClass, uid } = pod ?? {};
+  return {
+    ...(nodeName === undefined ? {} : { nodeName }),
+    ...(nodeName === undefined || uid === undefined || !isActive ? {} : { activePods: { [uid]: nodeName } }),
+    ...(qosClass === undefined ? {} : { qosClass }),
+  };
+}
+
+function domainStatus(
+  launcher: LauncherStatus | undefined,
+  before: VirtualMachineInstanceStatus,
+): Partial<VirtualMachineInstanceStatus> {
+  if (launcher === undefined) return {};
+  return {
+    interfaces: interfacesOf(launcher, before),
+    ...(launcher.machineType === undefined ? {} : { machine: { type: launcher.machineType } }),
+  };
 }
 
 /** undefined while the incarnation lives. */
@@ -175,6 +194,10 @@ function readyCondition(
   if (phase !== "Running") return notReady("GuestNotRunning", "the guest is not running yet");
   if (told?.status?.paused !== undefined) return notReady("GuestPaused", "the guest is paused");
   return { type: "Ready", status: "True" };
+}
+
+function isProblem(condition: WantedCondition): boolean {
+  return condition.type === "Synchronized";
 }
 
 /** Container states in which a person has to do something. */

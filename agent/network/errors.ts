@@ -1,0 +1,28 @@
+/** Why a pod's network could not be wired: a sentence that names pod and interface, and a stable code. */
+
+export type NetworkErrorCode =
+  /** The announcement asks for an interface whose name, MAC or number of queues is not acceptable. */
+  | "InvalidInterface"
+  | "NoSuchInterface"
+  | "NoIPv4Address"
+  /** The pod's interface has no Ethernet (NOARP, or no MAC): there is nothing to bridge. */
+  | "LayerThreeInterface"
+  /** The namespace is the node's own: wiring would rename the node's interface. */
+  | "HostNetwork"
+  | "NamespaceGone"
+  /** The namespace was wired before, but what the pod's interface was is no longer known. */
+  | "StateLost"
+  | "StateUnwritable"
+  | "CommandFailed"
+  /** Every command succeeded, yet the namespace is not as planned. */
+  | "NotConverged";
+
+export class NetworkError extends Error {
+  override readonly name = "NetworkError";
+  readonly code: NetworkErrorCode;
+
+  constructor(code: NetworkErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

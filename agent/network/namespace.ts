@@ -1,0 +1,105 @@
+/** A pod's network namespace, held open, and the commands that run inside it. */
+import { spawn } from "node:child_process";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { NetworkError } from "./errors.ts";
+
+/** Each takes 5 ms on an idle node; a kernel busy with hundreds of namespaces may hold the network's lock for long. */
+const COMMAND_DEADLINE_MS = 20_000;
+const MAX_OUTPUT_BYTES = 8 * 1024 * 1024;
+/** What the child finds the namespace under. */
+const CHILD_DESCRIPTOR = 3;
+
+export interface Namespace extends AsyncDisposable {
+  /** Tells namespaces apart while they are open. */
+  readonly inode: bigint;
+  /** Runs one process inside: standard output, or a NetworkError with what it said on standard error. */
+  run(command: readonly [string, ...string[]], input: string, signal?: AbortSignal): Promise<string>;
+}
+
+/**
+ * Opens a namespace once, so that everything that follows happens in the same one, whatever becomes of the process
+ * whose it was.
+ * @throws NetworkError NamespaceGone, or HostNetwork when it is the node's.
+ */
+export async function openNamespace(path: string, hostPath: string, podUid: string): Promise<Namespace> {
+  const host = await identify(hostPath, podUid);
+  let handle: FileHandle;
+  try {
+    handle = await open(path, "r");
+  } catch (cause) {
+    throw gone(path, podUid, cause);
+  }
+  const { dev, ino } = await handle.stat({ bigint: true });
+  if (dev === host.dev && ino === host.ino) {
+    await handle.close();
+    throw new NetworkError(
+      "HostNetwork",
+      `pod ${podUid}: runs in the node's network namespace, which is never rewired; remove hostNetwork from the pod`,
+    );
+  }
+  return {
+    inode: ino,
+    run: (command, input, signal) => runInside(handle, command, input, signal),
+    [Symbol.asyncDispose]: () => handle.close(),
+  };
+}
+
+async function identify(path: string, podUid: string): Promise<{ dev: bigint; ino: bigint }> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (cause) {
+    throw gone(path, podUid, cause);
+  }
+}
+
+function gone(path: string, podUid: string, cause: unknown): NetworkError {
+  return new NetworkError(
+    "NamespaceGone",
+    `pod ${podUid}: open network namespace ${path}: ${String(cause)}`,
+    {
+      cause,
+    },
+  );
+}
+
+function runInside(
+  namespace: FileHandle,
+  command: readonly [string, ...string[]],
+  input: string,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const deadline = AbortSignal.timeout(COMMAND_DEADLINE_MS);
+    // nsenter becomes the command, so this is one process.
+    const child = spawn("nsenter", [`--net=/proc/self/fd/${CHILD_DESCRIPTOR}`, "--", ...command], {
+      stdio: ["pipe", "pipe", "pipe", namespace.fd],
+      signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+      killSignal: "SIGKILL",
+    });
+    const failed = (reason: string, cause?: unknown): void => {
+      reject(new NetworkError("CommandFailed", `${command.join(" ")}: ${reason}`, { cause }));
+    };
+    const output = collect(child.stdout, () => child.kill("SIGKILL"));
+    const complaint = collect(child.stderr, () => child.kill("SIGKILL"));
+    child.on("error", (error) => failed(deadline.aborted ? "took too long" : error.message, error));
+    child.on("close", (status, killed) => {
+      if (status === 0) resolve(output.text());
+      else failed(complaint.text().trim() || `ended with ${killed ?? status}`);
+    });
+    // A command that ends before it has read its input says why on standard error.
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(input);
+  });
+}
+
+function collect(stream: Readable | null, overflow: () => void): { text(): string } {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  stream?.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > MAX_OUTPUT_BYTES) overflow();
+    else chunks.push(chunk);
+  });
+  return { text: () => Buffer.concat(chunks).toString("utf8") };
+}

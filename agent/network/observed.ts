@@ -1,0 +1,185 @@
+/** What `ip -json` says about a network namespace, reduced to what the wiring cares for. Pure. */
+
+/** Prints four JSON arrays in one process; the order is what {@link parseObserved} expects. */
+export const OBSERVE_BATCH = [
+  "link show",
+  "address show",
+  "route show table all",
+  "neighbour show nud permanent",
+];
+/** -N: numbers instead of names that depend on files of the image. */
+export const OBSERVE_ARGUMENTS = ["-N", "-details", "-json", "-batch", "-"];
+
+export interface ObservedLink {
+  readonly index: number;
+  readonly name: string;
+  readonly macAddress: string | undefined;
+  readonly mtu: number;
+  readonly isUp: boolean;
+  readonly isLoopback: boolean;
+  readonly hasArp: boolean;
+  /** `bridge`, `veth`, `tun` …; absent for physical devices. */
+  readonly kind: string | undefined;
+  readonly master: string | undefined;
+  /** Whether IPv6 gives the link no link-local address by itself. */
+  readonly addressGenerationOff: boolean;
+  /** Of a bridge port only. */
+  readonly learning: boolean | undefined;
+  readonly tap: ObservedTap | undefined;
+  /** CIDR notation; link-local ones included. */
+  readonly addresses: readonly ObservedAddress[];
+}
+
+export interface ObservedTap {
+  readonly user: number | undefined;
+  readonly multiQueue: boolean;
+}
+
+export interface ObservedAddress {
+  readonly cidr: string;
+  readonly isGlobal: boolean;
+}
+
+export interface ObservedRoute {
+  /** CIDR; `0.0.0.0/0` for the default route. */
+  readonly destination: string;
+  readonly gateway: string | undefined;
+  readonly device: string;
+  readonly table: "main" | "local" | "other";
+  /** Made by the kernel for an address. */
+  readonly isConnected: boolean;
+  readonly onLink: boolean;
+}
+
+export interface ObservedNeighbour {
+  readonly address: string;
+  readonly device: string;
+  readonly macAddress: string;
+}
+
+export interface Observed {
+  readonly links: readonly ObservedLink[];
+  readonly routes: readonly ObservedRoute[];
+  readonly neighbours: readonly ObservedNeighbour[];
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+const ETHERNET = "[1]";
+const LOOPBACK = "[772]";
+const UNICAST = "1";
+const LOCAL = "2";
+const TABLE_MAIN = "254";
+const TABLE_LOCAL = "255";
+const PROTOCOL_KERNEL = "2";
+const SCOPE_GLOBAL = "0";
+
+/**
+ * @throws SyntaxError when the text is not what `ip` prints for {@link OBSERVE_BATCH}.
+ */
+export function parseObserved(text: string): Observed {
+  const documents = text.split("\n").filter((line) => line.trim() !== "");
+  const [links, addresses, routes, neighbours, ...rest] = documents.map((line) => array(JSON.parse(line)));
+  if (links === undefined || addresses === undefined || routes === undefined || neighbours === undefined) {
+    throw new SyntaxError(`ip printed ${documents.length} JSON documents instead of 4`);
+  }
+  if (rest.length > 0) throw new SyntaxError(`ip printed ${documents.length} JSON documents instead of 4`);
+  const addressesByIndex = new Map(addresses.map((link) => [link["ifindex"], array(link["addr_info"])]));
+  return {
+    links: links.map((link) => parseLink(link, addressesByIndex.get(link["ifindex"]) ?? [])),
+    routes: routes.flatMap(parseRoute),
+    neighbours: neighbours.flatMap(parseNeighbour),
+  };
+}
+
+function parseLink(link: Json, addresses: readonly Json[]): ObservedLink {
+  const info = object(link["linkinfo"]);
+  const data = object(info["info_data"]);
+  const flags = strings(link["flags"]);
+  const kind = text(info["info_kind"]);
+  const linkType = text(link["link_type"]);
+  return {
+    index: Number(link["ifindex"]),
+    name: text(link["ifname"]) ?? "",
+    macAddress: linkType === ETHERNET || linkType === "ether" ? text(link["address"]) : undefined,
+    mtu: Number(link["mtu"]),
+    isUp: flags.includes("UP"),
+    isLoopback: linkType === LOOPBACK || linkType === "loopback",
+    hasArp: !flags.includes("NOARP"),
+    kind,
+    master: text(link["master"]),
+    addressGenerationOff: link["inet6_addr_gen_mode"] === "none" || link["inet6_addr_gen_mode"] === undefined,
+    learning:
+      info["info_slave_kind"] === "bridge" ? object(info["info_slave_data"])["learning"] === true : undefined,
+    tap:
+      kind === "tun" && data["type"] === "tap"
+        ? {
+            user: data["user"] === undefined ? undefined : Number(data["user"]),
+            multiQueue: data["multi_queue"] === true,
+          }
+        : undefined,
+    addresses: addresses.flatMap(parseAddress),
+  };
+}
+
+function parseAddress(address: Json): ObservedAddress[] {
+  const local = text(address["local"]);
+  if (local === undefined) return [];
+  const scope = text(address["scope"]);
+  return [
+    {
+      cidr: `${local}/${Number(address["prefixlen"])}`,
+      isGlobal: scope === SCOPE_GLOBAL || scope === "global",
+    },
+  ];
+}
+
+function parseRoute(route: Json): ObservedRoute[] {
+  const destination = text(route["dst"]);
+  const device = text(route["dev"]);
+  const type = text(route["type"]) ?? UNICAST;
+  if (destination === undefined || device === undefined || (type !== UNICAST && type !== LOCAL)) return [];
+  const table = text(route["table"]) ?? TABLE_MAIN;
+  const isConnected = text(route["protocol"]) === PROTOCOL_KERNEL;
+  return [
+    {
+      destination: asCidr(destination),
+      gateway: text(route["gateway"]),
+      device,
+      table: table === TABLE_MAIN ? "main" : table === TABLE_LOCAL ? "local" : "other",
+      isConnected,
+      onLink: strings(route["flags"]).includes("onlink"),
+    },
+  ];
+}
+
+function asCidr(destination: string): string {
+  if (destination === "default") return "0.0.0.0/0";
+  if (destination.includes("/")) return destination;
+  return `${destination}/${destination.includes(":") ? 128 : 32}`;
+}
+
+function parseNeighbour(neighbour: Json): ObservedNeighbour[] {
+  const address = text(neighbour["dst"]);
+  const device = text(neighbour["dev"]);
+  const macAddress = text(neighbour["lladdr"]);
+  if (address === undefined || device === undefined || macAddress === undefined) return [];
+  return [{ address, device, macAddress }];
+}
+
+function array(value: unknown): readonly Json[] {
+  // `ip` prints an empty object for a link that a filter left out.
+  return Array.isArray(value) ? value.map(object).filter((entry) => Object.keys(entry).length > 0) : [];
+}
+
+function object(value: unknown): Json {
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function strings(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.filter((entry) => typeof entry === "string") : [];
+}

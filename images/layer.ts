@@ -77,6 +77,8 @@ export async function layer(
   try {
     const root = join(work, "root");
     await mkdir(root);
+    // The modes of what is made end up in the image.
+    process.umask(0o022);
     await fill(root);
     const packed = await pack(root, join(work, "layer.tar"));
     await writeFile(join(work, "layer.json"), JSON.stringify(packed));

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -64,6 +64,7 @@ async function unpacked(name: string, layers: readonly LayerFile[]): Promise<str
   await mkdir(join(cacheFolder(), "roots"), { recursive: true });
   const work = await mkdtemp(join(cacheFolder(), "roots/.new-"));
   for (const { file } of layers) await run("tar", ["-xf", file, "-C", work]);
+  await chmod(work, 0o755);
   await rename(work, home);
   return home;
 }
@@ -174,10 +175,15 @@ export class RunningGuest {
   /**
    * The first line that matches, already seen or yet to come.
    *
+   * @param from index in {@link lines} to look from
    * @param deadline milliseconds
    * @throws BootError when the guest ends or the deadline passes before
    */
-  line(pattern: RegExp, deadline = 60_000): Promise<{ readonly text: string; readonly at: number }> {
+  line(
+    pattern: RegExp,
+    from = 0,
+    deadline = 60_000,
+  ): Promise<{ readonly text: string; readonly at: number }> {
     return new Promise((resolve, reject) => {
       const settle = (act: () => void) => {
         clearTimeout(timer);
@@ -193,7 +199,7 @@ export class RunningGuest {
         );
       };
       const look = () => {
-        const found = this.lines.find(({ text }) => pattern.test(text));
+        const found = this.lines.slice(from).find(({ text }) => pattern.test(text));
         if (found) settle(() => resolve(found));
         else if (this.#qemu.exitCode !== null) settle(() => fail("qemu ended"));
       };

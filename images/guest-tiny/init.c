@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,7 +36,6 @@ enum {
     lease_patience = 5, /* seconds that the first shell waits for a lease, to know the host's name */
 };
 
-static int console = 1;
 static pid_t shell;
 static double shell_due; /* uptime at which to start the shell; one from before is not started again at once */
 static pid_t requests[max_requests];
@@ -57,7 +57,12 @@ void report(const char *format, ...) {
     va_end(arguments);
     if (length > (int)sizeof line - 2) length = sizeof line - 2;
     line[length++] = '\n';
-    if (write(console, line, length) < 0) return; /* nowhere left to say so */
+    /* Opened each time: the end of a shell, which leads the terminal's session, hangs up whoever has it open. */
+    int console = open("/dev/ttyS0", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (console < 0) console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    if (console < 0) return;
+    if (write(console, line, length) == length) tcdrain(console);
+    close(console);
 }
 
 void read_line(const char *path, char *line, size_t size) {
@@ -264,12 +269,10 @@ int main(void) {
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
     mount("proc", "/proc", "proc", 0, NULL);
     mount("sysfs", "/sys", "sysfs", 0, NULL);
-    int serial = open("/dev/ttyS0", O_WRONLY | O_NOCTTY | O_CLOEXEC);
-    if (serial >= 0) {
-        console = serial;
-        dup2(serial, 1);
-        dup2(serial, 2);
-    }
+    /* The driver shows ports that the machine lacks as well, of type 0. */
+    char port[8];
+    read_line("/sys/class/tty/ttyS0/type", port, sizeof port);
+    bool serial = atoi(port) > 0;
     setenv("PATH", "/bin", 1);
     setenv("HOME", "/", 1);
     setenv("TERM", "vt100", 1);
@@ -292,8 +295,8 @@ int main(void) {
     int buttons = open_buttons(watched + 2);
     if (buttons == 0) report("no power button");
     for (;;) {
-        if (serial >= 0 && shell == 0 && uptime() >= shell_due) start_shell();
-        int wait = serial >= 0 && shell == 0 ? (shell_due - uptime()) * 1000 + 1 : -1;
+        if (serial && shell == 0 && uptime() >= shell_due) start_shell();
+        int wait = serial && shell == 0 ? (shell_due - uptime()) * 1000 + 1 : -1;
         if (poll(watched, 2 + buttons, wait) < 0) continue;
         if (watched[0].revents) read_signals(signals);
         if (watched[1].revents) accept_request(server);

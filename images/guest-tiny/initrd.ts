@@ -65,8 +65,12 @@ function canonical(name: string): string {
   return name.replaceAll("-", "_");
 }
 
-/** Makes `vmlinuz` and `initrd.gz` in a folder. */
-export async function makeGuest(debian: Debian, folder: string): Promise<Guest> {
+/**
+ * Makes `vmlinuz` and `initrd.gz` in a folder.
+ *
+ * @param licences folder for the licences of what Debian gave
+ */
+export async function makeGuest(debian: Debian, folder: string, licences: string): Promise<Guest> {
   const work = await mkdtemp(join(cacheFolder(), ".guest-"));
   try {
     const resolved = await debian.resolve(["linux-image-cloud-amd64", "busybox-static"]);
@@ -76,6 +80,11 @@ export async function makeGuest(debian: Debian, folder: string): Promise<Guest> 
       throw new Error("Debian's linux-image-cloud-amd64 and busybox-static did not resolve");
     const debs = await debian.fetch([kernel, busybox]);
     for (const deb of debs) await run("dpkg-deb", ["--extract", deb, join(work, "debian")]);
+    for (const { name } of [kernel, busybox]) {
+      const licence = join("usr/share/doc", name, "copyright");
+      await mkdir(dirname(join(licences, name)), { recursive: true });
+      await copyFile(join(work, "debian", licence), join(licences, name));
+    }
     const release = kernel.name.replace("linux-image-", "");
     const guest = { kernel: join(folder, "vmlinuz"), initrd: join(folder, "initrd.gz") };
     await copyFile(join(work, "debian/boot", `vmlinuz-${release}`), guest.kernel);

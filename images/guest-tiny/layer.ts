@@ -1,6 +1,6 @@
 /** The one layer of the test guest's image: /boot for direct kernel boot, /disk for a containerDisk. */
 import { createHash } from "node:crypto";
-import { glob, mkdir, readFile, rm } from "node:fs/promises";
+import { copyFile, glob, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Debian } from "../debian.ts";
 import { type LayerFile, layer } from "../layer.ts";
@@ -40,7 +40,11 @@ export async function guestLayer(debian: Debian, options: { readonly fresh?: boo
       ]);
       await mkdir(join(root, "boot"));
       await mkdir(join(root, "disk"));
-      const guest = await makeGuest(debian, join(root, "boot"));
+      const guest = await makeGuest(debian, join(root, "boot"), join(root, "licences"));
+      // Of the machine that builds: syslinux is in the disk, musl's C library in init.
+      for (const name of ["syslinux", "musl-dev"]) {
+        await copyFile(join("/usr/share/doc", name, "copyright"), join(root, "licences", name));
+      }
       await makeDisk(guest, join(root, "disk/disk.img"));
       await rm(join(root, "disk/syslinux.cfg"));
     },

@@ -1,0 +1,51 @@
+/**
+ * Pushes the built images to a registry: `node images/push.ts REGISTRY [--tag TAG] [--insecure]` copies each
+ * `build/images/NAME.tar` to `REGISTRY/NAME:TAG`, its layers compressed. `--insecure` allows plain HTTP.
+ * Credentials are those that `skopeo login` or `docker login` left.
+ */
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { run } from "./process.ts";
+import { runtimes } from "./recipes.ts";
+import { needTools } from "./tools.ts";
+
+const output = join(import.meta.dirname, "../build/images");
+
+/** skopeo's arguments that copy an archive to a registry. */
+export function copyArguments(file: string, target: string, insecure: boolean): string[] {
+  const tls = insecure ? ["--dest-tls-verify=false"] : [];
+  const format = ["--format=oci", "--dest-compress-format=zstd"];
+  return ["copy", "--quiet", ...format, ...tls, `oci-archive:${file}`, `docker://${target}`];
+}
+
+async function push(registry: string, tag: string, insecure: boolean): Promise<void> {
+  await needTools(["skopeo"]);
+  for (const name of Object.keys(runtimes)) {
+    const file = join(output, `${name}.tar`);
+    await access(file).catch((cause: unknown) => {
+      throw new Error(`${file} does not exist: run \`make images\` first`, { cause });
+    });
+    const target = `${registry.replace(/\/+$/, "")}/${name}:${tag}`;
+    await run("skopeo", copyArguments(file, target, insecure));
+    console.log(target);
+  }
+}
+
+if (import.meta.main) {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { tag: { type: "string", default: "dev" }, insecure: { type: "boolean", default: false } },
+  });
+  const [registry] = positionals;
+  if (registry === undefined || registry === "") {
+    console.error("say where to push: make push REGISTRY=registry.example/virtpod");
+    process.exit(2);
+  }
+  try {
+    await push(registry, values.tag, values.insecure);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(1);
+  }
+}

@@ -35,6 +35,8 @@ export class UplinkConnection {
   readonly #abort = new AbortController();
   #retired = false;
   #connected = false;
+  /** Told once, not at every try: an operator may be away for hours. */
+  #failure: string | undefined;
 
   constructor(address: string, kind: AgentIdentity["connection"], options: ConnectionOptions) {
     this.#address = address;
@@ -61,10 +63,17 @@ export class UplinkConnection {
       try {
         await this.#serve(await this.#dial());
       } catch (error) {
-        if (!signal.aborted) this.#log.warn({ err: error }, "no connection to the operator");
+        if (!signal.aborted) this.#tellFailure(error);
       }
       if (!this.#retired) await backoff.wait(signal).catch(() => {});
     }
+  }
+
+  #tellFailure(error: unknown): void {
+    const failure = error instanceof Error ? error.message : String(error);
+    if (failure === this.#failure) return;
+    this.#failure = failure;
+    this.#log.warn({ err: error }, "no connection to the operator");
   }
 
   async #serve(socket: TLSSocket): Promise<void> {
@@ -76,6 +85,7 @@ export class UplinkConnection {
     const end = () => connection.destroy();
     signal.addEventListener("abort", end, { once: true });
     this.#connected = true;
+    this.#failure = undefined;
     this.#log.info("connected to the operator");
     const { cause } = await connection.ended;
     this.#connected = false;

@@ -33,6 +33,8 @@ export interface Request extends RequestOptions {
   readonly action: string;
   readonly body?: unknown;
   readonly contentType?: string;
+  /** JSON unless told. */
+  readonly accept?: string;
 }
 
 export interface StreamRequest {
@@ -185,7 +187,7 @@ export class Client {
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
     const headers = {
       ...(await this.#credentials.headers(signal)),
-      accept: "application/json",
+      accept: request.accept ?? "application/json",
       "user-agent": this.#userAgent,
       ...(body !== undefined && { "content-type": request.contentType ?? "application/json" }),
     };

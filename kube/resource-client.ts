@@ -19,6 +19,8 @@ import { watchEvents } from "./watch.ts";
 /** The pager's page size; client-go's. */
 export const PAGE_SIZE = 500;
 
+const METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
 const CONTENT_TYPES = {
   merge: "application/merge-patch+json",
   json: "application/json-patch+json",
@@ -92,6 +94,21 @@ export class ResourceClient<T extends KubeObject> {
       page = await this.list({ limit: PAGE_SIZE, ...rest, continue: page.continueToken });
       yield* page.items;
     }
+  }
+
+  /** All objects in one answer, their metadata only. */
+  async listMetadata(
+    options: Pick<ListOptions, "labelSelector" | "fieldSelector"> & RequestOptions = {},
+  ): Promise<{ items: KubeObject[]; resourceVersion: string }> {
+    const { labelSelector, fieldSelector, ...request } = options;
+    const body = await this.#client.request<ListBody<KubeObject>>({
+      method: "GET",
+      path: this.#path() + queryString({ labelSelector, fieldSelector }),
+      accept: METADATA_LIST,
+      action: this.#action("list metadata of"),
+      ...request,
+    });
+    return { items: body.items ?? [], resourceVersion: body.metadata?.resourceVersion ?? "" };
   }
 
   /** Changes as they come, until the server or the signal ends the stream. */

@@ -1,0 +1,302 @@
+import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
+import { auditCache } from "./audit.ts";
+import { Cache, type CacheOptions, type Delta } from "./cache.ts";
+import { TimeoutError } from "./errors.ts";
+import { type Logger, silentLogger } from "./logger.ts";
+import { KubeMetrics } from "./metrics.ts";
+import { compareResourceVersions, type KubeObject, resourceName } from "./objects.ts";
+import { Reflector, type ReflectorOptions } from "./reflector.ts";
+import type { ResourceClient } from "./resource-client.ts";
+import type { Lister } from "./store.ts";
+
+/** Is told of every change, in order, at once. It must be quick (add a key to a queue) and must not change objects. */
+export interface EventHandler<T> {
+  /** For metrics and logs. */
+  readonly name: string;
+  onAdd?(object: T, isInInitialList: boolean): void;
+  /** `previous` and `object` are the same object at a resync. */
+  onUpdate?(previous: T, object: T): void;
+  /** `isFinalStateKnown` is false for an object that vanished unseen; `object` is then how it was known. */
+  onDelete?(object: T, isFinalStateKnown: boolean): void;
+}
+
+export interface InformerOptions<T extends KubeObject>
+  extends CacheOptions<T>,
+    Pick<
+      ReflectorOptions<T>,
+      "labelSelector" | "fieldSelector" | "streamingList" | "pageSize" | "silenceTimeoutMs" | "maxLineBytes"
+    > {
+  /** The kind, in one namespace or in all. */
+  readonly resource: ResourceClient<T>;
+  /** Tells the handlers of all objects again so often; never, unless told. Reads nothing from the server. */
+  readonly resyncMs?: number;
+  /** Compares the cache with a fresh list so often (up to 10% later); 1 h unless told, 0 for never. */
+  readonly auditMs?: number;
+  readonly logger?: Logger;
+  readonly metrics?: KubeMetrics;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+interface VersionWaiter {
+  readonly resourceVersion: string;
+  readonly resolve: () => void;
+}
+
+const DEFAULT_AUDIT_MS = 3_600_000;
+
+/**
+ * A cache of one kind and its events, shared by any number of handlers over one watch.
+ *
+ * - Handlers see every change after the cache has it, and the changes of one key in order.
+ * - A handler that throws is logged and counted; the others and the cache go on.
+ * - A handler added late is told of all that is there.
+ */
+export class Informer<T extends KubeObject> implements Lister<T> {
+  readonly name: string;
+  readonly resource: ResourceClient<T>;
+  readonly #options: InformerOptions<T>;
+  readonly #cache: Cache<T>;
+  readonly #reflector: Reflector<T>;
+  readonly #logger: Logger;
+  readonly #metrics: KubeMetrics;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #handlers = new Set<EventHandler<T>>();
+  readonly #synced = Promise.withResolvers<void>();
+  #versionWaiters: VersionWaiter[] = [];
+  /** Keys deleted while an audit runs. */
+  #deletedInAudit: Set<string> | undefined;
+
+  constructor(options: InformerOptions<T>) {
+    this.#options = options;
+    this.resource = options.resource;
+    this.name = resourceName(options.resource.descriptor);
+    this.#logger = options.logger ?? silentLogger;
+    this.#metrics = options.metrics ?? new KubeMetrics();
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#cache = new Cache(options);
+    this.#reflector = new Reflector({
+      ...options,
+      sink: {
+        shrink: (object) => this.#cache.shrink(object),
+        replace: (objects, version) => this.#changed(this.#cache.replace(objects, version)),
+        apply: (type, object) => this.#changed(this.#cache.apply(type, object)),
+        advance: (version) => {
+          this.#cache.advance(version);
+          this.#changed([]);
+        },
+      },
+    });
+  }
+
+  get(key: string): T | undefined {
+    return this.#cache.lister.get(key);
+  }
+
+  list(): T[] {
+    return this.#cache.lister.list();
+  }
+
+  byIndex(index: string, value: string): T[] {
+    return this.#cache.lister.byIndex(index, value);
+  }
+
+  get size(): number {
+    return this.#cache.lister.size;
+  }
+
+  /** True once the first list is in the cache and all handlers have been told of it. */
+  get hasSynced(): boolean {
+    return this.#cache.isFilled;
+  }
+
+  /** Every change up to this version is in the cache. */
+  get resourceVersion(): string {
+    return this.#cache.resourceVersion;
+  }
+
+  /** Adds a handler and tells it of all objects that are there; returns how to take it away. */
+  addHandler(handler: EventHandler<T>): () => void {
+    this.#handlers.add(handler);
+    for (const object of this.list()) {
+      this.#tell(handler, { type: "added", object, isInInitialList: true });
+    }
+    return () => {
+      this.#handlers.delete(handler);
+    };
+  }
+
+  /** Lists and watches until the signal aborts. To be called once. */
+  async run(signal: AbortSignal): Promise<void> {
+    const timers = [
+      this.#every(
+        () => this.#options.resyncMs ?? 0,
+        () => this.#resync(),
+      ),
+      this.#every(
+        () => (this.#options.auditMs ?? DEFAULT_AUDIT_MS) * (1 + 0.1 * this.#random()),
+        () =>
+          void this.audit(signal).catch((err) =>
+            this.#logger.warn({ resource: this.name, err }, "audit failed"),
+          ),
+      ),
+    ];
+    try {
+      await this.#reflector.run(signal);
+    } finally {
+      for (const timer of timers) {
+        timer.cancel();
+      }
+    }
+  }
+
+  /** Resolves when `hasSynced`. @throws the signal's reason */
+  waitForSync(signal: AbortSignal): Promise<void> {
+    return this.#until(this.#synced.promise, signal);
+  }
+
+  /**
+   * Resolves when the cache holds all changes up to `resourceVersion`: the way to read one's own writes.
+   * @param timeoutMs 10 s unless told
+   * @throws TimeoutError when that takes too long; the signal's reason
+   */
+  async waitForVersion(
+    resourceVersion: string,
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<void> {
+    const { timeoutMs = 10_000, signal } = options;
+    if (this.#hasSeen(resourceVersion)) {
+      return;
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiter = { resourceVersion, resolve };
+    this.#versionWaiters.push(waiter);
+    const limit = new AbortController();
+    const timer = this.#clock.setTimeout(() => {
+      const at = this.#cache.resourceVersion;
+      const what = `wait for ${this.name} of version ${resourceVersion}`;
+      limit.abort(new TimeoutError(`${what}: the cache is at ${at || "nothing"} after ${timeoutMs} ms`));
+    }, timeoutMs);
+    try {
+      await this.#until(
+        promise,
+        signal === undefined ? limit.signal : AbortSignal.any([limit.signal, signal]),
+      );
+    } finally {
+      timer.cancel();
+      this.#versionWaiters = this.#versionWaiters.filter((other) => other !== waiter);
+    }
+  }
+
+  /**
+   * Compares the cache with a list of the server's; repairs by listing anew.
+   * @returns the keys that differ: none, or there is a defect
+   */
+  async audit(signal: AbortSignal): Promise<string[]> {
+    const deleted = new Set<string>();
+    this.#deletedInAudit = deleted;
+    try {
+      const { labelSelector, fieldSelector, resource } = this.#options;
+      const misses = await auditCache({
+        resource,
+        cache: this,
+        deleted,
+        signal,
+        ...(labelSelector !== undefined && { labelSelector }),
+        ...(fieldSelector !== undefined && { fieldSelector }),
+      });
+      this.#metrics.audited(this.name, misses.length);
+      if (misses.length > 0) {
+        this.#logger.error(
+          { resource: this.name, misses: misses.slice(0, 10) },
+          "the cache missed changes; listing anew",
+        );
+        this.#reflector.relist("audit");
+      }
+      return misses;
+    } finally {
+      this.#deletedInAudit = undefined;
+    }
+  }
+
+  #changed(deltas: readonly Delta<T>[]): void {
+    for (const delta of deltas) {
+      if (delta.type === "deleted") {
+        this.#deletedInAudit?.add(`${delta.object.metadata.uid}`);
+      }
+      for (const handler of this.#handlers) {
+        this.#tell(handler, delta);
+      }
+    }
+    this.#metrics.stored(this.name, this.#cache.resourceVersion, this.size, this.#clock.now());
+    if (this.#cache.isFilled) {
+      this.#synced.resolve();
+    }
+    for (const waiter of this.#versionWaiters) {
+      if (this.#hasSeen(waiter.resourceVersion)) {
+        waiter.resolve();
+      }
+    }
+  }
+
+  #tell(handler: EventHandler<T>, delta: Delta<T>): void {
+    try {
+      switch (delta.type) {
+        case "added":
+          handler.onAdd?.(delta.object, delta.isInInitialList);
+          break;
+        case "updated":
+          handler.onUpdate?.(delta.previous, delta.object);
+          break;
+        case "deleted":
+          handler.onDelete?.(delta.object, delta.isFinalStateKnown);
+          break;
+      }
+    } catch (err) {
+      this.#metrics.handlerFailed(this.name, handler.name);
+      this.#logger.error({ resource: this.name, handler: handler.name, err }, "an event handler threw");
+    }
+  }
+
+  #resync(): void {
+    for (const object of this.list()) {
+      for (const handler of this.#handlers) {
+        this.#tell(handler, { type: "updated", previous: object, object });
+      }
+    }
+  }
+
+  #hasSeen(resourceVersion: string): boolean {
+    return this.#cache.isFilled && compareResourceVersions(this.#cache.resourceVersion, resourceVersion) >= 0;
+  }
+
+  #every(intervalMs: () => number, run: () => void): Timer {
+    let timer: Timer | undefined;
+    const arm = () => {
+      const delayMs = intervalMs();
+      timer =
+        delayMs <= 0
+          ? undefined
+          : this.#clock.setTimeout(() => {
+              run();
+              arm();
+            }, delayMs);
+    };
+    arm();
+    return { cancel: () => timer?.cancel() };
+  }
+
+  async #until(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = () => aborted.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await Promise.race([promise, aborted.promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+}

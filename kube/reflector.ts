@@ -1,0 +1,280 @@
+import { Backoff } from "../lib/backoff.ts";
+import { type Clock, sleep, systemClock } from "../lib/clock.ts";
+import {
+  BadRequestError,
+  ConnectionError,
+  ForbiddenError,
+  GoneError,
+  InvalidError,
+  isTransient,
+  KubeError,
+  ProtocolError,
+  TimeoutError,
+  UnauthorizedError,
+} from "./errors.ts";
+import { type Logger, silentLogger } from "./logger.ts";
+import { KubeMetrics } from "./metrics.ts";
+import { compareResourceVersions, type KubeObject, resourceName } from "./objects.ts";
+import { PAGE_SIZE, type ResourceClient } from "./resource-client.ts";
+
+/** Where a reflector puts what it reads. */
+export interface ReflectorSink<T> {
+  /** Called as each object of a list comes in, before `replace`. */
+  shrink(object: T): T;
+  replace(objects: readonly T[], resourceVersion: string): void;
+  apply(type: "ADDED" | "MODIFIED" | "DELETED", object: T): void;
+  /** Nothing up to this version is missing. */
+  advance(resourceVersion: string): void;
+}
+
+export interface ReflectorOptions<T extends KubeObject> {
+  readonly resource: ResourceClient<T>;
+  readonly sink: ReflectorSink<T>;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  /** Lists through the watch (KEP-3157) where the server can; true unless told. */
+  readonly streamingList?: boolean;
+  readonly pageSize?: number;
+  /** Silence after which a watch is opened anew; 90 s unless told. The server sends a bookmark every minute. */
+  readonly silenceTimeoutMs?: number;
+  readonly maxLineBytes?: number;
+  readonly logger?: Logger;
+  readonly metrics?: KubeMetrics;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+/** client-go's reflector: 0.8 s to 30 s, up to as much again by chance, anew after 2 min without failure. */
+const BACKOFF = { initialMs: 800, maxMs: 30_000, jitter: 1, resetAfterMs: 120_000 };
+/** The server ends a watch after 5 to 10 min, so that load spreads over the servers again. */
+const MIN_WATCH_SECONDS = 300;
+/** A watch that ends so soon and without events is a failure, or it would be opened in a tight loop. */
+const SHORT_WATCH_MS = 1000;
+const LIST_TIMEOUT_MS = 60_000;
+/** Lists in a row older than what was seen, after which we believe that the server was restored from a backup. */
+const MAX_STALE_LISTS = 5;
+
+/** Keeps a sink equal to the API server: lists, watches, and repairs whatever breaks, until told to stop. */
+export class Reflector<T extends KubeObject> {
+  readonly #options: ReflectorOptions<T>;
+  readonly #name: string;
+  readonly #logger: Logger;
+  readonly #metrics: KubeMetrics;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #backoff: Backoff;
+  #isStreaming: boolean;
+  /** Where to watch on from; undefined when only a list can help. */
+  #resourceVersion: string | undefined;
+  /** Highest version ever seen, to tell a list that is behind. */
+  #newest = "";
+  #staleLists = 0;
+  #reason = "start";
+
+  constructor(options: ReflectorOptions<T>) {
+    this.#options = options;
+    this.#name = resourceName(options.resource.descriptor);
+    this.#logger = options.logger ?? silentLogger;
+    this.#metrics = options.metrics ?? new KubeMetrics();
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#backoff = new Backoff({ ...BACKOFF, clock: this.#clock, random: this.#random });
+    this.#isStreaming = options.streamingList ?? true;
+  }
+
+  /** Makes the next round start from a list. The present watch goes on until then. */
+  relist(reason: string): void {
+    this.#forgetPlace(reason);
+  }
+
+  /** Runs until the signal aborts; no failure ends it. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#round(signal);
+      } catch (error) {
+        if (signal.aborted) {
+          return;
+        }
+        await this.#recover(error, signal).catch(() => {});
+      }
+    }
+  }
+
+  /** One list if needed, and one watch. */
+  async #round(signal: AbortSignal): Promise<void> {
+    if (this.#resourceVersion === undefined && !this.#isStreaming) {
+      const { objects, resourceVersion } = await this.#list(signal);
+      this.#replace(objects, resourceVersion);
+    }
+    await this.#watch(signal);
+  }
+
+  async #list(signal: AbortSignal): Promise<{ objects: T[]; resourceVersion: string }> {
+    this.#metrics.listed(this.#name, this.#reason);
+    try {
+      return await this.#listPages(this.#options.pageSize ?? PAGE_SIZE, signal);
+    } catch (error) {
+      if (!(error instanceof GoneError)) {
+        throw error;
+      }
+      // The continue token outlived etcd's compaction: one list without pages is consistent by itself.
+      return await this.#listPages(undefined, signal);
+    }
+  }
+
+  async #listPages(
+    limit: number | undefined,
+    signal: AbortSignal,
+  ): Promise<{ objects: T[]; resourceVersion: string }> {
+    const { resource, sink, labelSelector, fieldSelector } = this.#options;
+    const objects: T[] = [];
+    let token: string | undefined;
+    for (;;) {
+      // No resourceVersion: "0" would be cheaper and may go back in time after a restart.
+      const page = await resource.list({
+        ...(labelSelector !== undefined && { labelSelector }),
+        ...(fieldSelector !== undefined && { fieldSelector }),
+        ...(limit !== undefined && { limit }),
+        ...(token !== undefined && { continue: token }),
+        timeoutMs: LIST_TIMEOUT_MS,
+        signal,
+      });
+      for (const item of page.items) {
+        objects.push(sink.shrink(item));
+      }
+      token = page.continueToken;
+      if (token === undefined) {
+        return { objects, resourceVersion: page.resourceVersion };
+      }
+    }
+  }
+
+  /** Watches from the known place, or from nothing with the present objects first. */
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { sink } = this.#options;
+    let initial: T[] | undefined = this.#resourceVersion === undefined ? [] : undefined;
+    if (initial !== undefined) {
+      this.#metrics.listed(this.#name, this.#reason);
+    }
+    this.#metrics.watching(this.#name);
+    const openedMs = this.#clock.monotonic();
+    let events = 0;
+    for await (const event of this.#events(initial !== undefined, signal)) {
+      events += 1;
+      if (initial !== undefined) {
+        if (event.type === "BOOKMARK") {
+          if (event.initialEventsEnd) {
+            this.#replace(initial, event.resourceVersion);
+            initial = undefined;
+          }
+        } else if (event.type !== "DELETED") {
+          initial.push(sink.shrink(event.object));
+        }
+        continue;
+      }
+      if (event.type === "BOOKMARK") {
+        this.#advance(event.resourceVersion);
+        sink.advance(event.resourceVersion);
+      } else {
+        this.#advance(event.object.metadata.resourceVersion ?? "");
+        sink.apply(event.type, event.object);
+      }
+      if (this.#resourceVersion === undefined) {
+        return;
+      }
+    }
+    if (initial !== undefined) {
+      throw new ProtocolError(
+        `watch ${this.#name}: the stream ended before the initial events were complete`,
+      );
+    }
+    if (events === 0 && this.#clock.monotonic() - openedMs < SHORT_WATCH_MS) {
+      throw new ConnectionError(`watch ${this.#name}: the server ended the watch at once`);
+    }
+  }
+
+  #events(isInitial: boolean, signal: AbortSignal) {
+    const { resource, labelSelector, fieldSelector, maxLineBytes } = this.#options;
+    return resource.watch({
+      ...(labelSelector !== undefined && { labelSelector }),
+      ...(fieldSelector !== undefined && { fieldSelector }),
+      ...(maxLineBytes !== undefined && { maxLineBytes }),
+      ...(isInitial && { sendInitialEvents: true, resourceVersionMatch: "NotOlderThan" as const }),
+      ...(this.#resourceVersion !== undefined && { resourceVersion: this.#resourceVersion }),
+      allowBookmarks: true,
+      timeoutSeconds: Math.floor(MIN_WATCH_SECONDS * (1 + this.#random())),
+      silenceTimeoutMs: this.#options.silenceTimeoutMs ?? 90_000,
+      signal,
+    });
+  }
+
+  #replace(objects: readonly T[], resourceVersion: string): void {
+    if (compareResourceVersions(resourceVersion, this.#newest) < 0 && this.#staleLists < MAX_STALE_LISTS) {
+      this.#staleLists += 1;
+      throw new ProtocolError(
+        `list ${this.#name}: the list is of version ${resourceVersion}, but ${this.#newest} was seen already`,
+      );
+    }
+    this.#staleLists = 0;
+    this.#newest = resourceVersion;
+    this.#resourceVersion = resourceVersion;
+    this.#options.sink.replace(objects, resourceVersion);
+    this.#logger.debug(
+      { resource: this.#name, objects: objects.length, resourceVersion, reason: this.#reason },
+      "listed",
+    );
+  }
+
+  #advance(resourceVersion: string): void {
+    if (
+      this.#resourceVersion !== undefined &&
+      compareResourceVersions(resourceVersion, this.#resourceVersion) > 0
+    ) {
+      this.#resourceVersion = resourceVersion;
+    }
+    if (compareResourceVersions(resourceVersion, this.#newest) > 0) {
+      this.#newest = resourceVersion;
+    }
+  }
+
+  #forgetPlace(reason: string): void {
+    this.#resourceVersion = undefined;
+    this.#reason = reason;
+  }
+
+  /** Decides where to go on after a failure, and waits. */
+  async #recover(error: unknown, signal: AbortSignal): Promise<void> {
+    const code = error instanceof KubeError ? error.code : "KUBE_UNKNOWN";
+    this.#metrics.reflectorFailed(this.#name, code);
+    const cannotStream = error instanceof BadRequestError || error instanceof InvalidError;
+    if (this.#isStreaming && this.#resourceVersion === undefined && cannotStream) {
+      this.#isStreaming = false;
+      this.#logger.info(
+        { resource: this.#name, err: error },
+        "the server cannot stream lists; listing in pages",
+      );
+      return;
+    }
+    if (!canResume(error)) {
+      this.#forgetPlace(code);
+    }
+    const retryAfterMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
+    const delayMs = Math.max(this.#backoff.next(), retryAfterMs);
+    const fields = { resource: this.#name, err: error, retryInMs: Math.round(delayMs) };
+    if (error instanceof GoneError) {
+      this.#logger.info(fields, "the watch's place is too old; listing anew");
+    } else {
+      this.#logger.warn(fields, "list or watch failed; trying again");
+    }
+    await sleep(delayMs, { clock: this.#clock, signal });
+  }
+}
+
+/** Whether the watch can go on from where it was. A CRD gone, a place too old or a garbled stream need a list. */
+function canResume(error: unknown): boolean {
+  const isAhead =
+    error instanceof TimeoutError && error.causes.some(({ reason }) => reason === "ResourceVersionTooLarge");
+  const isRefused = error instanceof UnauthorizedError || error instanceof ForbiddenError;
+  return (isTransient(error) || isRefused) && !isAhead && !(error instanceof ProtocolError);
+}

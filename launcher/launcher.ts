@@ -1,0 +1,253 @@
+/**
+ * One launcher: its parts started side by side and wired to the driver. Nothing here decides anything; what happens
+ * is dispatched to the driver, and the driver's machine decides.
+ */
+import { writeFileSync } from "node:fs";
+import type { Writable } from "node:stream";
+import type { LaunchSpec } from "../api/launch-spec.ts";
+import type { DomainEnd, LauncherStatus } from "../api/launcher-protocol.ts";
+import type { InterfaceAttachment } from "../api/pod-interface.ts";
+import type { Clock, Timer } from "../lib/clock.ts";
+import { AgentLink } from "./agent-link/link.ts";
+import { launcherRoutes } from "./agent-link/routes.ts";
+import { GuestConsole } from "./console/guest-console.ts";
+import { leaseFor } from "./dhcp/lease.ts";
+import { startDhcpServer } from "./dhcp/server.ts";
+import type { Lease } from "./dhcp/types.ts";
+import { describeError } from "./errors.ts";
+import { Driver } from "./lifecycle/driver.ts";
+import type { Hypervisor, HypervisorListener } from "./lifecycle/hypervisor.ts";
+import { Latest } from "./lifecycle/latest.ts";
+import type { PreparationStep } from "./lifecycle/machine.ts";
+import { GuestNetwork } from "./lifecycle/network.ts";
+import { statusOf, terminationMessage } from "./lifecycle/status.ts";
+import type { Log } from "./log.ts";
+import { type PreparedDisk, prepareDisks } from "./storage/disks.ts";
+
+/** The agent has so long to give the pod its network: the time of the agent's own restart and more. */
+const ATTACHMENT_DEADLINE_MS = 60_000;
+/** At the end the agent has so long to take the last status; the pod's termination message tells it too. */
+const FAREWELL_DEADLINE_MS = 300;
+
+export interface LauncherPaths {
+  readonly agentSocket: string;
+  readonly terminationMessage: string;
+  readonly serialSocket: string;
+  readonly vncSocket: string;
+}
+
+export interface LauncherOptions {
+  readonly spec: LaunchSpec;
+  readonly paths: LauncherPaths;
+  /** Content of the pod's /etc/resolv.conf. */
+  readonly resolvConf: string;
+  /** Gets the guest's console. */
+  readonly stdout: Writable;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly createHypervisor: (listener: HypervisorListener) => Hypervisor;
+  readonly domainXml: (resources: DomainResources) => string;
+}
+
+/** What a domain is made of besides its spec. */
+export interface DomainResources {
+  readonly disks: readonly PreparedDisk[];
+  readonly interfaces: readonly InterfaceAttachment[];
+}
+
+export class Launcher {
+  readonly #options: LauncherOptions;
+  readonly #startedAtMs: number;
+  /** Unix time of the monotonic clock's origin, taken once: a step's timestamp must not change when a clock is set. */
+  readonly #epochMs: number;
+  readonly #driver: Driver;
+  readonly #hypervisor: Hypervisor;
+  readonly #network: GuestNetwork;
+  readonly #console: GuestConsole;
+  readonly #link: AgentLink;
+  readonly #status: Latest<LauncherStatus>;
+  #attachmentDeadline: Timer | undefined;
+  #disks: readonly PreparedDisk[] = [];
+  #machineType: string | undefined;
+  #firstLeaseAtMs: number | undefined;
+
+  constructor(options: LauncherOptions) {
+    this.#options = options;
+    this.#startedAtMs = options.clock.monotonic();
+    this.#epochMs = options.clock.now() - this.#startedAtMs;
+    this.#hypervisor = this.#newHypervisor();
+    this.#driver = this.#newDriver();
+    this.#network = this.#newNetwork();
+    this.#console = this.#newConsole();
+    this.#link = this.#newLink();
+    this.#status = new Latest(this.#currentStatus());
+  }
+
+  /** Lives the domain's whole life. Resolves when everything that outlives the process is written. */
+  async run(): Promise<DomainEnd> {
+    const { clock } = this.#options;
+    this.#hypervisor.run();
+    void this.#link.run();
+    this.#attachmentDeadline = clock.setTimeout(() => this.#attachmentOverdue(), ATTACHMENT_DEADLINE_MS);
+    void this.#prepareDisks();
+    const end = await this.#driver.ended;
+    await this.#farewell(end);
+    return end;
+  }
+
+  /** Asks the guest to power off and destroys it after the grace period; 0 destroys it at once. */
+  shutdown(gracePeriodMs: number): void {
+    this.#driver.dispatch({ type: "shutdownRequested", gracePeriodMs });
+  }
+
+  #newHypervisor(): Hypervisor {
+    return this.#options.createHypervisor({
+      onReady: () => this.#driver.dispatch({ type: "prepared", step: "libvirt" }),
+      onFailed: (error) => this.#preparationFailed("libvirt", error),
+      onFact: (fact) => this.#driver.dispatch({ type: "domain", fact }),
+      onReconnected: () => this.#driver.dispatch({ type: "reconnected" }),
+    });
+  }
+
+  #newDriver(): Driver {
+    const { clock, log, spec } = this.#options;
+    return new Driver({
+      startPaused: spec.startPaused,
+      clock,
+      log,
+      domain: {
+        create: () => this.#createDomain(),
+        acpiShutdown: () => this.#hypervisor.acpiShutdown(),
+        destroy: () => this.#hypervisor.destroy(),
+        pause: () => this.#hypervisor.pause(),
+        resume: () => this.#hypervisor.resume(),
+        reset: () => this.#hypervisor.reset(),
+        softReboot: () => this.#hypervisor.softReboot(),
+      },
+      onChange: () => this.#publish(),
+    });
+  }
+
+  #newNetwork(): GuestNetwork {
+    const { log, spec } = this.#options;
+    return new GuestNetwork({
+      spec,
+      log,
+      leaseFor: (attachment) => this.#leaseFor(attachment),
+      startDhcpServer: (leases) => startDhcpServer({ leases }),
+      onReady: () => this.#driver.dispatch({ type: "prepared", step: "network" }),
+      onFailed: (code, message) =>
+        this.#driver.dispatch({ type: "preparationFailed", step: "network", code, message }),
+      onChange: () => this.#networkChanged(),
+    });
+  }
+
+  #newConsole(): GuestConsole {
+    const { log, paths, spec, stdout } = this.#options;
+    return new GuestConsole({
+      serialSocket: spec.domain.serialConsole ? paths.serialSocket : undefined,
+      vncSocket: spec.domain.graphics ? paths.vncSocket : undefined,
+      stdout,
+      log,
+    });
+  }
+
+  #newLink(): AgentLink {
+    const { clock, log, paths } = this.#options;
+    const routes = launcherRoutes({
+      attach: (attachment) => {
+        this.#attachmentDeadline?.cancel();
+        this.#network.attach(attachment);
+      },
+      watchStatus: () => this.#status.watch(),
+      shutdown: (gracePeriodMs) => this.shutdown(gracePeriodMs),
+      request: (verb) => this.#driver.request(verb),
+      console: (accept) => this.#console.attachSerial(accept),
+      vnc: (accept) => this.#console.attachVnc(accept),
+    });
+    return new AgentLink({ socketPath: paths.agentSocket, routes, clock, log });
+  }
+
+  #leaseFor(attachment: InterfaceAttachment): Lease {
+    const { resolvConf, spec } = this.#options;
+    const { hostname, namespace, subdomain } = spec;
+    return leaseFor({ attachment, resolvConf, hostname, namespace, subdomain });
+  }
+
+  async #prepareDisks(): Promise<void> {
+    try {
+      this.#disks = await prepareDisks(this.#options.spec.disks);
+      this.#driver.dispatch({ type: "prepared", step: "disks" });
+    } catch (error) {
+      this.#preparationFailed("disks", error);
+    }
+  }
+
+  async #createDomain(): Promise<void> {
+    const { domainXml, log, spec } = this.#options;
+    const xml = domainXml({ disks: this.#disks, interfaces: this.#network.attachments });
+    this.#console.open();
+    await this.#hypervisor.create(xml, { paused: spec.startPaused });
+    this.#hypervisor.machineType().then(
+      (machineType) => {
+        this.#machineType = machineType;
+        this.#publish();
+      },
+      (error: unknown) => log.warn({ err: error }, "cannot read the domain's machine type"),
+    );
+  }
+
+  #attachmentOverdue(): void {
+    const cause = this.#link.failure;
+    const detail = cause === undefined ? "it connected but said nothing of the network" : cause.message;
+    this.#driver.dispatch({
+      type: "preparationFailed",
+      step: "network",
+      code: "AgentUnreachable",
+      message: `the node's agent attached no network within ${ATTACHMENT_DEADLINE_MS / 1000} s (${detail}); see the agent's log on this node`,
+    });
+  }
+
+  #preparationFailed(step: PreparationStep, error: unknown): void {
+    const { code, message } = describeError(error);
+    this.#options.log.error({ err: error, step }, "cannot prepare the domain");
+    this.#driver.dispatch({ type: "preparationFailed", step, code, message });
+  }
+
+  #networkChanged(): void {
+    if (this.#network.interfaces.some(({ leased }) => leased)) {
+      this.#firstLeaseAtMs ??= this.#options.clock.monotonic();
+    }
+    this.#publish();
+  }
+
+  #publish(): void {
+    this.#status.set(this.#currentStatus());
+  }
+
+  #currentStatus(): LauncherStatus {
+    return statusOf(this.#driver.state, {
+      epochMs: this.#epochMs,
+      launcherStartedAtMs: this.#startedAtMs,
+      ...(this.#machineType !== undefined && { machineType: this.#machineType }),
+      interfaces: this.#network.interfaces,
+      ...(this.#firstLeaseAtMs !== undefined && { firstLeaseAtMs: this.#firstLeaseAtMs }),
+    });
+  }
+
+  async #farewell(end: DomainEnd): Promise<void> {
+    const { log, paths } = this.#options;
+    log.info({ end }, "the domain has ended");
+    try {
+      writeFileSync(paths.terminationMessage, terminationMessage(end));
+    } catch (error) {
+      log.error({ err: error }, `cannot write the termination message to ${paths.terminationMessage}`);
+    }
+    this.#attachmentDeadline?.cancel();
+    this.#status.close();
+    this.#console.close();
+    this.#network.close();
+    this.#hypervisor.close();
+    await this.#link.close(FAREWELL_DEADLINE_MS);
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Keeps libvirtd running and a connection to it. libvirtd is a helper that may die at any time: the guest's qemu
+ * goes on without it, and a new libvirtd finds it again. After each reconnect the domain's state is read and told as
+ * a fact, for events may have been missed; listening comes first, so that nothing falls in between.
+ */
+import { Backoff } from "../../lib/backoff.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { LauncherError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Hypervisor, HypervisorListener } from "./hypervisor.ts";
+import type { DomainFact } from "./machine.ts";
+
+/** libvirtd's process. */
+export interface Daemon {
+  /** Resolves when it has ended. */
+  readonly exited: Promise<unknown>;
+  stop(): void;
+}
+
+/** A connection to libvirtd, about the launcher's one domain. When it ends, every open call rejects `unavailable`. */
+export interface DomainConnection {
+  /** Resolves when the connection is over, however it ended. */
+  readonly closed: Promise<unknown>;
+  /** Tells facts from now on. */
+  listen(onFact: (fact: DomainFact) => void): Promise<void>;
+  /** Undefined where there is no such domain. */
+  readState(): Promise<DomainFact | undefined>;
+  create(xml: string, options: { readonly paused: boolean }): Promise<void>;
+  machineType(): Promise<string | undefined>;
+  acpiShutdown(): Promise<void>;
+  destroy(): Promise<void>;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  reset(): Promise<void>;
+  softReboot(): Promise<void>;
+  close(): void;
+}
+
+export interface SupervisorOptions {
+  /** @throws where libvirtd doesn't come up by its own deadline */
+  readonly startDaemon: () => Promise<Daemon>;
+  readonly connect: () => Promise<DomainConnection>;
+  readonly listener: HypervisorListener;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const RESTART = { initialMs: 20, maxMs: 5_000, resetAfterMs: 30_000 };
+
+export class Supervisor implements Hypervisor {
+  readonly #options: SupervisorOptions;
+  readonly #closing = new AbortController();
+  #daemon: Daemon | undefined;
+  #connection: DomainConnection | undefined;
+  #wasReady = false;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  run(): void {
+    void this.#keepConnected();
+  }
+
+  create = (xml: string, options: { readonly paused: boolean }) =>
+    this.#call((connection) => connection.create(xml, options));
+  machineType = () => this.#call((connection) => connection.machineType());
+  acpiShutdown = () => this.#call((connection) => connection.acpiShutdown());
+  destroy = () => this.#call((connection) => connection.destroy());
+  pause = () => this.#call((connection) => connection.pause());
+  resume = () => this.#call((connection) => connection.resume());
+  reset = () => this.#call((connection) => connection.reset());
+  softReboot = () => this.#call((connection) => connection.softReboot());
+
+  close(): void {
+    this.#closing.abort();
+    this.#connection?.close();
+    this.#daemon?.stop();
+  }
+
+  async #keepConnected(): Promise<void> {
+    const { clock, listener, log } = this.#options;
+    const { signal } = this.#closing;
+    const backoff = new Backoff({ ...RESTART, clock });
+    while (!signal.aborted) {
+      try {
+        await this.#connectOnce();
+        if (!signal.aborted) log.warn({}, "the connection to libvirtd ended; the guest is not affected");
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!this.#wasReady) {
+          listener.onFailed(error);
+          return;
+        }
+        log.error({ err: error }, "cannot connect to libvirtd again; the guest is not affected");
+      }
+      if (!signal.aborted) await backoff.wait(signal).catch(() => {});
+    }
+  }
+
+  /** Connects, starting libvirtd where it doesn't run, and returns when the connection has ended. */
+  async #connectOnce(): Promise<void> {
+    const { connect, listener } = this.#options;
+    await this.#ensureDaemon();
+    const connection = await connect();
+    try {
+      if (this.#closing.signal.aborted) return;
+      await connection.listen((fact) => listener.onFact(fact));
+      const state = this.#wasReady ? await connection.readState() : undefined;
+      this.#connection = connection;
+      if (this.#wasReady) {
+        listener.onFact(state ?? { kind: "gone", how: "unknown" });
+        listener.onReconnected();
+      } else {
+        this.#wasReady = true;
+        listener.onReady();
+      }
+      await connection.closed;
+    } finally {
+      this.#connection = undefined;
+      connection.close();
+    }
+  }
+
+  async #ensureDaemon(): Promise<void> {
+    if (this.#daemon !== undefined) return;
+    const daemon = await this.#options.startDaemon();
+    this.#daemon = daemon;
+    void daemon.exited.then(() => {
+      if (this.#daemon === daemon) this.#daemon = undefined;
+    });
+    if (this.#closing.signal.aborted) daemon.stop();
+  }
+
+  /** @throws LauncherError LibvirtUnavailable; libvirt's own errors */
+  async #call<T>(perform: (connection: DomainConnection) => Promise<T>): Promise<T> {
+    if (this.#connection === undefined) throw unavailable();
+    return perform(this.#connection);
+  }
+}
+
+/** For a call whose outcome is unknown, because libvirtd is away or went away before it answered. */
+export function unavailable(cause?: unknown): LauncherError {
+  return new LauncherError("LibvirtUnavailable", "libvirtd is away and is being started again", { cause });
+}

@@ -31,6 +31,7 @@ export function baseLayer(debian: Debian, options: LayerOptions): Promise<LayerF
       await tree.copy(await tree.closure(base.files), root);
       for (const [path, text] of Object.entries(baseFiles)) await writeFile(join(root, path), text);
       for (const applet of applets) await symlink("busybox", join(root, "usr/bin", applet));
+      await symlink("dash", join(root, "usr/bin/sh"));
       for (const [path, mode] of Object.entries(baseFolders)) {
         await mkdir(join(root, path), { recursive: true });
         await chmod(join(root, path), mode);

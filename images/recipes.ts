@@ -11,9 +11,12 @@ export const operatorId = 65532;
 /** Folder of the bundles within both images. */
 export const bundleFolder = "usr/share/virtpod";
 
-/** Under both images: C and C++ runtime for Node, and busybox so that a shell is there to look around. */
+/**
+ * Under both images: C and C++ runtime for Node; and busybox with a shell to look around, which gives an intruder
+ * nothing that Node does not. The shell is dash: busybox's own would run its own `ip` before iproute2's.
+ */
 export const base: Pick = {
-  packages: ["base-files", "libc6", "libstdc++6", "libgcc-s1", "busybox-static", "netbase"],
+  packages: ["base-files", "libc6", "libstdc++6", "libgcc-s1", "busybox-static", "dash", "netbase"],
   files: [
     "usr/lib/os-release",
     "etc/os-release",
@@ -26,6 +29,7 @@ export const base: Pick = {
     "etc/services",
     "etc/protocols",
     "usr/bin/busybox",
+    "usr/bin/dash",
     // What Node loads; named here because Node itself is no Debian package.
     "usr/lib/x86_64-linux-gnu/libstdc++.so.6",
     "usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
@@ -37,15 +41,25 @@ export const base: Pick = {
 /** Commands that busybox answers to in both images. */
 export const applets = (
   "[ awk base64 basename cat chmod chown cp cut date dd df dirname du echo env expr false find free grep head " +
-  "hexdump hostname id kill ln ls mkdir mount mv nc nsenter od ping printf ps pwd readlink realpath rm rmdir sed " +
-  "seq sh sleep sort stat sync sysctl tail tar tee test time timeout top touch tr true tty umount uname uniq " +
+  "hexdump hostname id kill ln ls mkdir mount mv nc od ping printf ps pwd readlink realpath rm rmdir sed " +
+  "seq sleep sort stat sync sysctl tail tar tee test time timeout top touch tr true tty umount uname uniq " +
   "uptime vi wc wget which xargs"
 ).split(" ");
 
-/** The agent wires pod networks with iproute2 and nftables. */
+/**
+ * The agent wires pod networks with iproute2 and nftables, by way of nsenter. That is util-linux's, not busybox's,
+ * which would run its own `ip` instead of the one that it is told to.
+ */
 export const virtpod: Pick = {
-  packages: ["iproute2", "nftables"],
-  files: ["usr/sbin/ip", "usr/sbin/bridge", "usr/sbin/tc", "usr/sbin/nft", "usr/share/iproute2/*"],
+  packages: ["iproute2", "nftables", "util-linux"],
+  files: [
+    "usr/bin/nsenter",
+    "usr/sbin/ip",
+    "usr/sbin/bridge",
+    "usr/sbin/tc",
+    "usr/sbin/nft",
+    "usr/share/iproute2/*",
+  ],
 };
 
 /**

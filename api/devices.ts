@@ -155,7 +155,7 @@ export const devicesSchema = object(
   {
     disks: Type.Optional(
       listByKey(diskSchema, "name", {
-        maxItems: 32,
+        maxItems: 30,
         description: "Disks, each showing the volume of the same name.",
       }),
     ),

@@ -36,7 +36,7 @@ export interface ObjectOptions {
 }
 
 export interface Refusal {
-  readonly type: "object" | "array" | "string" | "integer" | "boolean" | "quantity";
+  readonly type: "object" | "array" | "strings" | "string" | "integer" | "boolean" | "quantity";
   readonly when: "later" | "never";
   /** What to use instead, or why not: a sentence without full stop. */
   readonly hint?: string;
@@ -99,7 +99,12 @@ function looseType(type: Refusal["type"]): TSchema {
     case "object":
       return { type: "object", "x-kubernetes-preserve-unknown-fields": true };
     case "array":
-      return { type: "array", items: { "x-kubernetes-preserve-unknown-fields": true } };
+      return {
+        type: "array",
+        items: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+      };
+    case "strings":
+      return { type: "array", items: { type: "string" } };
     case "quantity":
       return { anyOf: [{ type: "integer" }, { type: "string" }], "x-kubernetes-int-or-string": true };
     default:
@@ -172,6 +177,18 @@ export function quantity(description: string, rules: readonly Rule[] = []): TUns
     pattern: QUANTITY_PATTERN,
     description,
     ...validations(rules),
+  });
+}
+
+const POSITIVE_BYTES_PATTERN =
+  "^\\+?(0*[1-9][0-9]*(\\.[0-9]*)?|0*\\.0*[1-9][0-9]*)([KMGTPE]i|[kMGTPE]|[eE][+-]?[0-9]+)?$";
+
+/** An amount of bytes above zero, without a CEL rule: in a list, one that reads quantities is soon over the cost limit. */
+export function positiveQuantity(description: string): TUnsafe<Quantity> {
+  return Type.Unsafe<Quantity>({
+    ...quantity(description),
+    minimum: 1,
+    pattern: POSITIVE_BYTES_PATTERN,
   });
 }
 

@@ -22,7 +22,7 @@ function eachHasPartner(list: string, partners: string, fieldPath: string, compl
   const lonely = `!has(${partners}) || !${partners}.exists(other, other.name == it.name)`;
   return {
     rule: `!has(${list}) || ${list}.all(it, !(${lonely}))`,
-    messageExpression: `${list}.filter(it, ${lonely})[0].name + '${complaint}'`,
+    messageExpression: `${list}.map(it, ${lonely}, it.name)[0] + '${complaint}'`,
     fieldPath,
   };
 }

@@ -21,7 +21,7 @@ const templateSchema = object(
             name: later("string", "the VMI has the VM's name"),
             generateName: later("string", "the VMI has the VM's name"),
             namespace: later("string", "the VMI lives in the VM's namespace"),
-            finalizers: later("array"),
+            finalizers: later("strings"),
             ownerReferences: later("array"),
           },
         },

@@ -9,7 +9,7 @@ import {
   name,
   never,
   object,
-  quantity,
+  positiveQuantity,
 } from "./schema.ts";
 
 export const imagePullPolicySchema = choice(["Always", "IfNotPresent", "Never"], {
@@ -43,12 +43,7 @@ const containerDiskSchema = object(
 
 const emptyDiskSchema = object(
   {
-    capacity: quantity("Size of the disk in bytes, rounded down to 1 MiB, e.g. 1Gi.", [
-      {
-        rule: "quantity(string(self)).compareTo(quantity('1Mi')) >= 0",
-        message: "capacity must be at least 1Mi",
-      },
-    ]),
+    capacity: positiveQuantity("Size of the disk in bytes, e.g. 1Gi."),
     medium: Type.Optional(
       choice(["", "Memory"], {
         description:
@@ -98,6 +93,6 @@ export const volumeSchema = object(
 export type Volume = Data<typeof volumeSchema>;
 
 export const volumesSchema = listByKey(volumeSchema, "name", {
-  maxItems: 32,
+  maxItems: 30,
   description: "Volumes of the VM, each used by the disk of the same name.",
 });

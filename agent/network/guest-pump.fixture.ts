@@ -1,5 +1,9 @@
-/** Carries frames between two taps in two network namespaces, as qemu does between a tap and its guest. */
+/**
+ * Carries frames between two taps in two network namespaces, as qemu does between a tap and its guest. A line of
+ * hexadecimal digits on standard input is one more frame from the guest.
+ */
 import { read, write } from "node:fs";
+import { createInterface } from "node:readline";
 import koffi from "koffi";
 
 const CLONE_NEWNET = 0x40000000;
@@ -8,6 +12,7 @@ const IFF_TAP = 0x0002;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 const O_RDWR = 2;
+const VNET_HEADER_BYTES = 10;
 const IFREQ_BYTES = 40;
 const MAX_FRAME_BYTES = 65_600;
 
@@ -43,3 +48,6 @@ const guest = attach(guestNetns, guestTap);
 pump(pod, guest);
 pump(guest, pod);
 process.stdout.write("ready\n");
+for await (const line of createInterface({ input: process.stdin })) {
+  write(pod, Buffer.concat([Buffer.alloc(VNET_HEADER_BYTES), Buffer.from(line, "hex")]), () => undefined);
+}

@@ -17,7 +17,8 @@ export interface Pod {
 
 export interface Guest {
   readonly netns: string;
-  readonly pid: number;
+  /** Sends a raw Ethernet frame, as a guest can. */
+  inject(frame: Uint8Array): void;
 }
 
 export class Node implements AsyncDisposable {
@@ -59,7 +60,8 @@ export class Node implements AsyncDisposable {
     inside(pod.netns, "ip route add default via 169.254.1.1 dev eth0");
     inside(this.netns, `ip route add ${address}/32 dev ${host} src 10.244.0.1`);
     inside(this.netns, `sysctl -qw net.ipv4.conf.${host}.proxy_arp=1 net.ipv4.ip_forward=1`);
-    inside(this.netns, "ip route replace blackhole default");
+    // The node answers ARP for what it would forward by another link.
+    inside(this.netns, "ip route replace 169.254.1.1/32 dev cni0");
     return pod;
   }
 
@@ -84,14 +86,14 @@ export class Node implements AsyncDisposable {
     inside(netns, "ip link set dev eth0 addrgenmode none");
     inside(netns, "ip link set dev eth0 up");
     const child = spawn(process.execPath, [PUMP, pod.path, tap, `/run/netns/${netns}`, "eth0"], {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["pipe", "pipe", "inherit"],
     });
     this.#children.push(child);
     await Promise.race([
       once(child.stdout, "data"),
       once(child, "exit").then(() => Promise.reject(new Error("the pump ended"))),
     ]);
-    return { netns, pid: child.pid ?? 0 };
+    return { netns, inject: (frame) => void child.stdin.write(`${Buffer.from(frame).toString("hex")}\n`) };
   }
 
   adopt(child: ChildProcess): void {

@@ -1,0 +1,18 @@
+/**
+ * A process that serves DHCP, for tests: reads LeaseSources (a JSON array) as its argument, says what happens as JSON
+ * lines on standard output, prints its counters for each line on standard input and ends when that does.
+ */
+import { createInterface } from "node:readline";
+import { type LeaseSource, leaseFor } from "./lease.ts";
+import { startDhcpServer } from "./server.ts";
+
+const sources: readonly LeaseSource[] = JSON.parse(process.argv[2] ?? "[]");
+const server = await startDhcpServer({ leases: sources.map(leaseFor) });
+const say = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
+server.on("leased", (event) => say({ leased: event }));
+server.on("declined", (event) => say({ declined: event }));
+say({ listening: true, uid: process.getuid?.() });
+for await (const _ of createInterface({ input: process.stdin })) {
+  say({ counters: server.counters(), residentBytes: process.memoryUsage.rss() });
+}
+await server.close();

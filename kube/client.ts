@@ -20,6 +20,8 @@ export interface ClientOptions {
   readonly credentials: Credentials;
   /** Who asks; the audit log and API priority tell clients apart by it. "program/version (component)". */
   readonly userAgent: string;
+  /** Called before each attempt to write; what it throws ends the write. */
+  readonly beforeWrite?: () => void;
   readonly metrics?: KubeMetrics;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -53,6 +55,7 @@ const MAX_BODY_BYTES = 256 * 1024 * 1024;
 
 /** Requests to one API server, with typed results and typed errors. */
 export class Client {
+  readonly #options: ClientOptions;
   readonly #transport: Transport;
   readonly #credentials: Credentials;
   readonly #userAgent: string;
@@ -61,6 +64,7 @@ export class Client {
   readonly #random: (() => number) | undefined;
 
   constructor(options: ClientOptions) {
+    this.#options = options;
     this.#transport = options.transport;
     this.#credentials = options.credentials;
     this.#userAgent = options.userAgent;
@@ -72,6 +76,14 @@ export class Client {
   /** Typed access to the objects of one kind. */
   resource<T extends KubeObject>(descriptor: ResourceDescriptor<T>): ResourceClient<T> {
     return new ResourceClient(this, descriptor);
+  }
+
+  /**
+   * A client over the same connections that asks before it writes: `client.fenced(() => elector.assertLeading())`.
+   * It is for what only a leader may write; the lease itself needs a client without.
+   */
+  fenced(beforeWrite: () => void): Client {
+    return new Client({ ...this.#options, metrics: this.#metrics, beforeWrite });
   }
 
   /** Closes the connections. */
@@ -191,6 +203,9 @@ export class Client {
       "user-agent": this.#userAgent,
       ...(body !== undefined && { "content-type": request.contentType ?? "application/json" }),
     };
+    if (method !== "GET") {
+      this.#options.beforeWrite?.();
+    }
     const startMs = this.#clock.monotonic();
     const observe = (code: string) =>
       this.#metrics.requestDone(

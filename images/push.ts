@@ -1,6 +1,7 @@
 /**
- * Pushes the built images to a registry: `node images/push.ts REGISTRY [--tag TAG] [--insecure]` copies each
- * `build/images/NAME.tar` to `REGISTRY/NAME:TAG`, its layers compressed. `--insecure` allows plain HTTP.
+ * Pushes the built images to a registry: `node images/push.ts REGISTRY [--insecure]` copies each
+ * `build/images/NAME.tar` to `REGISTRY/NAME:TAG`, its layers compressed, with the tag that it was built with.
+ * `--insecure` allows plain HTTP.
  * Credentials are those that `skopeo login` or `docker login` left.
  */
 import { access } from "node:fs/promises";
@@ -19,13 +20,27 @@ export function copyArguments(file: string, target: string, insecure: boolean): 
   return ["copy", "--quiet", ...format, ...tls, `oci-archive:${file}`, `docker://${target}`];
 }
 
-async function push(registry: string, tag: string, insecure: boolean): Promise<void> {
+/**
+ * The tag that an archive's index names.
+ *
+ * @throws Error when it names none
+ */
+export function tagOf(index: string): string {
+  const { manifests } = JSON.parse(index) as { manifests: { annotations?: Record<string, string> }[] };
+  const tag = manifests[0]?.annotations?.["org.opencontainers.image.ref.name"];
+  if (tag === undefined)
+    throw new Error("the archive's index names no tag: build it again with `make images`");
+  return tag;
+}
+
+async function push(registry: string, insecure: boolean): Promise<void> {
   await needTools(["skopeo"]);
   for (const name of Object.keys(runtimes)) {
     const file = join(output, `${name}.tar`);
     await access(file).catch((cause: unknown) => {
       throw new Error(`${file} does not exist: run \`make images\` first`, { cause });
     });
+    const tag = tagOf(await run("tar", ["-xOf", file, "index.json"]));
     const target = `${registry.replace(/\/+$/, "")}/${name}:${tag}`;
     await run("skopeo", copyArguments(file, target, insecure));
     console.log(target);
@@ -35,7 +50,7 @@ async function push(registry: string, tag: string, insecure: boolean): Promise<v
 if (import.meta.main) {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { tag: { type: "string", default: "dev" }, insecure: { type: "boolean", default: false } },
+    options: { insecure: { type: "boolean", default: false } },
   });
   const [registry] = positionals;
   if (registry === undefined || registry === "") {
@@ -43,7 +58,7 @@ if (import.meta.main) {
     process.exit(2);
   }
   try {
-    await push(registry, values.tag, values.insecure);
+    await push(registry, values.insecure);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exit(1);

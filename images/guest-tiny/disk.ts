@@ -1,6 +1,6 @@
 /** The test guest as a disk that a PC BIOS boots: one FAT partition with SYSLINUX, made without mounting anything. */
-import { open, stat, truncate, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { open, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { epoch } from "../layer.ts";
 import { run } from "../process.ts";
 import type { Guest } from "./initrd.ts";
@@ -34,17 +34,18 @@ export async function makeDisk(guest: Guest, file: string): Promise<void> {
   await run("sfdisk", ["--quiet", file], { input: table });
 
   const partition = `${file}@@${offset}`;
-  const env = { SOURCE_DATE_EPOCH: String(epoch.getTime() / 1000), MTOOLS_SKIP_CHECK: "1" };
+  const env = { SOURCE_DATE_EPOCH: String(epoch.getTime() / 1000), TZ: "UTC" };
   const sectors = String((diskSize(sizes) - offset) / 512);
-  // One sector less than a disk's track would hide the start from SYSLINUX: -H tells FAT where it stands.
+  // -H: FAT tells SYSLINUX how far into the disk it stands.
   await run("mformat", ["-i", partition, "-T", sectors, "-H", String(offset / 512), "-N", "76697274"], {
     env,
   });
   const config = join(dirname(file), "syslinux.cfg");
   await writeFile(config, configuration);
-  await run("mcopy", ["-m", "-i", partition, guest.kernel, "::vmlinuz"], { env });
-  await run("mcopy", ["-m", "-i", partition, guest.initrd, "::initrd.gz"], { env });
-  await run("mcopy", ["-m", "-i", partition, config, "::syslinux.cfg"], { env });
+  for (const path of [guest.kernel, guest.initrd, config]) {
+    await utimes(path, epoch, epoch);
+    await run("mcopy", ["-m", "-i", partition, path, `::${basename(path)}`], { env });
+  }
   await run("syslinux", ["--offset", String(offset), "--install", file], { env });
   await writeBootRecord(file);
 }

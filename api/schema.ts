@@ -104,7 +104,7 @@ function looseType(type: Refusal["type"]): TSchema {
         items: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
       };
     case "strings":
-      return { type: "array", items: { type: "string" } };
+      return { type: "array", items: { type: "string", maxLength: 1024 } };
     case "quantity":
       return { anyOf: [{ type: "integer" }, { type: "string" }], "x-kubernetes-int-or-string": true };
     default:

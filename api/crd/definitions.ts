@@ -117,6 +117,8 @@ function customResourceDefinition(kind: Kind): object {
     metadata: {
       name: `${plural}.${KUBEVIRT_GROUP}`,
       labels: { "app.kubernetes.io/part-of": "virtpod" },
+      // With a CRD go all its objects: helm uninstall must not take a VM.
+      annotations: { "helm.sh/resource-policy": "keep" },
     },
     spec: {
       group: KUBEVIRT_GROUP,

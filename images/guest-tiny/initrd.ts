@@ -80,9 +80,11 @@ export async function makeGuest(debian: Debian, folder: string, licences: string
       throw new Error("Debian's linux-image-cloud-amd64 and busybox-static did not resolve");
     const debs = await debian.fetch([kernel, busybox]);
     for (const deb of debs) await run("dpkg-deb", ["--extract", deb, join(work, "debian")]);
+    await mkdir(licences, { recursive: true });
+    const versions = [kernel, busybox].map(({ name, version }) => `${name} ${version}\n`);
+    await writeFile(join(licences, "versions"), versions.join(""));
     for (const { name } of [kernel, busybox]) {
       const licence = join("usr/share/doc", name, "copyright");
-      await mkdir(dirname(join(licences, name)), { recursive: true });
       await copyFile(join(work, "debian", licence), join(licences, name));
     }
     const release = kernel.name.replace("linux-image-", "");

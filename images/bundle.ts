@@ -84,7 +84,7 @@ export async function bundle(name: Program): Promise<void> {
     // Optional accelerators of ws, which it does without.
     external: ["bufferutil", "utf-8-validate"],
     plugins: [koffiBinary],
-    banner: { js: name === "cli" ? `#!/usr/bin/env node\n${commonJs}` : commonJs },
+    banner: { js: commonJs },
     metafile: true,
     logLevel: "error",
   }).catch((cause: unknown) => {

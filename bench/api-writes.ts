@@ -1,0 +1,126 @@
+/**
+ * What the operator writes to the API server: per VM from its creation until it runs and nothing more follows, and
+ * in a minute in which nothing changes. Counted in the API server's own audit log, by the operator's user agent.
+ */
+import { join } from "node:path";
+import { sleep } from "../lib/clock.ts";
+import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../operator/kinds.ts";
+import { makeNamespace, removeNamespace, until, untilGone } from "../test/harness/cluster.ts";
+import { createMachine } from "../test/harness/machine.ts";
+import { countWrites } from "./audit-log.ts";
+import { AuditLogReader } from "./audit-log-reader.ts";
+import type { Bench, BenchContext } from "./bench.ts";
+import { rounded } from "./median.ts";
+
+export interface ApiWritesReport {
+  readonly vms: number;
+  /** Writes of objects, failed ones included; events, leases and reviews left out. */
+  readonly writesPerVM: number;
+  /** Per VM, as `"patch virtualmachines/status"`. */
+  readonly writesByVerbAndResource: Readonly<Record<string, number>>;
+  readonly eventsPerVM: number;
+  /** Of the writes, those answered with an error. */
+  readonly failedPerVM: number;
+  /** Writes and events while the VMs run and nothing changes; leases apart. */
+  readonly idleWritesPerMinute: number;
+  readonly idleWritesByVerbAndResource: Readonly<Record<string, number>>;
+}
+
+const USER_AGENT = "virtpod-operator/";
+const VMS = 10;
+const START_TIMEOUT_MS = 300_000;
+const END_TIMEOUT_MS = 120_000;
+/** After the last VM runs, what still follows belongs to the start: leases, addresses, readiness. */
+const REST_MS = 15_000;
+const IDLE_MS = 60_000;
+/** Wrong statuses that a control run writes per VM, for the operator to put right. */
+const DISTURBANCES = 8;
+
+export const apiWrites: Bench<ApiWritesReport> = {
+  name: "api-writes",
+  promises: [
+    { name: "writes per VM", atMost: 7, unit: "", figure: (report) => report.writesPerVM },
+    { name: "idle writes per minute", atMost: 0, unit: "", figure: (report) => report.idleWritesPerMinute },
+  ],
+  run,
+};
+
+async function run(context: BenchContext): Promise<ApiWritesReport> {
+  const { client, progress, sabotage } = context;
+  const log = new AuditLogReader(client, auditLogPath());
+  const namespace = await makeNamespace(client, "bench-writes");
+  const names = Array.from({ length: VMS }, (_, index) => `vm-${index}`);
+  try {
+    const created = await log.mark();
+    await Promise.all(names.map((name) => createMachine(client, { namespace, name })));
+    for (const name of names) await untilRunning(context, namespace, name);
+    progress(`${VMS} VMs run`);
+    if (sabotage) for (const name of names) await disturb(context, namespace, name, DISTURBANCES);
+    await sleep(REST_MS);
+    const settled = await log.mark();
+    progress(`nothing changes for ${IDLE_MS / 1000} s`);
+    if (sabotage) await disturb(context, namespace, names[0] ?? "", 1);
+    await sleep(IDLE_MS);
+    const idled = await log.mark();
+    const starts = countWrites(await log.between(created, settled), USER_AGENT);
+    const idle = countWrites(await log.between(settled, idled), USER_AGENT);
+    if (starts.writes === 0) throw new Error(`the audit log has no write by ${USER_AGENT}*`);
+    return {
+      vms: VMS,
+      writesPerVM: rounded(starts.writes / VMS),
+      writesByVerbAndResource: Object.fromEntries(
+        Object.entries(starts.byVerbAndResource).map(([key, count]) => [key, rounded(count / VMS)]),
+      ),
+      eventsPerVM: rounded(starts.events / VMS),
+      failedPerVM: rounded(starts.failed / VMS),
+      idleWritesPerMinute: rounded((idle.writes + idle.events) / (IDLE_MS / 60_000)),
+      idleWritesByVerbAndResource: idle.byVerbAndResource,
+    };
+  } finally {
+    for (const name of names) await client.resource(VIRTUAL_MACHINES).namespace(namespace).delete(name);
+    for (const name of names) {
+      await untilGone(client, VIRTUAL_MACHINES, { namespace, name, timeoutMs: END_TIMEOUT_MS });
+    }
+    await removeNamespace(client, namespace);
+  }
+}
+
+async function untilRunning({ client }: BenchContext, namespace: string, name: string): Promise<void> {
+  await until(client, VIRTUAL_MACHINES, {
+    namespace,
+    name,
+    what: "printableStatus Running",
+    timeoutMs: START_TIMEOUT_MS,
+    when: (vm) => vm?.status?.printableStatus === "Running",
+  });
+}
+
+/** Writes wrong phases, as a second writer of status would, and waits each time for the operator to put it right. */
+async function disturb(
+  { client }: BenchContext,
+  namespace: string,
+  name: string,
+  times: number,
+): Promise<void> {
+  const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
+  for (let index = 0; index < times; index++) {
+    await vmis.patch(
+      name,
+      { type: "merge", body: { status: { nodeName: `nowhere-${index}` } } },
+      { subresource: "status" },
+    );
+    await until(client, VIRTUAL_MACHINE_INSTANCES, {
+      namespace,
+      name,
+      what: "the node's name put right",
+      timeoutMs: 30_000,
+      when: (vmi) => !vmi?.status?.nodeName?.startsWith("nowhere-"),
+    });
+  }
+}
+
+/** The development cluster's audit log; another cluster's is out of reach. */
+function auditLogPath(): string {
+  const state = process.env["VIRTPOD_CLUSTER_STATE"] ?? "/var/lib/virtpod-cluster";
+  return join(state, "node-1/logs/audit.log");
+}

@@ -1,0 +1,41 @@
+/** What every benchmark has: a run that gives a report, and the promises that its figures are held to. */
+import type { Client } from "../kube/client.ts";
+import type { Progress } from "./progress.ts";
+
+export interface BenchContext {
+  readonly client: Client;
+  readonly progress: Progress;
+  /** Samples of each figure that is a median. */
+  readonly runs: number;
+  /** Does harm that the meters must see: the control run. */
+  readonly sabotage: boolean;
+}
+
+export interface PromisedFigure<Report> {
+  readonly name: string;
+  readonly atMost: number;
+  readonly unit: string;
+  readonly figure: (report: Report) => number;
+}
+
+export interface Bench<Report> {
+  readonly name: string;
+  readonly promises: readonly PromisedFigure<Report>[];
+  run(context: BenchContext): Promise<Report>;
+}
+
+export interface Verdict {
+  readonly name: string;
+  readonly isKept: boolean;
+  /** "overhead: 1.21 s, at most 1.5 s". */
+  readonly text: string;
+}
+
+export function judge<Report>(promises: readonly PromisedFigure<Report>[], report: Report): Verdict[] {
+  return promises.map(({ name, atMost, unit, figure }) => {
+    const value = figure(report);
+    // Not `value > atMost`: a figure that is not a number keeps no promise.
+    const isKept = value <= atMost;
+    return { name, isKept, text: `${name}: ${Number(value.toFixed(2))} ${unit}, at most ${atMost} ${unit}` };
+  });
+}

@@ -1,0 +1,78 @@
+/**
+ * `node bench/run.ts NAME|all [--check] [--sabotage] [--runs N]`: measures, and prints one JSON object as the last
+ * line; `all` prints one by benchmark. Progress and verdicts go to stderr.
+ *
+ * --check      ends with status 1 when a promise is broken
+ * --sabotage   the control run: does harm, and ends with status 1 when a promise that must break still holds
+ */
+import { parseArgs } from "node:util";
+import { apiWrites } from "./api-writes.ts";
+import { type Bench, type BenchContext, judge, type Verdict } from "./bench.ts";
+import { deployedCluster } from "./deployment.ts";
+import { footprint } from "./footprint.ts";
+import { type Progress, startProgress } from "./progress.ts";
+import { startup } from "./startup.ts";
+
+interface Outcome {
+  readonly report: object;
+  readonly verdicts: readonly Verdict[];
+}
+
+/** Promises that no control run can break without harm to others; tests hold them. */
+const UNSABOTAGED = new Set(["init containers"]);
+
+const RUNNERS: Readonly<Record<string, (context: BenchContext) => Promise<Outcome>>> = {
+  startup: runner(startup),
+  footprint: runner(footprint),
+  "api-writes": runner(apiWrites),
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    check: { type: "boolean", default: false },
+    sabotage: { type: "boolean", default: false },
+    runs: { type: "string", default: "7" },
+  },
+});
+const progress = startProgress((line) => process.stderr.write(line));
+process.exitCode = await main(positionals[0] ?? "all", progress);
+
+async function main(name: string, progress: Progress): Promise<number> {
+  const names = name === "all" ? Object.keys(RUNNERS) : [name];
+  const runs = Number(values.runs);
+  const unknown = names.find((one) => RUNNERS[one] === undefined);
+  if (unknown !== undefined || !Number.isInteger(runs) || runs < 1) {
+    const known = [...Object.keys(RUNNERS), "all"].join("|");
+    process.stderr.write(`usage: make bench BENCH=${known}; node bench/run.ts NAME [--runs N]\n`);
+    return 2;
+  }
+  const client = await deployedCluster(progress);
+  const outcomes: Record<string, Outcome> = {};
+  try {
+    for (const one of names) {
+      progress(`${one}${values.sabotage ? ", sabotaged" : ""}`);
+      const outcome = await RUNNERS[one]?.({ client, progress, runs, sabotage: values.sabotage });
+      if (outcome !== undefined) outcomes[one] = outcome;
+    }
+  } finally {
+    await client.close();
+  }
+  const verdicts = Object.values(outcomes).flatMap(({ verdicts }) => verdicts);
+  for (const { isKept, text } of verdicts) progress(`${isKept ? "kept  " : "BROKEN"} ${text}`);
+  const reports = Object.fromEntries(Object.entries(outcomes).map(([one, { report }]) => [one, report]));
+  process.stdout.write(`${JSON.stringify(name === "all" ? reports : reports[name])}\n`);
+  return exitCode(verdicts);
+}
+
+function exitCode(verdicts: readonly Verdict[]): number {
+  if (values.sabotage) return verdicts.some(({ name, isKept }) => isKept && !UNSABOTAGED.has(name)) ? 1 : 0;
+  return values.check && verdicts.some(({ isKept }) => !isKept) ? 1 : 0;
+}
+
+function runner<Report extends object>(bench: Bench<Report>): (context: BenchContext) => Promise<Outcome> {
+  return async (context) => {
+    const report = await bench.run(context);
+    return { report, verdicts: judge(bench.promises, report) };
+  };
+}

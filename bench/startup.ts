@@ -8,7 +8,7 @@ import { PODS } from "../kube/resources.ts";
 import { sleep } from "../lib/clock.ts";
 import { VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import { makeNamespace, removeNamespace, until, untilGone } from "../test/harness/cluster.ts";
-import { createMachine, exampleKernelArguments } from "../test/harness/machine.ts";
+import { createMachine } from "../test/harness/machine.ts";
 import { Observer, STEPS, type Step } from "../test/harness/timeline.ts";
 import type { Bench, BenchContext } from "./bench.ts";
 import { programPods } from "./deployment.ts";
@@ -37,7 +37,8 @@ export interface StartupReport {
   readonly leaseUptimeSeconds: { readonly vm: number; readonly bare: number };
 }
 
-const GUEST_MEMORY_MIB = 128;
+/** Bare qemu and the VM boot the same guest: what images/guest-tiny/boot.ts gives it is the VM's too. */
+const GUEST = { memoryMiB: 128, kernelArguments: "console=ttyS0 quiet" } as const;
 const AT_ONCE = 5;
 const AT_ONCE_ROUNDS = 2;
 const START_TIMEOUT_MS = 120_000;
@@ -172,10 +173,9 @@ async function plainPod(client: Client, namespace: string, image: string, name: 
   return readyMs;
 }
 
-/** The launcher image's qemu with the example's kernel, kernel arguments and memory; no launcher, no libvirt. */
+/** The launcher image's qemu with the VM's kernel, command line and memory; no launcher, no libvirt. */
 async function bareGuest(machine: Machine): Promise<{ leaseMs: number; uptimeSeconds: number }> {
-  const append = exampleKernelArguments().replace("console=ttyS0 quiet", "").trim();
-  await using guest = await bootGuest(machine, { memory: GUEST_MEMORY_MIB, append });
+  await using guest = await bootGuest(machine, { memory: GUEST.memoryMiB });
   const line = await guest.line(/virtpod-guest: uptime=\S+ lease /, START_TIMEOUT_MS);
   return { leaseMs: line.at, uptimeSeconds: Number(/uptime=(\S+)/.exec(line.text)?.[1]) };
 }
@@ -185,7 +185,7 @@ async function vm(context: BenchContext, namespace: string, name: string): Promi
   const observer = await Observer.start(client, namespace, name);
   try {
     const createdMs = Date.now();
-    await createMachine(client, { namespace, name, memoryMiB: GUEST_MEMORY_MIB });
+    await createMachine(client, { namespace, name, ...GUEST });
     if (context.sabotage) await holdUpAgents(client, START_HARM_MS);
     const leaseAtMs = await observer.until("lease", START_TIMEOUT_MS);
     await fetchGuest(observer.address ?? "");
@@ -230,9 +230,7 @@ async function fiveAtOnce(context: BenchContext, namespace: string, round: numbe
   const observers = await Promise.all(names.map((name) => Observer.start(client, namespace, name)));
   try {
     const createdMs = Date.now();
-    await Promise.all(
-      names.map((name) => createMachine(client, { namespace, name, memoryMiB: GUEST_MEMORY_MIB })),
-    );
+    await Promise.all(names.map((name) => createMachine(client, { namespace, name, ...GUEST })));
     if (context.sabotage) await holdUpAgents(client, AT_ONCE_HARM_MS);
     const leases = await Promise.all(observers.map((observer) => observer.until("lease", START_TIMEOUT_MS)));
     for (const name of names) await client.resource(VIRTUAL_MACHINES).namespace(namespace).delete(name);

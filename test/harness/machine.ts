@@ -10,11 +10,15 @@ import { ROOT } from "./cluster.ts";
 
 export const EXAMPLE = join(ROOT, "examples/vm.yaml");
 
+type Firmware = VirtualMachine["spec"]["template"]["spec"]["domain"]["firmware"];
+
 export interface MachineOptions {
   readonly namespace: string;
   readonly name: string;
   /** The guest's memory; the example's unless told. */
   readonly memoryMiB?: number;
+  /** The kernel's command line; the example's unless told. */
+  readonly kernelArguments?: string;
   /** Memory to request for the guest in place of its own. */
   readonly requestedMiB?: number;
 }
@@ -24,18 +28,15 @@ export function exampleMachine(): Draft<VirtualMachine> {
   return parse(readFileSync(EXAMPLE, "utf8")) as Draft<VirtualMachine>;
 }
 
-/** The kernel arguments of the example's guest, "" when it has none. */
-export function exampleKernelArguments(): string {
-  return exampleMachine().spec.template.spec.domain.firmware?.kernelBoot?.kernelArgs ?? "";
-}
-
+/** The example with what the options change. */
 export function createMachine(client: Client, options: MachineOptions): Promise<VirtualMachine> {
-  const { namespace, name, memoryMiB, requestedMiB } = options;
+  const { namespace, name, memoryMiB, kernelArguments, requestedMiB } = options;
   const example = exampleMachine();
   const { domain } = example.spec.template.spec;
   const changed = {
     ...domain,
     ...(memoryMiB !== undefined && { memory: { guest: `${memoryMiB}Mi` } }),
+    ...(kernelArguments !== undefined && { firmware: withArguments(domain.firmware, kernelArguments) }),
     ...(requestedMiB !== undefined && { resources: { requests: { memory: `${requestedMiB}Mi` } } }),
   };
   const template = { ...example.spec.template, spec: { ...example.spec.template.spec, domain: changed } };
@@ -43,4 +44,11 @@ export function createMachine(client: Client, options: MachineOptions): Promise<
     .resource(VIRTUAL_MACHINES)
     .namespace(namespace)
     .create({ ...example, metadata: { name, namespace }, spec: { ...example.spec, template } });
+}
+
+function withArguments(firmware: Firmware, kernelArgs: string): NonNullable<Firmware> {
+  const { kernelBoot } = firmware ?? {};
+  if (kernelBoot === undefined)
+    throw new Error(`${EXAMPLE} boots no kernel, so it takes no kernel arguments`);
+  return { ...firmware, kernelBoot: { ...kernelBoot, kernelArgs } };
 }

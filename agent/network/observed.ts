@@ -65,14 +65,15 @@ export interface Observed {
 
 type Json = Readonly<Record<string, unknown>>;
 
-const ETHERNET = "[1]";
-const LOOPBACK = "[772]";
-const UNICAST = "1";
-const LOCAL = "2";
-const TABLE_MAIN = "254";
-const TABLE_LOCAL = "255";
-const PROTOCOL_KERNEL = "2";
-const SCOPE_GLOBAL = "0";
+/** Numbers are what -N asks for; older versions of ip(8) print some names all the same. */
+const ETHERNET = ["[1]", "ether"];
+const LOOPBACK = ["[772]", "loopback"];
+const UNICAST = ["1", "unicast"];
+const LOCAL = ["2", "local"];
+const TABLE_MAIN = ["254", "main"];
+const TABLE_LOCAL = ["255", "local"];
+const PROTOCOL_KERNEL = ["2", "kernel"];
+const SCOPE_GLOBAL = ["0", "global"];
 
 /**
  * @throws SyntaxError when the text is not what `ip` prints for {@link OBSERVE_BATCH}.
@@ -97,14 +98,14 @@ function parseLink(link: Json, addresses: readonly Json[]): ObservedLink {
   const data = object(info["info_data"]);
   const flags = strings(link["flags"]);
   const kind = text(info["info_kind"]);
-  const linkType = text(link["link_type"]);
+  const linkType = text(link["link_type"]) ?? "";
   return {
     index: Number(link["ifindex"]),
     name: text(link["ifname"]) ?? "",
-    macAddress: linkType === ETHERNET || linkType === "ether" ? text(link["address"]) : undefined,
+    macAddress: ETHERNET.includes(linkType) ? text(link["address"]) : undefined,
     mtu: Number(link["mtu"]),
     isUp: flags.includes("UP"),
-    isLoopback: linkType === LOOPBACK || linkType === "loopback",
+    isLoopback: LOOPBACK.includes(linkType),
     hasArp: !flags.includes("NOARP"),
     kind,
     master: text(link["master"]),
@@ -125,11 +126,11 @@ function parseLink(link: Json, addresses: readonly Json[]): ObservedLink {
 function parseAddress(address: Json): ObservedAddress[] {
   const local = text(address["local"]);
   if (local === undefined) return [];
-  const scope = text(address["scope"]);
+  const scope = text(address["scope"]) ?? "";
   return [
     {
       cidr: `${local}/${Number(address["prefixlen"])}`,
-      isGlobal: scope === SCOPE_GLOBAL || scope === "global",
+      isGlobal: SCOPE_GLOBAL.includes(scope),
     },
   ];
 }
@@ -137,16 +138,16 @@ function parseAddress(address: Json): ObservedAddress[] {
 function parseRoute(route: Json): ObservedRoute[] {
   const destination = text(route["dst"]);
   const device = text(route["dev"]);
-  const type = text(route["type"]) ?? UNICAST;
-  if (destination === undefined || device === undefined || (type !== UNICAST && type !== LOCAL)) return [];
-  const table = text(route["table"]) ?? TABLE_MAIN;
-  const isConnected = text(route["protocol"]) === PROTOCOL_KERNEL;
+  const type = text(route["type"]) ?? "unicast";
+  if (destination === undefined || device === undefined || ![...UNICAST, ...LOCAL].includes(type)) return [];
+  const table = text(route["table"]) ?? "main";
+  const isConnected = PROTOCOL_KERNEL.includes(text(route["protocol"]) ?? "");
   return [
     {
       destination: asCidr(destination),
       gateway: text(route["gateway"]),
       device,
-      table: table === TABLE_MAIN ? "main" : table === TABLE_LOCAL ? "local" : "other",
+      table: TABLE_MAIN.includes(table) ? "main" : TABLE_LOCAL.includes(table) ? "local" : "other",
       isConnected,
       onLink: strings(route["flags"]).includes("onlink"),
     },

@@ -65,6 +65,14 @@ export class Node implements AsyncDisposable {
     return pod;
   }
 
+  addSecondInterface(pod: Pod, address: string): void {
+    const host = `veth${this.#pods++}`;
+    inside(this.netns, `ip link add name ${host} type veth peer name net1 netns ${pod.netns}`);
+    inside(this.netns, `ip link set dev ${host} up`);
+    inside(pod.netns, `ip address add ${address}/24 dev net1`);
+    inside(pod.netns, "ip link set dev net1 up");
+  }
+
   #addVeth(mtu: number, bridged: boolean): Pod {
     const netns = this.#makeNamespace("pod");
     const host = `veth${this.#pods++}`;

@@ -1,6 +1,7 @@
 /** Real namespaces, links and rules; needs root. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -76,6 +77,43 @@ test("a wired pod is as planned, and wiring it again changes nothing and tells t
   const links = inside(pod.netns, "ip -o link show");
   assert.deepEqual(await wireOne(options), attachment);
   assert.equal(inside(pod.netns, "ip -o link show"), links);
+});
+
+test("a fresh pod takes four processes, and a wired one three that only read", async () => {
+  await using node = new Node();
+  const options = optionsFor(node, node.addPod("10.244.0.7"));
+  let processes = 0;
+  const count = (): void => void processes++;
+  subscribe("child_process", count);
+  await wireNetwork(options);
+  assert.equal(processes, 4);
+  await wireNetwork(options);
+  assert.equal(processes, 4 + 3);
+  unsubscribe("child_process", count);
+});
+
+test("two interfaces of a pod are wired side by side", async () => {
+  await using node = new Node();
+  const pod = node.addPod("10.244.0.7");
+  node.addSecondInterface(pod, "10.245.0.7");
+  const interfaces = [announce(), announce({ name: "storage", podInterface: "net1" })];
+  const options = optionsFor(node, pod, { interfaces });
+  const attachments = await wireNetwork(options);
+  assert.deepEqual(
+    attachments.map(({ name, tap, bridge, podInterface }) => [
+      name,
+      tap.name,
+      bridge.address,
+      podInterface.addresses,
+    ]),
+    [
+      ["default", "tap0", "169.254.75.10", ["10.244.0.7/24"]],
+      ["storage", "tap1", "169.254.75.11", ["10.245.0.7/24"]],
+    ],
+  );
+  assert.deepEqual(await observeNetwork(options), []);
+  const twice = optionsFor(node, pod, { interfaces: [announce(), announce({ name: "again" })] });
+  await rejects(wireNetwork(twice), "InvalidInterface", /two of the guest's interfaces/);
 });
 
 test("each change of a wired pod's network is seen and mended", async () => {

@@ -214,13 +214,11 @@ export const devicesSchema = object(
         rule: bootOrdersDiffer("disks", "interfaces"),
         message: "two devices have the same bootOrder",
         fieldPath: ".disks",
-        reason: "FieldValueDuplicate",
       },
       {
         rule: bootOrdersDiffer("interfaces", "disks"),
         message: "two devices have the same bootOrder",
         fieldPath: ".interfaces",
-        reason: "FieldValueDuplicate",
       },
     ],
   },

@@ -2,7 +2,7 @@
 import { Type } from "typebox";
 import { conditionsSchema } from "./condition.ts";
 import type { ObjectMeta } from "./object-meta.ts";
-import { choice, type Data, later, list, object, stringMap, time } from "./schema.ts";
+import { choice, type Data, later, list, never, object, stringMap, time } from "./schema.ts";
 import { virtualMachineInstanceSpecSchema } from "./virtual-machine-instance.ts";
 
 const templateSchema = object(
@@ -21,6 +21,8 @@ const templateSchema = object(
             name: later("string", "the VMI has the VM's name"),
             generateName: later("string", "the VMI has the VM's name"),
             namespace: later("string", "the VMI lives in the VM's namespace"),
+            // Tools write null here, which the API server drops.
+            creationTimestamp: never("string", "the API server sets it"),
             finalizers: later("strings"),
             ownerReferences: later("array"),
           },

@@ -86,7 +86,7 @@ function boundDefects(schema: StructuralSchema, path: string): string[] {
 }
 
 /** Nothing ever looks into the value of a field that is refused. */
-function isRefused(schema: StructuralSchema): boolean {
+export function isRefused(schema: StructuralSchema): boolean {
   return typeof schema["description"] === "string" && schema["description"].startsWith("Refused: ");
 }
 

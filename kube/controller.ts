@@ -68,11 +68,26 @@ export class ReconcileTimeoutError extends Error {
   }
 }
 
-/** A kind whose changes lead to keys of another. */
+/** What a controller needs of an informer. */
+export interface Source<T extends KubeObject = KubeObject> {
+  readonly name: string;
+  readonly hasSynced: boolean;
+  addHandler(handler: EventHandler<T>): () => void;
+  waitForSync(signal: AbortSignal): Promise<void>;
+}
+
+/** A kind whose changes lead to keys of another; made by `watch`. */
 export interface Watch<T extends KubeObject = KubeObject> {
-  readonly informer: Informer<T>;
-  /** The keys that a change of the object concerns. At an update it is asked of the old and the new object. */
-  readonly map: (object: T) => Iterable<string>;
+  readonly informer: Source<T>;
+  map(object: T): Iterable<string>;
+}
+
+/** @param map the keys that a change of the object concerns; at an update asked of the old and the new object */
+export function watch<T extends KubeObject>(
+  informer: Source<T>,
+  map: (object: T) => Iterable<string>,
+): Watch {
+  return { informer, map };
 }
 
 export interface ControllerOptions<T extends KubeObject> {
@@ -85,8 +100,8 @@ export interface ControllerOptions<T extends KubeObject> {
     readonly isRelevant?: (previous: T, object: T) => boolean;
   };
   /** Kinds whose objects wake their controller owner, when that is of the kind above. */
-  readonly owns?: readonly Informer<never>[];
-  readonly watches?: readonly Watch<never>[];
+  readonly owns?: readonly Source[];
+  readonly watches?: readonly Watch[];
   /** Keys at work at once; 1 unless told. */
   readonly concurrency?: number;
   /** Deadline of one reconcile; 2 min unless told. */
@@ -109,7 +124,7 @@ export class Controller<T extends KubeObject = KubeObject> {
   readonly #logger: Logger;
   readonly #metrics: KubeMetrics;
   readonly #clock: Clock;
-  readonly #informers: readonly Informer<KubeObject>[];
+  readonly #sources: readonly Source[];
 
   constructor(options: ControllerOptions<T>) {
     this.name = options.name;
@@ -123,16 +138,11 @@ export class Controller<T extends KubeObject = KubeObject> {
       metrics: this.#metrics.queue(options.name),
       clock: this.#clock,
     });
-    const owns = (options.owns ?? []) as readonly unknown[] as readonly Informer<KubeObject>[];
-    const watches = (options.watches ?? []) as readonly unknown[] as readonly Watch[];
-    this.#informers = [
-      options.for.informer as unknown as Informer<KubeObject>,
-      ...owns,
-      ...watches.map((watch) => watch.informer),
-    ];
+    const { owns = [], watches = [] } = options;
+    this.#sources = [options.for.informer, ...owns, ...watches.map(({ informer }) => informer)];
     this.#listen(options.for.informer, (object) => [keyOf(object)], options.for.isRelevant);
-    for (const informer of owns) {
-      this.#listen(informer, (object) => this.#ownerKeys(object));
+    for (const source of owns) {
+      this.#listen(source, (object) => this.#ownerKeys(object));
     }
     for (const { informer, map } of watches) {
       this.#listen(informer, map);
@@ -272,9 +282,7 @@ export class Controller<T extends KubeObject = KubeObject> {
     const { syncTimeoutMs = 120_000 } = this.#options;
     const limit = new AbortController();
     const timer = this.#clock.setTimeout(() => {
-      const waiting = this.#informers
-        .filter((informer) => !informer.hasSynced)
-        .map((informer) => informer.name);
+      const waiting = this.#sources.filter((source) => !source.hasSynced).map((source) => source.name);
       limit.abort(
         new Error(
           `controller ${this.name}: no list of ${waiting.join(", ")} within ${syncTimeoutMs} ms; check RBAC and CRDs`,
@@ -283,7 +291,7 @@ export class Controller<T extends KubeObject = KubeObject> {
     }, syncTimeoutMs);
     try {
       const both = AbortSignal.any([signal, limit.signal]);
-      await Promise.all(this.#informers.map((informer) => informer.waitForSync(both)));
+      await Promise.all(this.#sources.map((source) => source.waitForSync(both)));
     } finally {
       timer.cancel();
     }
@@ -291,7 +299,7 @@ export class Controller<T extends KubeObject = KubeObject> {
 
   /** What was there before, and resyncs, go behind what somebody just did. */
   #listen<W extends KubeObject>(
-    informer: Informer<W>,
+    source: Source<W>,
     map: (object: W) => Iterable<string>,
     isRelevant: (previous: W, object: W) => boolean = () => true,
   ): void {
@@ -313,7 +321,7 @@ export class Controller<T extends KubeObject = KubeObject> {
       },
       onDelete: (object) => add(object),
     };
-    informer.addHandler(handler);
+    source.addHandler(handler);
   }
 
   #ownerKeys(object: KubeObject): string[] {

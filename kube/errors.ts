@@ -179,12 +179,10 @@ export function isTransient(error: unknown): boolean {
   );
 }
 
-/** The promise's value, or undefined when it fails with NotFound. */
-export function ignoreNotFound<T>(promise: Promise<T>): Promise<T | undefined> {
-  return promise.catch((error: unknown) => {
-    if (error instanceof NotFoundError) {
-      return undefined;
-    }
-    throw error;
-  });
+/** For `promise.catch(ignoreNotFound)`: undefined instead of NotFound; any other error is thrown on. */
+export function ignoreNotFound(error: unknown): undefined {
+  if (error instanceof NotFoundError) {
+    return undefined;
+  }
+  throw error;
 }

@@ -225,7 +225,7 @@ export class LeaderElector {
     const isLeading = this.#renewedMs !== undefined;
     // A leader knows the lease: it wrote it. Anyone else's write shows as a conflict.
     if (!isLeading || this.#lease === undefined) {
-      this.#observe(await ignoreNotFound(this.#leases.get(this.name, options)));
+      this.#observe(await this.#leases.get(this.name, options).catch(ignoreNotFound));
     }
     const step = nextStep(this.#lease, this.identity, this.#observedMs, sentMs, this.#leaseDurationMs);
     if (step === "wait") {
@@ -241,7 +241,7 @@ export class LeaderElector {
     } catch (error) {
       if (error instanceof ConflictError || error instanceof AlreadyExistsError) {
         // Our own write may have got through with its answer lost; what the lease says decides.
-        this.#observe(await ignoreNotFound(this.#leases.get(this.name, options)));
+        this.#observe(await this.#leases.get(this.name, options).catch(ignoreNotFound));
         return false;
       }
       throw error;

@@ -63,11 +63,8 @@ export async function mayAdopt<T extends KubeObject>(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const { namespace, name = "", uid } = owner.metadata;
-  const get = client
-    .resource(descriptor)
-    .namespace(namespace)
-    .get(name, signal === undefined ? {} : { signal });
-  const live = await ignoreNotFound(get);
+  const owners = client.resource(descriptor).namespace(namespace);
+  const live = await owners.get(name, signal === undefined ? {} : { signal }).catch(ignoreNotFound);
   return live !== undefined && live.metadata.uid === uid && live.metadata.deletionTimestamp === undefined;
 }
 

@@ -1,0 +1,405 @@
+import { randomUUID } from "node:crypto";
+import { type Clock, systemClock } from "../../lib/clock.ts";
+import { type KubeObject, makeKey, type ResourceDescriptor } from "../objects.ts";
+import { type Appliers, serverSideApply } from "./apply.ts";
+import { applyJsonPatch, applyMergePatch, type Json, type JsonObject, type Operation } from "./json.ts";
+import { matcher } from "./selector.ts";
+import { badRequest, expired, invalid, notFound, Refusal } from "./status.ts";
+import { type Collection, Storage, type Stored } from "./storage.ts";
+import { WatchStream } from "./watch.ts";
+import { type DeleteRequest, Writes } from "./writes.ts";
+
+export interface FakeRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+/** What the fake answers: JSON, a watch, or any text with any code. */
+export type FakeResponse =
+  | {
+      readonly statusCode: number;
+      readonly body: object;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
+  | {
+      readonly statusCode: number;
+      readonly text: string;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
+  | {
+      readonly statusCode: 200;
+      readonly watch: WatchStream;
+      readonly headers?: Readonly<Record<string, string>>;
+    };
+
+/** Sees each request first; what it returns is the answer, undefined leaves it to the server. */
+export type Intercept = (
+  request: FakeRequest,
+) => FakeResponse | undefined | Promise<FakeResponse | undefined>;
+
+export interface FakeApiServerOptions {
+  readonly resources: readonly ResourceDescriptor[];
+  readonly clock?: Clock;
+}
+
+interface Target {
+  readonly collection: Collection;
+  readonly namespace: string | undefined;
+  readonly name: string | undefined;
+  readonly subresource: string;
+}
+
+const MAX_SNAPSHOTS = 100;
+
+/**
+ * An API server in memory, for unit tests: versions, conflicts, watches with history, bookmarks and 410, paged
+ * lists, finalizers, grace, garbage collection, status, generateName, and the three portable kinds of patch.
+ * It knows no schemas: any object of a registered kind is valid. Nothing checks credentials.
+ */
+export class FakeApiServer {
+  readonly storage = new Storage();
+  /** Every request received, oldest first. */
+  readonly requests: FakeRequest[] = [];
+  /** Open watches. */
+  readonly watches = new Set<WatchStream>();
+  /** For faults, and for what needs an opinion: reviews, tokens. */
+  intercept: Intercept | undefined;
+  readonly #clock: Clock;
+  readonly #writes: Writes;
+  readonly #appliers = new Map<string, Appliers>();
+  /** Rest of a paged list by continue token. */
+  readonly #snapshots = new Map<string, { items: Stored[]; version: number }>();
+
+  constructor(options: FakeApiServerOptions) {
+    this.#clock = options.clock ?? systemClock;
+    this.#writes = new Writes(this.storage, this.#clock);
+    for (const descriptor of options.resources) {
+      this.register(descriptor);
+    }
+  }
+
+  /** Serves a kind, as a CRD does. */
+  register(descriptor: ResourceDescriptor): void {
+    this.storage.register(descriptor);
+  }
+
+  /** Ends a kind with its watches, as deleting a CRD does. */
+  unregister(descriptor: ResourceDescriptor): void {
+    const collection = this.storage.get(descriptor);
+    for (const key of [...collection.objects.keys()]) {
+      this.#writes.delete(collection, key, {});
+    }
+    this.storage.unregister(descriptor);
+    for (const watch of this.watches) {
+      if (watch.collection === collection) {
+        watch.end();
+      }
+    }
+  }
+
+  /** The stored object, frozen. */
+  get<T extends KubeObject>(descriptor: ResourceDescriptor<T>, key: string): T | undefined {
+    return this.storage.get(descriptor).objects.get(key) as T | undefined;
+  }
+
+  list<T extends KubeObject>(descriptor: ResourceDescriptor<T>): T[] {
+    return this.storage.get(descriptor).list(undefined) as unknown as T[];
+  }
+
+  /** Requests that change something. */
+  get writes(): FakeRequest[] {
+    return this.requests.filter(({ method }) => method !== "GET");
+  }
+
+  /** Forgets history and continue tokens: watches and pages from before get 410. */
+  compact(): void {
+    this.storage.compact();
+    this.#snapshots.clear();
+  }
+
+  async handle(request: FakeRequest): Promise<FakeResponse> {
+    this.requests.push(request);
+    try {
+      return (await this.intercept?.(request)) ?? this.#route(request);
+    } catch (error) {
+      if (error instanceof Refusal) {
+        return { statusCode: error.statusCode, body: error.toStatus() };
+      }
+      throw error;
+    }
+  }
+
+  #route(request: FakeRequest): FakeResponse {
+    const url = new URL(request.path, "http://fake");
+    if (url.pathname === "/readyz" || url.pathname === "/livez") {
+      return { statusCode: 200, text: "ok" };
+    }
+    if (url.pathname === "/version") {
+      return { statusCode: 200, body: { major: "1", minor: "36", gitVersion: "v1.36.0-fake" } };
+    }
+    const target = this.#target(url.pathname);
+    const query = url.searchParams;
+    if (target.name === undefined) {
+      return this.#collectionRequest(request, target, query);
+    }
+    return this.#objectRequest(request, target, query);
+  }
+
+  #target(path: string): Target {
+    const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+    const [root, ...rest] = parts;
+    const group = root === "apis" ? (rest.shift() ?? "") : "";
+    const version = rest.shift() ?? "";
+    // A namespace itself is /namespaces/name; what is in one is /namespaces/name/plural.
+    const namespace = rest[0] === "namespaces" && rest.length > 2 ? rest.splice(0, 2)[1] : undefined;
+    const [plural = "", name, ...subresource] = rest;
+    const collection = this.storage.find(group, version, plural);
+    if ((root !== "api" && root !== "apis") || collection === undefined) {
+      throw new Refusal(404, "NotFound", "the server could not find the requested resource");
+    }
+    return { collection, namespace, name, subresource: subresource.join("/") };
+  }
+
+  #collectionRequest(request: FakeRequest, target: Target, query: URLSearchParams): FakeResponse {
+    const { collection, namespace } = target;
+    switch (request.method) {
+      case "GET":
+        return query.get("watch") === "true" ? this.#watch(target, query) : this.#list(target, query);
+      case "POST": {
+        const object = this.#writes.create(collection, namespace, parse(request.body), isDryRun(query));
+        return { statusCode: 201, body: object };
+      }
+      case "DELETE": {
+        const matches = selectors(query);
+        for (const object of collection.list(namespace).filter(matches)) {
+          this.#writes.delete(collection, keyOf(object), deleteRequest(request.body));
+        }
+        return {
+          statusCode: 200,
+          body: { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" },
+        };
+      }
+      default:
+        throw new Refusal(405, "MethodNotAllowed", `the server does not allow ${request.method} here`);
+    }
+  }
+
+  #objectRequest(request: FakeRequest, target: Target, query: URLSearchParams): FakeResponse {
+    const { collection, subresource } = target;
+    const key = makeKey(collection.descriptor.namespaced ? target.namespace : undefined, target.name ?? "");
+    switch (request.method) {
+      case "GET":
+        return { statusCode: 200, body: this.#writes.find(collection, key) };
+      case "PUT": {
+        const object = this.#writes.update(
+          collection,
+          key,
+          parse(request.body),
+          subresource,
+          isDryRun(query),
+        );
+        return { statusCode: 200, body: object };
+      }
+      case "PATCH":
+        return this.#patch(request, target, key, query);
+      case "POST":
+        return this.#subresource(target, key, parse(request.body));
+      case "DELETE": {
+        const { object, isGone } = this.#writes.delete(collection, key, deleteRequest(request.body));
+        const { name, uid } = object.metadata;
+        const details = { name, group: collection.descriptor.group, kind: collection.descriptor.plural, uid };
+        const success = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details };
+        return { statusCode: 200, body: isGone ? success : object };
+      }
+      default:
+        throw new Refusal(405, "MethodNotAllowed", `the server does not allow ${request.method} here`);
+    }
+  }
+
+  #list(target: Target, query: URLSearchParams): FakeResponse {
+    const { collection, namespace } = target;
+    const token = query.get("continue");
+    const snapshot =
+      token === null
+        ? { items: collection.list(namespace).filter(selectors(query)), version: this.storage.version }
+        : this.#snapshots.get(token);
+    if (snapshot === undefined) {
+      throw expired("The provided continue parameter is too old to display a consistent list result");
+    }
+    const limit = Number(query.get("limit") ?? 0) || snapshot.items.length;
+    const rest = snapshot.items.slice(limit);
+    const next = rest.length > 0 ? this.#keepSnapshot(rest, snapshot.version) : undefined;
+    const { kind } = collection.descriptor;
+    return {
+      statusCode: 200,
+      body: {
+        kind: `${kind}List`,
+        apiVersion: "v1",
+        metadata: {
+          resourceVersion: String(snapshot.version),
+          ...(next !== undefined && { continue: next, remainingItemCount: rest.length }),
+        },
+        // As the API server does, items of a list come without apiVersion and kind.
+        items: snapshot.items.slice(0, limit).map(({ apiVersion: _, kind: __, ...item }) => item),
+      },
+    };
+  }
+
+  #keepSnapshot(items: Stored[], version: number): string {
+    const token = randomUUID();
+    this.#snapshots.set(token, { items, version });
+    for (const oldest of this.#snapshots.keys()) {
+      if (this.#snapshots.size <= MAX_SNAPSHOTS) {
+        break;
+      }
+      this.#snapshots.delete(oldest);
+    }
+    return token;
+  }
+
+  #watch({ collection, namespace }: Target, query: URLSearchParams): FakeResponse {
+    const sendInitialEvents = query.get("sendInitialEvents") === "true";
+    if (sendInitialEvents && query.get("resourceVersionMatch") !== "NotOlderThan") {
+      throw invalid(
+        "ListOptions",
+        "resourceVersionMatch",
+        "Forbidden: sendInitialEvents requires NotOlderThan",
+      );
+    }
+    const seconds = query.get("timeoutSeconds");
+    const watch = new WatchStream(
+      collection,
+      this.storage,
+      {
+        namespace,
+        matches: selectors(query),
+        resourceVersion: query.get("resourceVersion") ?? "",
+        sendInitialEvents,
+        allowBookmarks: query.get("allowWatchBookmarks") === "true",
+        timeoutMs: seconds === null ? undefined : Number(seconds) * 1000,
+      },
+      this.#clock,
+    );
+    this.watches.add(watch);
+    return { statusCode: 200, watch };
+  }
+
+  #patch(request: FakeRequest, target: Target, key: string, query: URLSearchParams): FakeResponse {
+    const { collection, subresource } = target;
+    const type = String(request.headers["content-type"] ?? "");
+    if (type.startsWith("application/apply-patch")) {
+      return this.#apply(request, target, key, query);
+    }
+    const stored = this.#writes.find(collection, key) as unknown as Json;
+    const patched = patch(type, stored, JSON.parse(request.body) as Json) as JsonObject;
+    return {
+      statusCode: 200,
+      body: this.#writes.update(collection, key, patched, {
+        verb: "patch",
+        subresource,
+        isDryRun: isDryRun(query),
+      }),
+    };
+  }
+
+  #apply(request: FakeRequest, target: Target, key: string, query: URLSearchParams): FakeResponse {
+    const { collection, namespace, subresource } = target;
+    const manager = query.get("fieldManager");
+    if (manager === null) {
+      throw badRequest(
+        "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch",
+      );
+    }
+    const { apiVersion: _, kind: __, ...wanted } = parse(request.body);
+    const known = collection.objects.get(key);
+    const created =
+      known ??
+      this.#writes.create(collection, namespace, { metadata: wanted["metadata"] ?? {} }, isDryRun(query));
+    const appliers = this.#appliers.get(created.metadata.uid) ?? new Map<string, JsonObject>();
+    const kept = isDryRun(query) ? structuredClone(appliers) : appliers;
+    const force = query.get("force") === "true";
+    const result = serverSideApply(
+      created as unknown as JsonObject,
+      wanted,
+      `${manager}/${subresource}`,
+      force,
+      kept,
+    );
+    this.#appliers.set(created.metadata.uid, appliers);
+    if (known === undefined && isDryRun(query)) {
+      return { statusCode: 201, body: result };
+    }
+    const object = this.#writes.update(collection, key, result, {
+      verb: "patch",
+      subresource,
+      isDryRun: isDryRun(query),
+    });
+    return { statusCode: known === undefined ? 201 : 200, body: object };
+  }
+
+  #subresource({ collection, subresource }: Target, key: string, body: JsonObject): FakeResponse {
+    const success = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
+    if (subresource === "eviction") {
+      this.#writes.delete(collection, key, (body["deleteOptions"] ?? {}) as DeleteRequest);
+      return { statusCode: 201, body: success };
+    }
+    if (subresource === "binding") {
+      const { apiVersion: _, kind: __, ...pod } = this.#writes.find(collection, key);
+      const nodeName = (body["target"] as JsonObject | undefined)?.["name"] ?? "";
+      const spec = { ...(pod.spec as JsonObject), nodeName };
+      this.#writes.update(
+        collection,
+        key,
+        { ...(pod as unknown as JsonObject), spec },
+        { verb: "update", subresource: "", isDryRun: false },
+      );
+      return { statusCode: 201, body: success };
+    }
+    throw notFound(`subresource ${subresource}`);
+  }
+}
+
+function patch(contentType: string, stored: Json, body: Json): Json {
+  if (contentType.startsWith("application/merge-patch+json")) {
+    return applyMergePatch(stored, body);
+  }
+  if (contentType.startsWith("application/json-patch+json")) {
+    try {
+      return applyJsonPatch(stored, body as unknown as Operation[]);
+    } catch (error) {
+      throw new Refusal(
+        422,
+        "Invalid",
+        `the server rejected our request due to an error in our request: ${error}`,
+      );
+    }
+  }
+  throw new Refusal(415, "UnsupportedMediaType", `the fake does not know patches of type ${contentType}`);
+}
+
+function parse(body: string): JsonObject {
+  try {
+    return JSON.parse(body === "" ? "{}" : body) as JsonObject;
+  } catch (error) {
+    throw badRequest(`the body is not JSON: ${error}`);
+  }
+}
+
+function deleteRequest(body: string): DeleteRequest {
+  return parse(body) as DeleteRequest;
+}
+
+function selectors(query: URLSearchParams) {
+  return matcher(query.get("labelSelector") ?? undefined, query.get("fieldSelector") ?? undefined);
+}
+
+function isDryRun(query: URLSearchParams): boolean {
+  return query.get("dryRun") === "All";
+}
+
+function keyOf(object: Stored): string {
+  return makeKey(object.metadata.namespace, object.metadata.name);
+}

@@ -13,7 +13,7 @@ import { mergePatch } from "../../kube/request.ts";
 import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { connectCluster, makeNamespace, ROOT, removeNamespace } from "../harness/cluster.ts";
-import { accepted, type Change, changed, DISK, machine, refused } from "./validation.fixture.ts";
+import { accepted, type Change, changed, DISK, DOMAIN, machine, refused } from "./validation.fixture.ts";
 
 const NAMESPACE = "default";
 

@@ -3,7 +3,7 @@
 export type Path = readonly (string | number)[];
 export type Change = readonly [Path, unknown];
 
-const DOMAIN = ["spec", "template", "spec", "domain"] as const;
+export const DOMAIN = ["spec", "template", "spec", "domain"] as const;
 const SPEC = ["spec", "template", "spec"] as const;
 export const DISK = [...DOMAIN, "devices", "disks", 0] as const;
 const INTERFACE = [...DOMAIN, "devices", "interfaces", 0] as const;

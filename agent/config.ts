@@ -24,6 +24,8 @@ export interface AgentConfig {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+const LOG_LEVELS: readonly string[] = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
+
 /** @throws Error naming the variable */
 export function parseConfig(environment: Environment): AgentConfig {
   const directory = environment["VIRTPOD_STATE"] ?? "/var/lib/virtpod/agent";
@@ -41,7 +43,7 @@ export function parseConfig(environment: Environment): AgentConfig {
     devicePluginDirectory: environment["VIRTPOD_DEVICE_PLUGINS"] ?? DEVICE_PLUGIN_DIRECTORY,
     hostNetns: environment["VIRTPOD_HOST_NETNS"] ?? "/proc/1/ns/net",
     hostRoot: environment["VIRTPOD_HOST_ROOT"] ?? "/proc/1/root",
-    logLevel: environment["VIRTPOD_LOG_LEVEL"] ?? "info",
+    logLevel: oneOf(environment, "VIRTPOD_LOG_LEVEL", LOG_LEVELS, "info"),
   };
 }
 
@@ -54,5 +56,11 @@ function required(environment: Environment, name: string): string {
 function port(environment: Environment, name: string, fallback: number): number {
   const value = Number(environment[name] ?? fallback);
   if (!Number.isInteger(value) || value < 1 || value > 65535) throw new Error(`${name} is not a port number`);
+  return value;
+}
+
+function oneOf(environment: Environment, name: string, values: readonly string[], fallback: string): string {
+  const value = environment[name] ?? fallback;
+  if (!values.includes(value)) throw new Error(`${name} is ${value}; it must be one of ${values.join(", ")}`);
   return value;
 }

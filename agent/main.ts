@@ -7,8 +7,7 @@ import { parseConfig } from "./config.ts";
 /** Well below the 30 s after which the kubelet kills, in milliseconds. */
 const STOP_DEADLINE_MS = 10_000;
 
-const config = parseConfig(process.env);
-const log = pino({ level: config.logLevel, base: null });
+const log = pino({ base: null });
 
 // Also takes unhandled rejections. The kubelet starts the agent anew, and guests don't notice: so no part is left
 // running in a state that nobody planned for, and there is no liveness probe to tell that it is.
@@ -17,6 +16,8 @@ process.on("uncaughtException", (error) => {
   process.exit(1);
 });
 
+const config = parseConfig(process.env);
+log.level = config.logLevel;
 const agent = await startAgent(config, packageJson.version, log);
 
 const stop = (signal: NodeJS.Signals): void => {

@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import { afterEach, beforeEach, test } from "node:test";
 import { pino } from "pino";
 import type { LauncherPhase, LauncherStatus } from "../../api/launcher-protocol.ts";
+import { LAUNCHER_UID } from "../../api/names.ts";
 import type { AgentStatus, AnnouncedLauncher } from "../../api/uplink-protocol.ts";
 import { AgentError } from "../errors.ts";
 import type { WireOptions } from "../network/types.ts";
@@ -228,6 +229,47 @@ test("wirings of one pod never run side by side", TIMEOUT, async () => {
   assert.deepEqual(await second.asked(), attached);
   assert.deepEqual(await first.asked(), ended);
   assert.equal(most, 1);
+});
+
+test("a pod gets no third connection while one is being wired and another waits", TIMEOUT, async () => {
+  // A wiring that does not heed its signal at once, as one whose process is about to end.
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  wire = () => released;
+  const begun = once(wiring, "wiring");
+  await broker.announce({ term: 1, launchers: [announced()] });
+  const first = new Launcher();
+  await begun;
+  try {
+    const child = pod.spawn([
+      "-e",
+      `
+    process.setuid(${LAUNCHER_UID});
+    const sockets = [2, 3].map(() => require("node:net").connect(${JSON.stringify(socketPath)}));
+    for (const socket of sockets) socket.on("error", () => {});
+    sockets[1].resume().on("close", () => process.stdout.write(sockets[0].destroyed ? "both" : "third"));
+  `,
+    ]);
+    const [output] = await once(child.stdout ?? child, "data");
+    assert.equal(String(output), "third");
+    assert.deepEqual(await first.asked(), ended);
+    assert.equal(wired.length, 1);
+  } finally {
+    release();
+  }
+});
+
+test("bytes that are no HTTP/2 end only their own connection", TIMEOUT, async () => {
+  await broker.announce({ term: 1, launchers: [announced()] });
+  const babbler = `
+    process.setuid(${LAUNCHER_UID});
+    const socket = require("node:net").connect(${JSON.stringify(socketPath)});
+    socket.on("error", () => {}).on("close", () => process.stdout.write("closed")).resume();
+    socket.write(require("node:crypto").randomBytes(100_000));
+  `;
+  const child = pod.spawn(["-e", babbler]);
+  const [output] = await once(child.stdout ?? child, "data");
+  assert.equal(String(output), "closed");
+  assert.deepEqual(await new Launcher().asked(), attached);
 });
 
 test("a launcher that sends nonsense loses its connection", TIMEOUT, async () => {

@@ -1,6 +1,6 @@
 /** The agent's unix socket: takes the launchers' connections, knows each by its pod, and holds one session per pod. */
 import { once } from "node:events";
-import { mkdir, rm } from "node:fs/promises";
+import { chmod, mkdir, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { LauncherAnnouncement } from "../../api/uplink-protocol.ts";
@@ -36,7 +36,9 @@ export class Broker {
   /** Connecting needs write permission on the socket (unix(7)): the mount in the pods is read-only, its mode is not. */
   async start(): Promise<void> {
     const { socketPath } = this.#options;
-    await mkdir(dirname(socketPath), { recursive: true, mode: 0o755 });
+    await mkdir(dirname(socketPath), { recursive: true });
+    // Whatever the umask says: the launchers' user must get through.
+    await chmod(dirname(socketPath), 0o755);
     await rm(socketPath, { force: true });
     this.#server.listen({ path: socketPath, readableAll: true, writableAll: true });
     await once(this.#server, "listening");

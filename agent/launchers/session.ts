@@ -17,6 +17,9 @@ export const ANNOUNCEMENT_DEADLINE_MS = 30_000;
 /** Wiring takes about 25 ms, and a node that starts many pods at once a few times that. In milliseconds. */
 const WIRING_DEADLINE_MS = 20_000;
 
+/** A refusal becomes a termination message, of which the kubelet keeps 4096 bytes. */
+const MAX_MESSAGE_CHARACTERS = 1024;
+
 export interface SessionContext {
   readonly announcements: Announcements;
   readonly registry: StatusRegistry;
@@ -119,7 +122,7 @@ export class LauncherSession {
       this.#log.warn({ err: error }, "the launcher's connection failed");
       return;
     }
-    const message = error instanceof Error ? error.message : String(error);
+    const message = (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE_CHARACTERS);
     const code = errno(error) ?? "Internal";
     this.#log.warn({ err: error }, "refused a launcher");
     this.#context.registry.refused(this.podUid, code, message);

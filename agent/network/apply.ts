@@ -57,8 +57,9 @@ export async function changeLinks(
   } catch (error) {
     if (!(error instanceof NetworkError)) throw error;
     const line = /Command failed -:(\d+)/.exec(error.message)?.[1];
-    const command = line === undefined ? "a batch" : commands[Number(line) - 1];
-    throw new NetworkError("CommandFailed", `ip ${command}: ${error.message}`, { cause: error });
+    if (line === undefined) throw error;
+    const command = `ip ${commands[Number(line) - 1]}`;
+    throw new NetworkError("CommandFailed", `${error.message} (${command})`, { cause: error });
   }
 }
 

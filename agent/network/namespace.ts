@@ -40,7 +40,7 @@ export async function openNamespace(path: string, hostPath: string, podUid: stri
   }
   return {
     inode: ino,
-    run: (command, input, signal) => runInside(handle, command, input, signal),
+    run: (command, input, signal) => runInside(handle, podUid, command, input, signal),
     [Symbol.asyncDispose]: () => handle.close(),
   };
 }
@@ -65,6 +65,7 @@ function gone(path: string, podUid: string, cause: unknown): NetworkError {
 
 function runInside(
   namespace: FileHandle,
+  podUid: string,
   command: readonly [string, ...string[]],
   input: string,
   signal: AbortSignal | undefined,
@@ -78,7 +79,7 @@ function runInside(
       killSignal: "SIGKILL",
     });
     const failed = (reason: string, cause?: unknown): void => {
-      reject(new NetworkError("CommandFailed", `${command.join(" ")}: ${reason}`, { cause }));
+      reject(new NetworkError("CommandFailed", `pod ${podUid}: ${command.join(" ")}: ${reason}`, { cause }));
     };
     const output = collect(child.stdout, () => child.kill("SIGKILL"));
     const complaint = collect(child.stderr, () => child.kill("SIGKILL"));

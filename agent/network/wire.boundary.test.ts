@@ -207,6 +207,24 @@ test("an interface that can't be bridged is refused with its reason, before anyt
   assert.equal(inside(pod.netns, "nft list ruleset"), "");
 });
 
+test("a command that fails is named with its pod and what it said", async () => {
+  await using node = new Node();
+  const pod = node.addPod("10.244.0.7");
+  await using namespace = await openNamespace(pod.path, node.path, "uid-1");
+  const commands = ["link set dev eth0 mtu 1400", "link set dev eth9 up"];
+  await rejects(
+    changeLinks(namespace, commands),
+    "CommandFailed",
+    /^pod uid-1: .*eth9.*\(ip link set dev eth9 up\)$/s,
+  );
+  const controller = new AbortController();
+  const hanging = namespace.run(["cat", "/dev/zero"], "", controller.signal);
+  controller.abort();
+  await rejects(hanging, "CommandFailed", /cat/);
+  await rejects(namespace.run(["no-such-command"], ""), "CommandFailed", /no-such-command/);
+  await rejects(namespace.run(["cat", "/dev/zero"], ""), "CommandFailed", /SIGKILL/);
+});
+
 test("a pod whose record is lost is refused rather than rewired from its placeholder", async () => {
   await using node = new Node();
   const pod = node.addPod("10.244.0.7");

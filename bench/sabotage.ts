@@ -2,7 +2,10 @@
 import type { Client } from "../kube/client.ts";
 import { PODS, type Pod } from "../kube/resources.ts";
 import { until } from "../test/harness/cluster.ts";
+import { followLog } from "../test/harness/log.ts";
 import { podProcesses } from "./pod-processes.ts";
+
+const HOLD_TIMEOUT_MS = 30_000;
 
 /** Stops the processes of a pod that run a program, and lets them go on after `durationMs`. */
 export function freeze(pod: Pod, program: RegExp, durationMs: number): void {
@@ -44,10 +47,21 @@ export async function addBallast(client: Client, pod: Pod, image: string, mebiby
     ...(namespace !== undefined && { namespace }),
     name,
     what: "the ballast's container running",
-    timeoutMs: 30_000,
+    timeoutMs: HOLD_TIMEOUT_MS,
     when: (object) => isBallastRunning(object),
   });
+  await untilHeld(client, { namespace: namespace ?? "", name, container: container.name });
   return ballasted ?? pod;
+}
+
+async function untilHeld(
+  client: Client,
+  pod: { readonly namespace: string; readonly name: string; readonly container: string },
+): Promise<void> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(HOLD_TIMEOUT_MS)]);
+  for await (const { text } of followLog(client, pod, signal)) if (text === "held") break;
+  stop.abort();
 }
 
 function isBallastRunning(pod: Pod | undefined): boolean {

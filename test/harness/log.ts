@@ -1,5 +1,6 @@
 /** A launcher pod's log with the time of each line, as the node's container runtime stamped it. */
 import type { Client } from "../../kube/client.ts";
+import { queryString } from "../../kube/request.ts";
 
 export interface LogLine {
   /** Unix time. */
@@ -25,11 +26,12 @@ export function isConsoleLine(text: string): boolean {
 /** Lines from the container's start on, until it ends or the signal aborts. The container must have started. */
 export async function* followLog(
   client: Client,
-  pod: { readonly namespace: string; readonly name: string },
+  pod: { readonly namespace: string; readonly name: string; readonly container?: string },
   signal: AbortSignal,
 ): AsyncGenerator<LogLine, void, void> {
+  const query = queryString({ container: pod.container, follow: true, timestamps: true });
   const response = await client.stream({
-    path: `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/log?follow=true&timestamps=true`,
+    path: `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}/log${query}`,
     action: `follow the log of pod ${pod.namespace}/${pod.name}`,
     signal,
   });

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AnnouncedInterface } from "../../api/uplink-protocol.ts";
+import type { WireOptions } from "./types.ts";
 
 const PUMP = new URL("./guest-pump.fixture.ts", import.meta.url).pathname;
 
@@ -140,4 +141,16 @@ export function succeeds(netns: string, command: string): boolean {
 
 export function announce(overrides: Partial<AnnouncedInterface> = {}): AnnouncedInterface {
   return { name: "default", binding: "bridge", podInterface: "eth0", queues: 1, ...overrides };
+}
+
+/** For wiring one pod of a node, with one interface unless said otherwise. */
+export function optionsFor(node: Node, pod: Pod, overrides: Partial<WireOptions> = {}): WireOptions {
+  return {
+    netns: pod.path,
+    hostNetns: node.path,
+    podUid: `pod-${pod.netns}`,
+    interfaces: [announce()],
+    stateDirectory: node.stateDirectory,
+    ...overrides,
+  };
 }

@@ -63,6 +63,7 @@ const memorySchema = object(
     ),
   },
   {
+    description: "The guest's memory.",
     refused: {
       hugepages: later("object"),
       maxGuest: later("quantity", "memory can't be hot-plugged"),
@@ -71,13 +72,14 @@ const memorySchema = object(
   },
 );
 
-const resourceListSchema = object(
-  {
-    cpu: Type.Optional(quantity("CPUs, e.g. 500m.")),
-    memory: Type.Optional(quantity("Bytes, e.g. 1Gi. The launcher's own overhead comes on top.")),
-  },
-  { refused: { "ephemeral-storage": later("quantity"), storage: later("quantity") } },
-);
+const resourceListSchema = (description: string) =>
+  object(
+    {
+      cpu: Type.Optional(quantity("CPUs, e.g. 500m.")),
+      memory: Type.Optional(quantity("Bytes, e.g. 1Gi. The launcher's own overhead comes on top.")),
+    },
+    { description, refused: { "ephemeral-storage": later("quantity"), storage: later("quantity") } },
+  );
 
 function requestWithinLimit(resource: "cpu" | "memory"): Rule {
   const [request, limit] = [`self.requests.${resource}`, `self.limits.${resource}`];
@@ -92,8 +94,8 @@ function requestWithinLimit(resource: "cpu" | "memory"): Rule {
 
 const resourcesSchema = object(
   {
-    requests: Type.Optional(resourceListSchema),
-    limits: Type.Optional(resourceListSchema),
+    requests: Type.Optional(resourceListSchema("What the node must have free.")),
+    limits: Type.Optional(resourceListSchema("What the VM may use at most.")),
   },
   {
     description: "What the VM asks of its node. The launcher pod's resources are made from it.",
@@ -156,16 +158,22 @@ const firmwareSchema = object(
     ),
     kernelBoot: Type.Optional(kernelBootSchema),
   },
-  { refused: { bootloader: later("object", "the guest boots with SeaBIOS"), acpi: later("object") } },
+  {
+    description: "What the guest boots with, and what it reads of its hardware.",
+    refused: { bootloader: later("object", "the guest boots with SeaBIOS"), acpi: later("object") },
+  },
 );
 
-const machineSchema = object({
-  type: Type.String({
-    maxLength: 64,
-    pattern: "^(q35|pc-q35-[0-9.]+)$",
-    description: "qemu machine type: q35, or a versioned one such as pc-q35-10.0. Default: q35.",
-  }),
-});
+const machineSchema = object(
+  {
+    type: Type.String({
+      maxLength: 64,
+      pattern: "^(q35|pc-q35-[0-9.]+)$",
+      description: "q35, or a versioned type such as pc-q35-10.0.",
+    }),
+  },
+  { description: "qemu's machine type. Default: q35." },
+);
 
 const featuresSchema = object(
   {
@@ -190,6 +198,7 @@ const featuresSchema = object(
     ),
   },
   {
+    description: "Features of the processor and the firmware.",
     refused: {
       apic: later("object"),
       hyperv: later("object"),

@@ -66,18 +66,26 @@ const guestOSInfoSchema = object(
   { description: "What the guest agent tells of the guest. Empty without a guest agent." },
 );
 
-const topologySchema = object({
-  cores: Type.Optional(Type.Integer({ format: "int64", description: "Cores per socket." })),
-  sockets: Type.Optional(Type.Integer({ format: "int64", description: "Sockets." })),
-  threads: Type.Optional(Type.Integer({ format: "int64", description: "Threads per core." })),
-});
+const topologySchema = object(
+  {
+    cores: Type.Optional(Type.Integer({ format: "int64", description: "Cores per socket." })),
+    sockets: Type.Optional(Type.Integer({ format: "int64", description: "Sockets." })),
+    threads: Type.Optional(Type.Integer({ format: "int64", description: "Threads per core." })),
+  },
+  { description: "The guest's vCPUs." },
+);
 
-const memoryStatusSchema = object({
-  guestAtBoot: Type.Optional(quantity("Memory that the guest booted with, in bytes.")),
-  guestCurrent: Type.Optional(quantity("Memory that the guest has now, in bytes.")),
-  guestRequested: Type.Optional(quantity("Memory that the spec asks for, in bytes.")),
-  memoryOverhead: Type.Optional(quantity("Memory requested for the launcher beside the guest's, in bytes.")),
-});
+const memoryStatusSchema = object(
+  {
+    guestAtBoot: Type.Optional(quantity("Memory that the guest booted with, in bytes.")),
+    guestCurrent: Type.Optional(quantity("Memory that the guest has now, in bytes.")),
+    guestRequested: Type.Optional(quantity("Memory that the spec asks for, in bytes.")),
+    memoryOverhead: Type.Optional(
+      quantity("Memory requested for the launcher beside the guest's, in bytes."),
+    ),
+  },
+  { description: "The guest's memory." },
+);
 
 export const virtualMachineInstanceStatusSchema = object(
   {
@@ -100,7 +108,12 @@ export const virtualMachineInstanceStatusSchema = object(
     guestOSInfo: Type.Optional(guestOSInfoSchema),
     activePods: Type.Optional(stringMap({ description: "UID of each launcher pod, and its node." })),
     launcherContainerImageVersion: textOptional("Image of the launcher."),
-    machine: Type.Optional(object({ type: text("Machine type that libvirt chose, e.g. pc-q35-10.0.") })),
+    machine: Type.Optional(
+      object(
+        { type: text("Machine type that libvirt chose, e.g. pc-q35-10.0.") },
+        { description: "The machine." },
+      ),
+    ),
     currentCPUTopology: Type.Optional(topologySchema),
     memory: Type.Optional(memoryStatusSchema),
     migrationMethod: textOptional("How the VMI could be migrated."),

@@ -152,7 +152,7 @@ function kindSchema({ description, spec, status }: Kind): object {
         Type.String({ maxLength: 64, description: "Version of the schema: kubevirt.io/v1." }),
       ),
       kind: Type.Optional(Type.String({ maxLength: 64, description: "Kind of the object." })),
-      metadata: Type.Optional(Type.Unsafe<object>({ type: "object" })),
+      metadata: Type.Optional(Type.Unsafe<object>({ type: "object" })), // The API server knows the rest.
       spec: Type.Unsafe<object>(spec),
       status: Type.Optional(Type.Unsafe<object>(status)),
     },

@@ -5,7 +5,7 @@ import { later, object, refusalMessage } from "../schema.ts";
 import { virtualMachineSpecSchema, virtualMachineStatusSchema } from "../virtual-machine.ts";
 import { virtualMachineInstanceSpecSchema } from "../virtual-machine-instance.ts";
 import { virtualMachineInstanceStatusSchema } from "../virtual-machine-instance-status.ts";
-import { structuralDefects, structuralSchema } from "./structural-schema.ts";
+import { type StructuralSchema, structuralDefects, structuralSchema } from "./structural-schema.ts";
 
 describe("every schema is structural and bounded", () => {
   const schemas = {
@@ -17,6 +17,21 @@ describe("every schema is structural and bounded", () => {
   for (const [name, schema] of Object.entries(schemas)) {
     test(name, () => assert.deepEqual(structuralDefects(structuralSchema(schema)), []));
   }
+});
+
+test("kubectl explain has a description of every field", () => {
+  const silent = (schema: StructuralSchema, path: string): string[] => {
+    const properties = Object.entries((schema["properties"] ?? {}) as Record<string, StructuralSchema>);
+    const items = schema["items"] as StructuralSchema | undefined;
+    return [
+      ...properties.filter(([, child]) => !("description" in child)).map(([name]) => `${path}.${name}`),
+      ...properties.flatMap(([name, child]) => silent(child, `${path}.${name}`)),
+      ...(items === undefined ? [] : silent(items, `${path}[]`)),
+    ];
+  };
+  assert.deepEqual(silent(structuralSchema(virtualMachineSpecSchema), "spec"), []);
+  assert.deepEqual(silent(structuralSchema(virtualMachineStatusSchema), "status"), []);
+  assert.deepEqual(silent(structuralSchema(virtualMachineInstanceStatusSchema), "status"), []);
 });
 
 describe("the API server's objections are found beforehand", () => {

@@ -160,9 +160,9 @@ function tapDifferences(observed: Observed, planned: PlannedTap, mtu: number): r
   if (link === undefined) return [difference(`${name}: is not there`, creation, size)];
   const { tap } = link;
   // Whoever attaches may drop vnet_hdr again, which is no reason to take the tap from under a guest.
-  if (tap === undefined || tap.user !== user || tap.multiQueue !== multiQueue) {
+  if (tap === undefined || !tap.hasOwner || tap.multiQueue !== multiQueue) {
     const recreation = [`link del dev ${name}`, creation, size];
-    return [difference(`${name}: is not a tap of user ${user} with the planned queues`, ...recreation)];
+    return [difference(`${name}: is not a tap with an owner and the planned queues`, ...recreation)];
   }
   return link.mtu === mtu ? [] : [difference(`${name}: has MTU ${link.mtu}`, size)];
 }

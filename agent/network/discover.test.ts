@@ -44,9 +44,9 @@ test("the pod's interface is found with all that is lost once it is rewired", ()
   });
 });
 
-test("a tap is read with its owner and queues", () => {
+test("a tap is read with its queues, and as owned", () => {
   const tap = OBSERVED.links.find(({ name }) => name === "tap3");
-  assert.deepEqual(tap?.tap, { user: 107, multiQueue: true });
+  assert.deepEqual(tap?.tap, { hasOwner: true, multiQueue: true });
   assert.equal(tap?.isUp, false);
 });
 

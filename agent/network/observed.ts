@@ -31,7 +31,8 @@ export interface ObservedLink {
 }
 
 export interface ObservedTap {
-  readonly user: number | undefined;
+  /** Whose it is can't be told: ip(8) prints the user's name where the image has one for the number, -N or not. */
+  readonly hasOwner: boolean;
   readonly multiQueue: boolean;
 }
 
@@ -115,7 +116,7 @@ function parseLink(link: Json, addresses: readonly Json[]): ObservedLink {
     tap:
       kind === "tun" && data["type"] === "tap"
         ? {
-            user: data["user"] === undefined ? undefined : Number(data["user"]),
+            hasOwner: data["user"] !== undefined,
             multiQueue: data["multi_queue"] === true,
           }
         : undefined,

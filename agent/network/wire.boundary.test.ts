@@ -221,6 +221,25 @@ test("a new sandbox of the same pod is discovered anew", async () => {
   assert.deepEqual(saved?.interfaces[0]?.podInterface, attachment.podInterface);
 });
 
+test("a wired tap is left alone, whether its owner has a name here or not, and one without an owner is not", async () => {
+  await using node = new Node();
+  const pod = node.addPod("10.244.0.7");
+  const options = optionsFor(node, pod);
+  await wireOne(options);
+  for (const [owner, kept] of [
+    ["user 0", true],
+    ["user 4294967", true],
+    ["vnet_hdr", false],
+  ] as const) {
+    inside(pod.netns, "ip link del dev tap0");
+    inside(pod.netns, `ip tuntap add dev tap0 mode tap ${owner}`);
+    const index = (): string => inside(pod.netns, "cat /sys/class/net/tap0/ifindex");
+    const before = index();
+    await wireOne(options);
+    assert.equal(index() === before, kept, owner);
+  }
+});
+
 test("several queues make a tap that several threads can share", async () => {
   await using node = new Node();
   const pod = node.addPod("10.244.0.7");

@@ -1,0 +1,368 @@
+/** libvirt's calls as a launcher needs them, typed. One connection to one daemon. */
+import { type CallOptions, connectRpc, type RpcConnection } from "./connection.ts";
+import type { LibvirtError } from "./errors.ts";
+import { type DomainEvent, type DomainEventKind, decodeDomainEvent, EVENT_IDS } from "./events.ts";
+import {
+  CREATE_PAUSED,
+  CREATE_VALIDATE,
+  DEFINE_VALIDATE,
+  MAX_AUTH_TYPES,
+  MAX_DOMAINS,
+  MAX_MEMORY_STATS,
+  MAX_STATS_PARAMETERS,
+  MEMORY_STATS,
+  type MemoryStatName,
+  POWER_BUTTON,
+  PROCEDURE,
+  type Procedure,
+} from "./protocol.ts";
+import {
+  type DomainRef,
+  readDomain,
+  readTypedParameters,
+  type TypedParameters,
+  writeDomain,
+  writeUuid,
+} from "./structures.ts";
+import type { XdrReader, XdrWriter } from "./xdr.ts";
+
+export const SESSION_URI = "qemu:///session";
+/** From connect(2) to the opened driver. */
+export const CONNECT_TIMEOUT_MS = 5_000;
+
+export interface LibvirtConnectionOptions {
+  /** `SESSION_URI` unless told. */
+  readonly uri?: string;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /** Told of the events that `subscribe` asked for; an event that a call causes comes before the call's reply. */
+  readonly onEvent?: (event: DomainEvent) => void;
+}
+
+/** virDomainState and its reason, by number. */
+export interface DomainState {
+  readonly state: number;
+  readonly reason: number;
+}
+
+export interface DomainInfo {
+  /** virDomainState, by number. */
+  readonly state: number;
+  readonly maxMemoryKiB: bigint;
+  readonly memoryKiB: bigint;
+  readonly vcpus: number;
+  readonly cpuTimeNs: bigint;
+}
+
+/** How a domain is created: paused before its first instruction, checked against libvirt's schema. */
+export interface CreateOptions extends CallOptions {
+  readonly paused?: boolean;
+  /** Without it libvirt silently drops elements that it doesn't know. */
+  readonly validate?: boolean;
+}
+
+/** virDomainStatsTypes. */
+export const STATS = { state: 1, cpu: 2, balloon: 4, vcpu: 8, interface: 16, block: 32 } as const;
+
+/**
+ * Connects and opens the driver.
+ * @throws LibvirtError `LibvirtUnavailable`, `LibvirtTimeout`, or libvirt's refusal; the signal's reason when it
+ *   aborts first
+ */
+export async function connectLibvirt(
+  socketPath: string,
+  options: LibvirtConnectionOptions = {},
+): Promise<LibvirtConnection> {
+  const { uri = SESSION_URI, timeoutMs = CONNECT_TIMEOUT_MS, signal, onEvent } = options;
+  const rpc = await connectRpc(socketPath, {
+    onEvent: (message) => {
+      const event = decodeDomainEvent(message);
+      if (event !== undefined) onEvent?.(event);
+    },
+    ...(signal !== undefined && { signal }),
+  });
+  const call = { timeoutMs, ...(signal !== undefined && { signal }) };
+  try {
+    // Session sockets ask for no authentication; a daemon that does would refuse the next call.
+    await rpc.call(PROCEDURE.authList, nothing, (reader) => reader.array(MAX_AUTH_TYPES, readInt), call);
+    // Never a second time on one connection: that destroys the driver handle inside the daemon.
+    await rpc.call(PROCEDURE.connectOpen, (writer) => writer.optionalString(uri).uint(0), nothing, call);
+  } catch (error) {
+    rpc.close();
+    throw error;
+  }
+  return new LibvirtConnection(rpc);
+}
+
+/** Every method throws LibvirtError (see `RpcConnection.call`). */
+export class LibvirtConnection {
+  readonly #rpc: RpcConnection;
+
+  constructor(rpc: RpcConnection) {
+    this.#rpc = rpc;
+  }
+
+  /** Resolves with the reason when the connection ends; never rejects. */
+  get closed(): Promise<LibvirtError> {
+    return this.#rpc.closed;
+  }
+
+  /** The daemon keeps what it has; events end. Idempotent. */
+  close(): void {
+    this.#rpc.close();
+  }
+
+  /** Version of the hypervisor, e.g. `10.0.13`. The first call of a daemon's life probes qemu: seconds when cold. */
+  async hypervisorVersion(options?: CallOptions): Promise<string> {
+    return versionOf(await this.#rpc.call(PROCEDURE.connectGetVersion, nothing, readUhyper, options));
+  }
+
+  async libraryVersion(options?: CallOptions): Promise<string> {
+    return versionOf(await this.#rpc.call(PROCEDURE.connectGetLibVersion, nothing, readUhyper, options));
+  }
+
+  /** What a domain of this kind may have, as XML (`<domainCapabilities>`). */
+  domainCapabilities(
+    of: { readonly emulator: string; readonly arch: string; readonly machine: string; readonly type: string },
+    options?: CallOptions,
+  ): Promise<string> {
+    const { emulator, arch, machine, type } = of;
+    return this.#rpc.call(
+      PROCEDURE.connectGetDomainCapabilities,
+      (writer) =>
+        writer
+          .optionalString(emulator)
+          .optionalString(arch)
+          .optionalString(machine)
+          .optionalString(type)
+          .uint(0),
+      readString,
+      options,
+    );
+  }
+
+  listDomains(options?: CallOptions): Promise<readonly DomainRef[]> {
+    return this.#rpc.call(
+      PROCEDURE.connectListAllDomains,
+      (writer) => writer.int(1).uint(0),
+      (reader) => {
+        const domains = reader.array(MAX_DOMAINS, readDomain);
+        reader.uint(); // their count
+        return domains;
+      },
+      options,
+    );
+  }
+
+  /** @throws LibvirtError `DomainNotFound` */
+  lookupDomain(uuid: string, options?: CallOptions): Promise<DomainRef> {
+    return this.#rpc.call(
+      PROCEDURE.domainLookupByUuid,
+      (writer) => writeUuid(writer, uuid),
+      readDomain,
+      options,
+    );
+  }
+
+  /** Starts a transient domain: it is forgotten once it has ended. The event `started` comes before the reply. */
+  createDomain(xml: string, options: CreateOptions = {}): Promise<DomainRef> {
+    const flags = (options.paused ? CREATE_PAUSED : 0) | (options.validate ? CREATE_VALIDATE : 0);
+    return this.#rpc.call(
+      PROCEDURE.domainCreateXml,
+      (writer) => writer.string(xml).uint(flags),
+      readDomain,
+      options,
+    );
+  }
+
+  /** Makes a domain known without starting it. */
+  defineDomain(xml: string, options: Omit<CreateOptions, "paused"> = {}): Promise<DomainRef> {
+    const flags = options.validate ? DEFINE_VALIDATE : 0;
+    return this.#rpc.call(
+      PROCEDURE.domainDefineXmlFlags,
+      (writer) => writer.string(xml).uint(flags),
+      readDomain,
+      options,
+    );
+  }
+
+  startDomain(domain: DomainRef, options: Omit<CreateOptions, "validate"> = {}): Promise<DomainRef> {
+    const flags = options.paused ? CREATE_PAUSED : 0;
+    return this.#rpc.call(
+      PROCEDURE.domainCreateWithFlags,
+      (writer) => {
+        writeDomain(writer, domain);
+        writer.uint(flags);
+      },
+      readDomain,
+      options,
+    );
+  }
+
+  undefineDomain(domain: DomainRef, options?: CallOptions): Promise<void> {
+    return this.#command(PROCEDURE.domainUndefineFlags, domain, 0, options);
+  }
+
+  /** Ends the domain at once. `DomainNotFound` and `DomainStateInvalid` mean that it had ended before. */
+  destroyDomain(domain: DomainRef, options?: CallOptions): Promise<void> {
+    return this.#command(PROCEDURE.domainDestroyFlags, domain, 0, options);
+  }
+
+  /** Presses the ACPI power button; the guest may ignore it. */
+  shutdownDomain(domain: DomainRef, options?: CallOptions): Promise<void> {
+    return this.#command(PROCEDURE.domainShutdownFlags, domain, POWER_BUTTON, options);
+  }
+
+  /** Asks the guest by ACPI to power off, and resets the domain instead of ending it when it does. */
+  rebootDomain(domain: DomainRef, options?: CallOptions): Promise<void> {
+    return this.#command(PROCEDURE.domainReboot, domain, POWER_BUTTON, options);
+  }
+
+  /** The reset button: the guest isn't asked. */
+  resetDomain(domain: DomainRef, options?: CallOptions): Promise<void> {
+    return this.#command(PROCEDURE.domainReset, domain, 0, options);
+  }
+
+  /** Idempotent. */
+  suspendDomain(domain: DomainRef, options?: CallOptions): Promise<void> {
+    return this.#command(PROCEDURE.domainSuspend, domain, undefined, options);
+  }
+
+  resumeDomain(domain: DomainRef, options?: CallOptions): Promise<void> {
+    return this.#command(PROCEDURE.domainResume, domain, undefined, options);
+  }
+
+  domainState(domain: DomainRef, options?: CallOptions): Promise<DomainState> {
+    return this.#rpc.call(PROCEDURE.domainGetState, ofDomain(domain, 0), readState, options);
+  }
+
+  domainInfo(domain: DomainRef, options?: CallOptions): Promise<DomainInfo> {
+    return this.#rpc.call(PROCEDURE.domainGetInfo, ofDomain(domain), readInfo, options);
+  }
+
+  /** The domain as libvirt runs it, without secrets. */
+  domainXml(domain: DomainRef, options?: CallOptions): Promise<string> {
+    return this.#rpc.call(PROCEDURE.domainGetXmlDesc, ofDomain(domain, 0), readString, options);
+  }
+
+  /** @param groups sum of `STATS`; keys are flat: `net.0.rx.bytes`, `block.0.rd.bytes`, `vcpu.0.time` (ns) */
+  domainStats(
+    domain: DomainRef,
+    groups: number,
+    options?: CallOptions,
+  ): Promise<TypedParameters | undefined> {
+    return this.#rpc.call(
+      PROCEDURE.connectGetAllDomainStats,
+      (writer) => writer.array([domain], writeDomain).uint(groups).uint(0),
+      (reader) => {
+        const records = reader.array(MAX_DOMAINS, (record) => {
+          readDomain(record);
+          return readTypedParameters(record, MAX_STATS_PARAMETERS);
+        });
+        return records[0];
+      },
+      options,
+    );
+  }
+
+  /** KiB, faults and times as libvirt gives them; most only where the guest drives its balloon. */
+  memoryStats(
+    domain: DomainRef,
+    options?: CallOptions,
+  ): Promise<Readonly<Partial<Record<MemoryStatName, bigint>>>> {
+    return this.#rpc.call(
+      PROCEDURE.domainMemoryStats,
+      (writer) => {
+        writeDomain(writer, domain);
+        writer.uint(MEMORY_STATS.length).uint(0);
+      },
+      (reader) => {
+        const stats = reader.array(MAX_MEMORY_STATS, (stat) => [stat.int(), stat.uhyper()] as const);
+        return Object.fromEntries(
+          stats.flatMap(([tag, value]) => {
+            const name = MEMORY_STATS[tag];
+            return name === undefined ? [] : [[name, value]];
+          }),
+        );
+      },
+      options,
+    );
+  }
+
+  /** A QMP command as JSON text; qemu's refusal is an `error` member in the answer. Taints the domain. */
+  monitorCommand(domain: DomainRef, command: string, options?: CallOptions): Promise<string> {
+    return this.#rpc.call(
+      PROCEDURE.monitorCommand,
+      (writer) => {
+        writeDomain(writer, domain);
+        writer.string(command).uint(0);
+      },
+      readString,
+      options,
+    );
+  }
+
+  /**
+   * Asks for events of all domains, each kind once per connection. Lost with the connection; nothing is replayed:
+   * subscribe first, then read the state.
+   */
+  async subscribe(kinds: readonly DomainEventKind[], options?: CallOptions): Promise<void> {
+    await Promise.all(
+      kinds.map((kind) =>
+        this.#rpc.call(
+          PROCEDURE.eventRegister,
+          (writer) => writer.int(EVENT_IDS[kind]).uint(0),
+          readInt, // callback id
+          options,
+        ),
+      ),
+    );
+  }
+
+  #command(
+    procedure: Procedure,
+    domain: DomainRef,
+    flags: number | undefined,
+    options: CallOptions | undefined,
+  ): Promise<void> {
+    return this.#rpc.call(procedure, ofDomain(domain, flags), nothing, options);
+  }
+}
+
+function nothing(): void {}
+
+function ofDomain(domain: DomainRef, flags?: number): (writer: XdrWriter) => void {
+  return (writer) => {
+    writeDomain(writer, domain);
+    if (flags !== undefined) writer.uint(flags);
+  };
+}
+
+function readInt(reader: XdrReader): number {
+  return reader.int();
+}
+
+function readUhyper(reader: XdrReader): bigint {
+  return reader.uhyper();
+}
+
+function readString(reader: XdrReader): string {
+  return reader.string();
+}
+
+function readState(reader: XdrReader): DomainState {
+  return { state: reader.int(), reason: reader.int() };
+}
+
+function readInfo(reader: XdrReader): DomainInfo {
+  // C's unsigned char and unsigned short take 4 bytes each.
+  const state = reader.uint();
+  const maxMemoryKiB = reader.uhyper();
+  const memoryKiB = reader.uhyper();
+  return { state, maxMemoryKiB, memoryKiB, vcpus: reader.uint(), cpuTimeNs: reader.uhyper() };
+}
+
+/** libvirt packs a version as major·10^6 + minor·10^3 + micro. */
+function versionOf(packed: bigint): string {
+  return `${packed / 1_000_000n}.${(packed / 1_000n) % 1_000n}.${packed % 1_000n}`;
+}

@@ -177,6 +177,7 @@ export interface PodSpec {
     fsGroup?: number;
     fsGroupChangePolicy?: string;
     supplementalGroups?: number[];
+    sysctls?: { name: string; value: string }[];
   };
   hostNetwork?: boolean;
   hostUsers?: boolean;

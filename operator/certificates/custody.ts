@@ -5,7 +5,7 @@
 
 import { SUBRESOURCES_GROUP } from "../../api/names.ts";
 import type { Client } from "../../kube/client.ts";
-import { AlreadyExistsError, ConflictError, NotFoundError } from "../../kube/errors.ts";
+import { AlreadyExistsError, ConflictError, ignoreNotFound } from "../../kube/errors.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { API_SERVICES, CONFIG_MAPS, SECRETS, type Secret } from "../../kube/resources.ts";
 import { createAuthority, type KeyedCertificate, needsRenewal } from "./authority.ts";
@@ -102,9 +102,4 @@ function decoded(secret: Secret, key: string): string | undefined {
 
 function encoded(text: string): string {
   return Buffer.from(text).toString("base64");
-}
-
-function ignoreNotFound(error: unknown): undefined {
-  if (error instanceof NotFoundError) return undefined;
-  throw error;
 }

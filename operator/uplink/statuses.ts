@@ -34,6 +34,7 @@ export class Statuses extends EventEmitter<StatusesEvents> {
   readonly #agents: Agents;
   readonly #onError: (nodeName: string, error: unknown) => void;
   #reading: AbortController | undefined;
+  #startedAt = Number.NEGATIVE_INFINITY;
 
   constructor(agents: Agents, onError: (nodeName: string, error: unknown) => void) {
     super();
@@ -44,6 +45,7 @@ export class Statuses extends EventEmitter<StatusesEvents> {
   /** Begins to read every agent's status: called when this replica starts to lead. */
   start(): void {
     this.#reading = new AbortController();
+    this.#startedAt = performance.now();
     this.#agents.on("status", this.#read);
     this.#agents.on("lost", this.#lost);
     for (const [nodeName, client] of this.#agents.statusConnections()) this.#read(nodeName, client);
@@ -72,6 +74,16 @@ export class Statuses extends EventEmitter<StatusesEvents> {
   isKvmUsable(): boolean {
     for (const facts of this.#nodes.values()) if (facts.kvm.usable) return true;
     return false;
+  }
+
+  /** At least one agent has told of its node. */
+  get hasFacts(): boolean {
+    return this.#nodes.size > 0;
+  }
+
+  /** How long this replica has been reading, in milliseconds. */
+  get ageMs(): number {
+    return performance.now() - this.#startedAt;
   }
 
   /** Drops what is held of a pod that is gone. */

@@ -2,7 +2,7 @@
 import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { conditionOf, isTrue, mergeConditions, type WantedCondition } from "../vmi/conditions.ts";
-import { isFinal } from "../vmi/status.ts";
+import { isFinal, NOT_RUNNING } from "../vmi/status.ts";
 import { retryTime, type StartFailure } from "./start-failure.ts";
 
 export interface StatusInput {
@@ -75,14 +75,9 @@ function isBackingOff(failure: StartFailure | undefined, now: Date): boolean {
 }
 
 /** What the VM says of its VMI: readiness, and whatever stands in the way. */
-function conditionsOf({ vm, vmi, foreign, failure, now }: StatusInput): WantedCondition[] {
+function conditionsOf({ vm, vmi, foreign, isStarting, failure, now }: StatusInput): WantedCondition[] {
   const conditions: WantedCondition[] = [];
-  const ready = conditionOf(vmi?.status?.conditions, "Ready");
-  conditions.push(
-    ready === undefined
-      ? { type: "Ready", status: "False", reason: "VMINotExists", message: "VMI does not exist" }
-      : copied(ready),
-  );
+  conditions.push(copied(conditionOf(vmi?.status?.conditions, "Ready") ?? unknownReadiness(vmi, isStarting)));
   if (foreign) {
     conditions.push({
       type: "Failure",
@@ -103,11 +98,19 @@ function conditionsOf({ vm, vmi, foreign, failure, now }: StatusInput): WantedCo
         `${failure?.retryAfterTimestamp}. Read its console: kubectl logs of its launcher pod`,
     });
   }
-  for (const type of ["PodScheduled", "Synchronized", "Paused", "LiveMigratable"]) {
+  for (const type of ["PodScheduled", "Synchronized", "Paused"]) {
     const condition = conditionOf(vmi?.status?.conditions, type);
     if (condition !== undefined) conditions.push(copied(condition));
   }
   return conditions;
+}
+
+function unknownReadiness(
+  vmi: VirtualMachineInstance | undefined,
+  isStarting: boolean | undefined,
+): WantedCondition {
+  if (vmi !== undefined || isStarting === true) return NOT_RUNNING;
+  return { type: "Ready", status: "False", reason: "VMINotExists", message: "VMI does not exist" };
 }
 
 function copied({ type, status, reason, message }: WantedCondition): WantedCondition {

@@ -16,12 +16,17 @@ type Spec = VirtualMachineInstance["spec"];
 type Disk = NonNullable<Spec["domain"]["devices"]["disks"]>[number];
 type Volume = NonNullable<Spec["volumes"]>[number];
 
+/** The spec asks for what can't be resolved; the CRD's schema should have refused it. */
+export class SpecError extends Error {
+  override readonly name = "SpecError";
+}
+
 export const DEFAULT_GRACE_PERIOD_SECONDS = 30;
 const DEFAULT_MACHINE_TYPE = "q35";
 /** KubeVirt's name for the network and interface that a VMI gets when it names none. */
 const DEFAULT_NETWORK = "default";
 
-/** @throws Error when the spec holds what the CRD's schema should have refused */
+/** @throws SpecError when the spec holds what the CRD's schema should have refused */
 export function resolveLaunchSpec(vmi: VirtualMachineInstance, accelerator: Accelerator): LaunchSpec {
   const { metadata, spec } = vmi;
   return {
@@ -86,12 +91,14 @@ export function resolveCpu(spec: Spec): LaunchDomain["cpu"] {
   };
 }
 
-/** `memory.guest`, else the memory request, else the memory limit. @throws Error when none is given */
+/** `memory.guest`, else the memory request, else the memory limit. @throws SpecError when none is given */
 export function guestMemoryBytes(spec: Spec): number {
   const { memory, resources } = spec.domain;
   const quantity = memory?.guest ?? resources?.requests?.memory ?? resources?.limits?.memory;
   if (quantity === undefined) {
-    throw new Error("spec.domain.memory.guest is missing, and no memory request or limit stands in for it");
+    throw new SpecError(
+      "spec.domain.memory.guest is missing, and no memory request or limit stands in for it",
+    );
   }
   return parseQuantity(quantity);
 }
@@ -101,7 +108,7 @@ function resolveDisks(spec: Spec): LaunchDisk[] {
   return (spec.domain.devices.disks ?? []).map((disk) => {
     const volume = volumes.get(disk.name);
     if (volume === undefined)
-      throw new Error(`spec.domain.devices.disks[${disk.name}] has no volume of its name`);
+      throw new SpecError(`spec.domain.devices.disks[${disk.name}] has no volume of its name`);
     return resolveDisk(disk, volume);
   });
 }
@@ -139,7 +146,7 @@ function resolveSource(volume: Volume): LaunchDisk["source"] {
       capacityBytes: parseQuantity(volume.emptyDisk.capacity),
     };
   }
-  throw new Error(`spec.volumes[${volume.name}] names no source that virtpod supports`);
+  throw new SpecError(`spec.volumes[${volume.name}] names no source that virtpod supports`);
 }
 
 export function volumeDirectory(name: string): string {
@@ -147,7 +154,7 @@ export function volumeDirectory(name: string): string {
 }
 
 /** Interfaces matched to networks by name; the default pair when a VMI names neither (KubeVirt's rule). */
-function resolveInterfaces(spec: Spec): LaunchInterface[] {
+export function resolveInterfaces(spec: Spec): LaunchInterface[] {
   const { devices } = spec.domain;
   const named = devices.interfaces ?? [];
   const isDefault = named.length === 0 && (spec.networks ?? []).length === 0;

@@ -20,6 +20,8 @@ import {
   LAUNCHER_UID,
 } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import type { Draft } from "../../kube/objects.ts";
+import type { Container, Pod, PodSpec, ResourceRequirements, Volume } from "../../kube/resources.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import { OperatorError } from "../errors.ts";
 import { volumeDirectory } from "./launch-spec.ts";
@@ -30,6 +32,8 @@ export interface LauncherPodOptions {
   readonly imagePullPolicy?: "Always" | "IfNotPresent" | "Never";
   readonly imagePullSecrets: readonly string[];
 }
+
+type Mount = NonNullable<Container["volumeMounts"]>[number];
 
 /** The kubelet kills after the pod's grace period; the launcher must have ended its guest before. */
 const GRACE_MARGIN_SECONDS = 15;
@@ -52,7 +56,11 @@ export function launcherPodName(vmi: VirtualMachineInstance): string {
  * The pod as it is to be created.
  * @throws OperatorError LaunchSpecTooLarge
  */
-export function launcherPod(vmi: VirtualMachineInstance, launch: LaunchSpec, options: LauncherPodOptions) {
+export function launcherPod(
+  vmi: VirtualMachineInstance,
+  launch: LaunchSpec,
+  options: LauncherPodOptions,
+): Draft<Pod> {
   const { spec } = vmi;
   const storage = volumesOf(vmi);
   return {
@@ -143,7 +151,7 @@ function passedOn(annotations: Readonly<Record<string, string>> = {}): Record<st
   );
 }
 
-function schedulingOf(spec: VirtualMachineInstance["spec"]) {
+function schedulingOf(spec: VirtualMachineInstance["spec"]): Partial<PodSpec> {
   const { nodeSelector, affinity, tolerations, topologySpreadConstraints } = spec;
   const { priorityClassName, schedulerName, dnsPolicy, dnsConfig } = spec;
   return Object.fromEntries(
@@ -171,7 +179,7 @@ function pullSecretsOf(spec: VirtualMachineInstance["spec"], { imagePullSecrets 
 }
 
 /** KubeVirt's mapping: what the user asked for plus what the machine itself needs. */
-export function resourcesOf(vmi: VirtualMachineInstance, launch: LaunchSpec) {
+export function resourcesOf(vmi: VirtualMachineInstance, launch: LaunchSpec): ResourceRequirements {
   const { requests = {}, limits = {} } = vmi.spec.domain.resources ?? {};
   const { cpu } = launch.domain;
   const overhead = overheadBytes(launch.domain) + tmpfsBytes(vmi);
@@ -181,12 +189,14 @@ export function resourcesOf(vmi: VirtualMachineInstance, launch: LaunchSpec) {
   const memory = requests.memory === undefined ? launch.domain.memoryBytes : parseQuantity(requests.memory);
   return {
     requests: {
-      cpu: requests.cpu ?? limits.cpu ?? `${MILLICPU_PER_VCPU * cpu.sockets * cpu.cores * cpu.threads}m`,
+      cpu: String(
+        requests.cpu ?? limits.cpu ?? `${MILLICPU_PER_VCPU * cpu.sockets * cpu.cores * cpu.threads}m`,
+      ),
       memory: mebibytes(memory + overhead),
       ...devices,
     },
     limits: {
-      ...(limits.cpu === undefined ? {} : { cpu: limits.cpu }),
+      ...(limits.cpu === undefined ? {} : { cpu: String(limits.cpu) }),
       ...(limits.memory === undefined ? {} : { memory: mebibytes(parseQuantity(limits.memory) + overhead) }),
       ...devices,
     },
@@ -212,11 +222,11 @@ export function qcow2Bytes(capacityBytes: number): number {
   return capacityBytes + Math.ceil(capacityBytes / 4096) + 2 * MIB;
 }
 
-function volumesOf(vmi: VirtualMachineInstance) {
-  const volumes: Record<string, unknown>[] = [
+function volumesOf(vmi: VirtualMachineInstance): { volumes: Volume[]; mounts: Mount[] } {
+  const volumes: Volume[] = [
     { name: "runtime", emptyDir: { medium: "Memory", sizeLimit: RUNTIME_SIZE_LIMIT } },
   ];
-  const mounts: Record<string, unknown>[] = [{ name: "runtime", mountPath: LAUNCHER_PATHS.runtime }];
+  const mounts: Mount[] = [{ name: "runtime", mountPath: LAUNCHER_PATHS.runtime }];
   const { spec } = vmi;
   if (spec.volumes?.some((volume) => volume.containerDisk !== undefined)) {
     volumes.push({ name: "scratch", emptyDir: {} });
@@ -247,6 +257,9 @@ function volumesOf(vmi: VirtualMachineInstance) {
   return { volumes, mounts };
 }
 
-function imageSource(reference: string, pullPolicy: string | undefined) {
+function imageSource(
+  reference: string,
+  pullPolicy: NonNullable<Volume["image"]>["pullPolicy"],
+): NonNullable<Volume["image"]> {
   return { reference, ...(pullPolicy === undefined ? {} : { pullPolicy }) };
 }

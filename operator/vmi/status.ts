@@ -102,11 +102,15 @@ function domainStatus(
   };
 }
 
+/** A pod was made for it, however far that came. */
+export function hasStarted(vmi: VirtualMachineInstance): boolean {
+  return ORDER.indexOf(vmi.status?.phase ?? "") >= ORDER.indexOf("Scheduling");
+}
+
 /** undefined while the incarnation lives. */
 export function endingOf({ vmi, pod, told }: Pick<StatusInput, "vmi" | "pod" | "told">): Ending | undefined {
   if (pod === undefined) {
-    const wasStarted = ORDER.indexOf(vmi.status?.phase ?? "") >= ORDER.indexOf("Scheduling");
-    return wasStarted
+    return hasStarted(vmi)
       ? {
           phase: "Failed",
           reason: "PodGone",
@@ -177,6 +181,14 @@ function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefi
   return conditions;
 }
 
+/** Also what a VM says of a VMI that has not said anything yet. */
+export const NOT_RUNNING: WantedCondition = {
+  type: "Ready",
+  status: "False",
+  reason: "GuestNotRunning",
+  message: "the guest is not running yet",
+};
+
 function readyCondition(
   { pod, told }: StatusInput,
   phase: string,
@@ -191,7 +203,7 @@ function readyCondition(
   if (ending !== undefined) return notReady("PodTerminated", ending.message);
   if (pod?.isDeleting)
     return notReady("PodTerminating", "the launcher pod is being deleted: the guest is shutting down");
-  if (phase !== "Running") return notReady("GuestNotRunning", "the guest is not running yet");
+  if (phase !== "Running") return NOT_RUNNING;
   if (told?.status?.paused !== undefined) return notReady("GuestPaused", "the guest is paused");
   return { type: "Ready", status: "True" };
 }

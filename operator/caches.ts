@@ -1,0 +1,52 @@
+/** The operator's informers: one watch per kind, whoever reads it. */
+import { LABEL_APP, LABEL_APP_LAUNCHER } from "../api/names.ts";
+import type { VirtualMachine } from "../api/virtual-machine.ts";
+import type { VirtualMachineInstance } from "../api/virtual-machine-instance.ts";
+import type { Client } from "../kube/client.ts";
+import { Informer } from "../kube/informer.ts";
+import type { Logger } from "../kube/logger.ts";
+import type { KubeMetrics } from "../kube/metrics.ts";
+import { controllerOf } from "../kube/ownership.ts";
+import { PODS, type Pod } from "../kube/resources.ts";
+import { slimPod, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
+
+export interface Caches {
+  readonly vms: Informer<VirtualMachine>;
+  readonly vmis: Informer<VirtualMachineInstance>;
+  /** Launcher pods only, cut down; indexed by UID, by node, and by the key of the VMI that controls them. */
+  readonly pods: Informer<Pod>;
+}
+
+export const BY_UID = "uid";
+export const BY_NODE = "node";
+export const BY_VMI = "vmi";
+
+/** Key of the VMI that controls a launcher pod. */
+export function vmiKeyOf(pod: Pod): string | undefined {
+  const owner = controllerOf(pod);
+  return owner?.kind === VIRTUAL_MACHINE_INSTANCES.kind
+    ? `${pod.metadata.namespace}/${owner.name}`
+    : undefined;
+}
+
+export function makeCaches(client: Client, logger: Logger, metrics: KubeMetrics): Caches {
+  return {
+    vms: new Informer({ resource: client.resource(VIRTUAL_MACHINES), logger, metrics }),
+    vmis: new Informer({ resource: client.resource(VIRTUAL_MACHINE_INSTANCES), logger, metrics }),
+    pods: new Informer({
+      resource: client.resource(PODS),
+      labelSelector: `${LABEL_APP}=${LABEL_APP_LAUNCHER}`,
+      transform: slimPod,
+      indexers: {
+        [BY_UID]: (pod) => [pod.metadata.uid],
+        [BY_NODE]: (pod) => (pod.spec.nodeName === undefined ? [] : [pod.spec.nodeName]),
+        [BY_VMI]: (pod) => {
+          const key = vmiKeyOf(pod);
+          return key === undefined ? [] : [key];
+        },
+      },
+      logger,
+      metrics,
+    }),
+  };
+}

@@ -1,0 +1,208 @@
+/** Assembles the operator: caches and servers on every replica, controllers on the one that leads. */
+import { randomUUID } from "node:crypto";
+import type { Client } from "../kube/client.ts";
+import { EventRecorder } from "../kube/events.ts";
+import { LeaderElector } from "../kube/leader-election.ts";
+import type { Logger } from "../kube/logger.ts";
+import { Manager, type Runnable } from "../kube/manager.ts";
+import type { KubeMetrics } from "../kube/metrics.ts";
+import { CONFIG_MAPS, type Pod } from "../kube/resources.ts";
+import { BY_NODE, type Caches, makeCaches, vmiKeyOf } from "./caches.ts";
+import { createServingCertificate, type KeyedCertificate, renewalTime } from "./certificates/authority.ts";
+import { type Custody, ensureAuthority, publishBundle } from "./certificates/custody.ts";
+import type { OperatorConfig } from "./config.ts";
+import { probesAndMetrics } from "./http.ts";
+import { refuseForeignInstallation } from "./installation.ts";
+import { reviewAccess, reviewToken } from "./reviews.ts";
+import { parseFrontProxyTrust } from "./subresources/caller.ts";
+import { SubresourceServer } from "./subresources/server.ts";
+import { openLauncherStream } from "./subresources/streams.ts";
+import { Agents } from "./uplink/agents.ts";
+import { Announcer } from "./uplink/announcer.ts";
+import { UplinkListener } from "./uplink/listener.ts";
+import { Statuses } from "./uplink/statuses.ts";
+import { VmController } from "./vm/controller.ts";
+import { announcedLauncher } from "./vmi/announcement.ts";
+import { VmiController } from "./vmi/controller.ts";
+import { isOver, podFacts } from "./vmi/pod-facts.ts";
+
+export interface OperatorParts {
+  readonly config: OperatorConfig;
+  readonly client: Client;
+  readonly logger: Logger;
+  readonly metrics: KubeMetrics;
+}
+
+const MINUTE_MS = 60_000;
+
+/** Runs until the signal aborts. @throws what made it impossible to go on */
+export async function runOperator(
+  { config, client, logger, metrics }: OperatorParts,
+  signal: AbortSignal,
+): Promise<void> {
+  await refuseForeignInstallation(client);
+  const agents = new Agents();
+  const caches = makeCaches(client, logger, metrics);
+  const statuses = new Statuses(agents, (node, err) =>
+    logger.warn({ node, err }, "an agent's status broke off"),
+  );
+  const elector = new LeaderElector({
+    client,
+    namespace: config.namespace,
+    name: "virtpod-operator",
+    identity: `${config.podName}_${randomUUID()}`,
+    logger,
+    metrics,
+  });
+  const leading = client.fenced(() => elector.assertLeading());
+  const events = new EventRecorder({
+    client,
+    component: "virtpod-operator",
+    instance: config.podName,
+    logger,
+    metrics,
+  });
+  const announcer = new Announcer({
+    agents,
+    launchersOn: (nodeName) => launchersOn(caches, nodeName),
+    onError: (node, err) => logger.warn({ node, err }, "an agent could not be told its launchers"),
+  });
+  announceChanges(caches, announcer);
+  const shared = { client: leading, caches, events, logger, metrics };
+  const vm = new VmController(shared);
+  const vmi = new VmiController({ ...shared, statuses, config });
+
+  const manager = new Manager({ elector, logger });
+  manager.add(
+    "servers",
+    probesAndMetrics(metrics.registry, () => manager.isReady),
+  );
+  manager.add("caches", caches.vms, caches.vmis, caches.pods);
+  manager.add("others", events, await tlsServers({ config, client, logger, caches, agents }));
+  manager.add("controllers", leadership(statuses, announcer, elector), vmi.controller, vm.controller);
+  await manager.run(signal);
+}
+
+/** The launchers that a node's agent may serve: pods of ours that still have something to serve. */
+function launchersOn(caches: Caches, nodeName: string) {
+  return caches.pods.byIndex(BY_NODE, nodeName).flatMap((pod) => {
+    const key = vmiKeyOf(pod);
+    const vmi = key === undefined ? undefined : caches.vmis.get(key);
+    const facts = podFacts(pod);
+    const isOurs = pod.metadata.ownerReferences?.some((reference) => reference.uid === vmi?.metadata.uid);
+    return vmi === undefined || !isOurs || isOver(facts) ? [] : [announcedLauncher(vmi, facts)];
+  });
+}
+
+function announceChanges(caches: Caches, announcer: Announcer): void {
+  const announce = (pod: Pod) => {
+    if (pod.spec.nodeName !== undefined) announcer.announce(pod.spec.nodeName);
+  };
+  caches.pods.addHandler({
+    name: "announcer",
+    onAdd: announce,
+    onUpdate: (_previous, pod) => announce(pod),
+    onDelete: announce,
+  });
+}
+
+/** What only the leader does with the agents: reads their status and tells them their launchers. */
+function leadership(statuses: Statuses, announcer: Announcer, elector: LeaderElector): Runnable {
+  return {
+    name: "leadership",
+    run: (signal) =>
+      new Promise((resolve) => {
+        statuses.start();
+        announcer.start(elector.term);
+        const stop = () => {
+          announcer.stop();
+          statuses.stop();
+          resolve();
+        };
+        if (signal.aborted) stop();
+        else signal.addEventListener("abort", stop, { once: true });
+      }),
+  };
+}
+
+interface TlsParts extends Pick<OperatorParts, "config" | "client" | "logger"> {
+  readonly caches: Caches;
+  readonly agents: Agents;
+}
+
+/** The aggregated API and the uplink, on one serving certificate that is renewed in time. */
+async function tlsServers({ config, client, logger, caches, agents }: TlsParts): Promise<Runnable> {
+  const { namespace } = config;
+  const trust = await client
+    .resource(CONFIG_MAPS)
+    .namespace("kube-system")
+    .get("extension-apiserver-authentication");
+  let { custody, certificate } = await serving(client, namespace);
+  const subresources = new SubresourceServer({
+    certificate,
+    trust: parseFrontProxyTrust(trust.data ?? {}),
+    authorize: (caller, verb, path) => reviewAccess(client, caller, verb, path),
+    openStream: (path) => openLauncherStream(caches, agents, path),
+    onError: (request, err) => logger.error({ request, err }, "a subresource request failed"),
+  });
+  const uplink = new UplinkListener({
+    certificate,
+    agentUsername: `system:serviceaccount:${namespace}:virtpod-agent`,
+    reviewToken: (token, audience) => reviewToken(client, token, audience),
+    onConnected: (connection) => {
+      logger.info(
+        { node: connection.agent.nodeName, kind: connection.agent.connection },
+        "an agent connected",
+      );
+      agents.add(connection);
+    },
+    onRejected: (remote, err) => logger.warn({ remote, err }, "a connection to the uplink was refused"),
+  });
+  const ready = Promise.all([subresources.listen(), uplink.listen()]).then(() =>
+    publishBundle(client, namespace, custody.bundle),
+  );
+  // Whoever waits for it learns of a failure; until then it must not count as unhandled.
+  ready.catch(() => {});
+  return {
+    name: "aggregated API and uplink",
+    waitForSync: () => ready,
+    run: async (signal) => {
+      await ready;
+      while (!signal.aborted) {
+        const waitMs = Math.max(MINUTE_MS, renewalTime(certificate.certificatePem) - Date.now());
+        await sleepUntilAborted(waitMs, signal);
+        if (signal.aborted) break;
+        ({ custody, certificate } = await serving(client, namespace));
+        subresources.renewCertificate(certificate);
+        uplink.renewCertificate(certificate);
+        await publishBundle(client, namespace, custody.bundle);
+        logger.info({}, "renewed the serving certificate");
+      }
+      agents.close();
+      await Promise.all([subresources.close(), uplink.close()]);
+    },
+  };
+}
+
+async function serving(
+  client: Client,
+  namespace: string,
+): Promise<{ custody: Custody; certificate: KeyedCertificate }> {
+  const now = Date.now();
+  const custody = await ensureAuthority(client, namespace, now);
+  const names = [`virtpod-operator.${namespace}.svc`, `virtpod-uplink.${namespace}.svc`];
+  return { custody, certificate: await createServingCertificate(custody.authority, names, now) };
+}
+
+function sleepUntilAborted(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    // A timer holds at most 2^31 ms; the loop above simply waits again.
+    const timer = setTimeout(done, Math.min(ms, 2 ** 31 - 1));
+    signal.addEventListener("abort", done, { once: true });
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
+  });
+}

@@ -1,0 +1,156 @@
+/** The VM controller's shell: observe through the caches, plan, then write what the plan says. */
+import { FINALIZER_VM } from "../../api/names.ts";
+import type { VirtualMachine } from "../../api/virtual-machine.ts";
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import type { Client } from "../../kube/client.ts";
+import { OwnWrites } from "../../kube/consistency.ts";
+import { Controller, type Request, type Result } from "../../kube/controller.ts";
+import { AlreadyExistsError, ForbiddenError, InvalidError, ignoreNotFound } from "../../kube/errors.ts";
+import type { EventRecorder } from "../../kube/events.ts";
+import type { Logger } from "../../kube/logger.ts";
+import type { KubeMetrics } from "../../kube/metrics.ts";
+import { isControlledBy } from "../../kube/ownership.ts";
+import type { Caches } from "../caches.ts";
+import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
+import { instanceOf } from "./instance.ts";
+import { plan, type Write } from "./plan.ts";
+
+export interface VmControllerOptions {
+  /** Fenced: writes only while this replica leads. */
+  readonly client: Client;
+  readonly caches: Caches;
+  readonly events: EventRecorder;
+  readonly logger: Logger;
+  readonly metrics: KubeMetrics;
+  readonly now?: () => number;
+}
+
+export class VmController {
+  readonly controller: Controller<VirtualMachine>;
+  readonly #options: VmControllerOptions;
+  readonly #ownWrites = new OwnWrites();
+  readonly #now: () => number;
+
+  constructor(options: VmControllerOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    const { caches, logger, metrics } = options;
+    this.controller = new Controller({
+      name: "virtualmachine",
+      for: { informer: caches.vms },
+      // A VMI has its VM's name; one that somebody else made concerns the VM as well.
+      watches: [
+        {
+          informer: caches.vmis,
+          map: (vmi: VirtualMachineInstance) => [`${vmi.metadata.namespace}/${vmi.metadata.name}`],
+        },
+      ],
+      concurrency: 8,
+      logger,
+      metrics,
+      reconcile: (request, { signal }) => this.#reconcile(request, signal),
+    });
+  }
+
+  async #reconcile({ key }: Request, signal: AbortSignal): Promise<Result | undefined> {
+    await this.#ownWrites.waitUntilSeen(key, { signal });
+    const { caches, events } = this.#options;
+    const vm = caches.vms.get(key);
+    if (vm === undefined) {
+      this.#ownWrites.delete(key);
+      return undefined;
+    }
+    const namesake = caches.vmis.get(key);
+    const isOwn = namesake !== undefined && isControlledBy(namesake, vm);
+    const {
+      writes,
+      events: planned,
+      requeueAfterMs,
+    } = plan({
+      vm,
+      now: this.#now(),
+      ...(isOwn ? { vmi: namesake } : { foreign: namesake !== undefined }),
+    });
+    let current = vm;
+    for (const write of writes) current = (await this.#write(key, current, write, signal)) ?? current;
+    for (const event of planned) events.record(vm, event);
+    return requeueAfterMs === undefined ? undefined : { requeueAfterMs };
+  }
+
+  /** The VM after a write to it; undefined after a write to its VMI. */
+  async #write(
+    key: string,
+    vm: VirtualMachine,
+    write: Write,
+    signal: AbortSignal,
+  ): Promise<VirtualMachine | undefined> {
+    const { client } = this.#options;
+    const { name = "", namespace, finalizers = [] } = vm.metadata;
+    const vms = client.resource(VIRTUAL_MACHINES).namespace(namespace);
+    switch (write.kind) {
+      case "addFinalizer":
+        return this.#noted(
+          key,
+          await vms.patch(name, withFinalizers(vm, [...finalizers, FINALIZER_VM]), { signal }),
+        );
+      case "removeFinalizer": {
+        const left = finalizers.filter((finalizer) => finalizer !== FINALIZER_VM);
+        await vms.patch(name, withFinalizers(vm, left), { signal }).catch(ignoreNotFound);
+        return undefined;
+      }
+      case "updateStatus":
+        return this.#noted(key, await vms.updateStatus({ ...vm, status: write.status }, { signal }));
+      case "createInstance":
+        await this.#createInstance(key, vm, signal);
+        return undefined;
+      case "deleteInstance":
+        await this.#deleteInstance(key, write.vmi, signal);
+        return undefined;
+    }
+  }
+
+  async #createInstance(key: string, vm: VirtualMachine, signal: AbortSignal): Promise<void> {
+    const { client, caches, events } = this.#options;
+    const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(vm.metadata.namespace);
+    try {
+      this.#ownWrites.wrote(key, caches.vmis, await vmis.create(instanceOf(vm), { signal }));
+    } catch (error) {
+      if (error instanceof AlreadyExistsError) {
+        // Ours by a lost reply, or somebody else's: the cache will tell which.
+        const existing = await vmis.get(vm.metadata.name ?? "", { signal }).catch(ignoreNotFound);
+        if (existing !== undefined) this.#ownWrites.wrote(key, caches.vmis, existing);
+        throw error;
+      }
+      if (error instanceof ForbiddenError || error instanceof InvalidError) {
+        events.record(vm, { type: "Warning", reason: "FailedCreate", message: error.message });
+      }
+      throw error;
+    }
+  }
+
+  async #deleteInstance(key: string, vmi: VirtualMachineInstance, signal: AbortSignal): Promise<void> {
+    const { client, caches } = this.#options;
+    const { name = "", namespace, uid } = vmi.metadata;
+    const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
+    const answer = await vmis
+      .delete(name, { ...(uid === undefined ? {} : { preconditions: { uid } }), signal })
+      .catch(ignoreNotFound);
+    if (isInstance(answer)) this.#ownWrites.wrote(key, caches.vmis, answer);
+  }
+
+  #noted(key: string, vm: VirtualMachine): VirtualMachine {
+    this.#ownWrites.wrote(key, this.#options.caches.vms, vm);
+    return vm;
+  }
+}
+
+/** Fails with a conflict when the VM has changed since it was read. */
+function withFinalizers({ metadata }: VirtualMachine, finalizers: readonly string[]) {
+  const { resourceVersion } = metadata;
+  return { type: "merge" as const, body: { metadata: { resourceVersion, finalizers } } };
+}
+
+function isInstance(answer: unknown): answer is VirtualMachineInstance {
+  const { kind } = (answer ?? {}) as { kind?: unknown };
+  return kind === VIRTUAL_MACHINE_INSTANCES.kind;
+}

@@ -1,0 +1,337 @@
+/** The VMI controller's shell: observe through the caches, plan, then write what the plan says. */
+
+import type { Accelerator, LaunchSpec } from "../../api/launch-spec.ts";
+import { FINALIZER_POD, FINALIZER_VMI } from "../../api/names.ts";
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import type { Client } from "../../kube/client.ts";
+import { OwnWrites } from "../../kube/consistency.ts";
+import { Controller, type Request, type Result } from "../../kube/controller.ts";
+import { AlreadyExistsError, ForbiddenError, InvalidError, ignoreNotFound } from "../../kube/errors.ts";
+import type { EventRecorder } from "../../kube/events.ts";
+import type { Logger } from "../../kube/logger.ts";
+import type { KubeMetrics } from "../../kube/metrics.ts";
+import { isControlledBy } from "../../kube/ownership.ts";
+import { jsonPatch } from "../../kube/request.ts";
+import { PODS, type Pod } from "../../kube/resources.ts";
+import { formatBytes, QuantityError } from "../../lib/quantity.ts";
+import { BY_UID, BY_VMI, type Caches, vmiKeyOf } from "../caches.ts";
+import type { OperatorConfig } from "../config.ts";
+import { OperatorError } from "../errors.ts";
+import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
+import type { Statuses } from "../uplink/statuses.ts";
+import { resolveLaunchSpec, SpecError } from "./launch-spec.ts";
+import { launcherPod, launcherPodName } from "./launcher-pod.ts";
+import { overheadBytes } from "./memory.ts";
+import { type Observed, plan, type Write } from "./plan.ts";
+import { podFacts } from "./pod-facts.ts";
+import { hasStarted, type ResolvedFacts } from "./status.ts";
+
+export interface VmiControllerOptions {
+  /** Fenced: writes only while this replica leads. */
+  readonly client: Client;
+  readonly caches: Caches;
+  readonly statuses: Statuses;
+  readonly events: EventRecorder;
+  readonly config: OperatorConfig;
+  readonly logger: Logger;
+  readonly metrics: KubeMetrics;
+  readonly now?: () => Date;
+}
+
+interface CreateFailure {
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** An agent that is about to connect decides between KVM and emulation; so long is it waited for. */
+const FACTS_PATIENCE_MS = 10_000;
+const FACTS_RETRY_MS = 250;
+
+export class VmiController {
+  readonly controller: Controller<VirtualMachineInstance>;
+  readonly #options: VmiControllerOptions;
+  readonly #ownWrites = new OwnWrites();
+  readonly #failures = new Map<string, CreateFailure>();
+  readonly #now: () => Date;
+
+  constructor(options: VmiControllerOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => new Date());
+    const { caches, statuses, logger, metrics } = options;
+    this.controller = new Controller({
+      name: "virtualmachineinstance",
+      for: { informer: caches.vmis },
+      watches: [
+        { informer: caches.pods, map: (pod: Pod) => [vmiKeyOf(pod)].filter((key) => key !== undefined) },
+      ],
+      concurrency: 8,
+      logger,
+      metrics,
+      reconcile: (request, { signal }) => this.#reconcile(request, signal),
+    });
+    statuses.on("launcher", (podUid) => {
+      for (const pod of caches.pods.byIndex(BY_UID, podUid)) {
+        const key = vmiKeyOf(pod);
+        if (key !== undefined) this.controller.enqueue(key);
+      }
+    });
+  }
+
+  async #reconcile({ key }: Request, signal: AbortSignal): Promise<Result | undefined> {
+    await this.#ownWrites.waitUntilSeen(key, { signal });
+    const { caches } = this.#options;
+    const vmi = caches.vmis.get(key);
+    const pods = caches.pods.byIndex(BY_VMI, key);
+    await this.#releaseStrangers(key, vmi, pods, signal);
+    if (vmi === undefined) {
+      this.#ownWrites.delete(key);
+      return undefined;
+    }
+    const own = pods.filter((pod) => isControlledBy(pod, vmi));
+    if (own.length === 0 && (await this.#isCacheBehind(vmi, signal))) return undefined;
+    return this.#carryOut(key, vmi, own, signal);
+  }
+
+  /** Pods of earlier incarnations of the name, whose VMI is gone, are let go once they are over. */
+  async #releaseStrangers(
+    key: string,
+    vmi: VirtualMachineInstance | undefined,
+    pods: readonly Pod[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const strangers = pods.filter((pod) => vmi === undefined || !isControlledBy(pod, vmi));
+    const { writes } = plan({ ...this.#observed(strangers) });
+    for (const write of writes) {
+      if (write.kind === "releasePod")
+        await this.#releasePod(key, write.pod.name, key.split("/")[0] ?? "", signal);
+    }
+  }
+
+  async #carryOut(
+    key: string,
+    vmi: VirtualMachineInstance,
+    pods: readonly Pod[],
+    signal: AbortSignal,
+  ): Promise<Result | undefined> {
+    const { events, statuses } = this.#options;
+    const isNew = pods.length === 0 && !hasStarted(vmi) && vmi.metadata.deletionTimestamp === undefined;
+    if (isNew && this.#awaitsFacts()) return { requeueAfterMs: FACTS_RETRY_MS };
+    const uid = vmi.metadata.uid ?? "";
+    const launch = isNew ? this.#resolve(vmi) : undefined;
+    if (launch !== undefined && "reason" in launch)
+      return this.#cannotCreate(key, vmi, launch, undefined, signal);
+    const facts = launch === undefined ? undefined : resolvedFacts(launch);
+    const observed: Observed = {
+      ...this.#observed(pods),
+      vmi,
+      ...(facts === undefined ? {} : { resolved: facts }),
+    };
+    const { writes, events: planned } = plan(observed);
+    let current = vmi;
+    for (const write of writes) {
+      if (write.kind === "createPod" && launch !== undefined) {
+        const failure = await this.#createPod(key, current, launch, signal);
+        if (failure !== undefined)
+          return this.#cannotCreate(key, current, failure.told, failure.error, signal);
+        this.#failures.delete(uid);
+      } else {
+        current = (await this.#write(key, current, write, signal)) ?? current;
+      }
+    }
+    for (const event of planned) events.record(vmi, event);
+    for (const pod of observed.pods)
+      if (pod.nodeName !== undefined && pods.length === 0) statuses.forget(pod.uid, pod.nodeName);
+    return undefined;
+  }
+
+  #observed(pods: readonly Pod[]): Observed {
+    const { statuses, config } = this.#options;
+    const facts = pods.map(podFacts);
+    const placed = facts.find((pod) => pod.nodeName !== undefined);
+    const told = placed?.nodeName === undefined ? undefined : statuses.launcher(placed.uid, placed.nodeName);
+    return {
+      pods: facts,
+      launcherImage: config.launcher.image,
+      now: rfc3339(this.#now()),
+      ...(told === undefined ? {} : { told }),
+    };
+  }
+
+  /** True for a moment after a start: whether KVM works is known once the agents have told. */
+  #awaitsFacts(): boolean {
+    const { statuses, config } = this.#options;
+    return config.useEmulation && !statuses.hasFacts && statuses.ageMs < FACTS_PATIENCE_MS;
+  }
+
+  #accelerator(): Accelerator {
+    const { statuses, config } = this.#options;
+    return config.useEmulation && !statuses.isKvmUsable() ? "tcg" : "kvm";
+  }
+
+  #resolve(vmi: VirtualMachineInstance): LaunchSpec | CreateFailure {
+    try {
+      return resolveLaunchSpec(vmi, this.#accelerator());
+    } catch (error) {
+      if (!(error instanceof SpecError || error instanceof QuantityError)) throw error;
+      return { reason: "InvalidSpec", message: error.message };
+    }
+  }
+
+  /**
+   * Makes the pod; undefined when it stands. A pod of the right name and owner is ours: its reply was lost, or
+   * another replica made it a moment ago.
+   */
+  async #createPod(
+    key: string,
+    vmi: VirtualMachineInstance,
+    launch: LaunchSpec,
+    signal: AbortSignal,
+  ): Promise<{ told: CreateFailure; error: Error } | undefined> {
+    const { client, caches, config, events } = this.#options;
+    const pods = client.resource(PODS).namespace(vmi.metadata.namespace);
+    try {
+      const pod = await pods.create(launcherPod(vmi, launch, config.launcher), { signal });
+      this.#ownWrites.wrote(key, caches.pods, pod);
+      events.record(vmi, {
+        type: "Normal",
+        reason: "SuccessfulCreate",
+        message: `Created launcher pod ${pod.metadata.name}`,
+      });
+      return undefined;
+    } catch (error) {
+      if (error instanceof AlreadyExistsError) {
+        const existing = await pods.get(launcherPodName(vmi), { signal });
+        if (isControlledBy(existing, vmi)) {
+          this.#ownWrites.wrote(key, caches.pods, existing);
+          return undefined;
+        }
+        const message = `a pod named ${existing.metadata.name} exists that belongs to somebody else; delete it`;
+        return { told: { reason: "FailedCreate", message }, error };
+      }
+      if (error instanceof ForbiddenError || error instanceof InvalidError) {
+        return { told: { reason: "FailedCreate", message: error.message }, error };
+      }
+      if (error instanceof OperatorError && error.code === "LaunchSpecTooLarge") {
+        return { told: { reason: error.code, message: error.message }, error };
+      }
+      throw error;
+    }
+  }
+
+  /** Tells the user why there is no pod; tries again by back-off where time may heal it. */
+  async #cannotCreate(
+    key: string,
+    vmi: VirtualMachineInstance,
+    told: CreateFailure,
+    error: Error | undefined,
+    signal: AbortSignal,
+  ): Promise<undefined> {
+    const uid = vmi.metadata.uid ?? "";
+    const isNews = this.#failures.get(uid)?.message !== told.message;
+    this.#failures.set(uid, told);
+    const { writes } = plan({ ...this.#observed([]), vmi, createFailure: told });
+    for (const write of writes) if (write.kind === "updateStatus") await this.#write(key, vmi, write, signal);
+    if (isNews) this.#options.events.record(vmi, { type: "Warning", ...told });
+    if (error !== undefined) throw error;
+    return undefined;
+  }
+
+  /** The VMI after a write to it; undefined after a write to a pod. */
+  async #write(
+    key: string,
+    vmi: VirtualMachineInstance,
+    write: Write,
+    signal: AbortSignal,
+  ): Promise<VirtualMachineInstance | undefined> {
+    const { client, caches } = this.#options;
+    const { name = "", namespace } = vmi.metadata;
+    const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
+    switch (write.kind) {
+      case "addFinalizer":
+        return this.#noted(
+          key,
+          await vmis.patch(name, withFinalizers(vmi, [...(vmi.metadata.finalizers ?? []), FINALIZER_VMI]), {
+            signal,
+          }),
+        );
+      case "removeFinalizer": {
+        const left = (vmi.metadata.finalizers ?? []).filter((finalizer) => finalizer !== FINALIZER_VMI);
+        await vmis.patch(name, withFinalizers(vmi, left), { signal }).catch(ignoreNotFound);
+        this.#failures.delete(vmi.metadata.uid ?? "");
+        return undefined;
+      }
+      case "updateStatus":
+        return this.#noted(key, await vmis.updateStatus({ ...vmi, status: write.status }, { signal }));
+      case "deletePod": {
+        const pods = client.resource(PODS).namespace(namespace);
+        const answer = await pods
+          .delete(write.pod.name, { preconditions: { uid: write.pod.uid }, signal })
+          .catch(ignoreNotFound);
+        if (isPod(answer)) this.#ownWrites.wrote(key, caches.pods, answer);
+        return undefined;
+      }
+      case "releasePod":
+        await this.#releasePod(key, write.pod.name, namespace ?? "", signal);
+        return undefined;
+      case "createPod":
+        return undefined;
+    }
+  }
+
+  /** The test makes sure that nobody else's finalizer goes with ours; kubelet's status writes don't disturb it. */
+  async #releasePod(key: string, name: string, namespace: string, signal: AbortSignal): Promise<void> {
+    const { client, caches } = this.#options;
+    const finalizers = caches.pods.get(`${namespace}/${name}`)?.metadata.finalizers ?? [];
+    const left = finalizers.filter((finalizer) => finalizer !== FINALIZER_POD);
+    const pods = client.resource(PODS).namespace(namespace);
+    const pod = await pods
+      .patch(
+        name,
+        jsonPatch(
+          { op: "test", path: "/metadata/finalizers", value: finalizers },
+          { op: "replace", path: "/metadata/finalizers", value: left },
+        ),
+        { signal },
+      )
+      .catch(ignoreNotFound);
+    // A pod that was being deleted is gone with this write, and its version never shows up in the cache.
+    if (pod !== undefined && pod.metadata.deletionTimestamp === undefined)
+      this.#ownWrites.wrote(key, caches.pods, pod);
+  }
+
+  /** A started VMI without a pod in the cache: before that is believed, the API server is asked. */
+  async #isCacheBehind(vmi: VirtualMachineInstance, signal: AbortSignal): Promise<boolean> {
+    if (!hasStarted(vmi)) return false;
+    const { client, caches } = this.#options;
+    const live = client.resource(PODS).namespace(vmi.metadata.namespace);
+    const pod = await live.get(launcherPodName(vmi), { signal }).catch(ignoreNotFound);
+    if (pod === undefined || !isControlledBy(pod, vmi)) return false;
+    await caches.pods.waitForVersion(pod.metadata.resourceVersion, { signal });
+    return caches.pods.byIndex(BY_UID, pod.metadata.uid).length > 0;
+  }
+
+  #noted(key: string, vmi: VirtualMachineInstance): VirtualMachineInstance {
+    this.#ownWrites.wrote(key, this.#options.caches.vmis, vmi);
+    return vmi;
+  }
+}
+
+/** Fails with a conflict when the VMI has changed since it was read. */
+function withFinalizers({ metadata }: VirtualMachineInstance, finalizers: readonly string[]) {
+  const { resourceVersion } = metadata;
+  return { type: "merge" as const, body: { metadata: { resourceVersion, finalizers } } };
+}
+
+function resolvedFacts({ domain }: LaunchSpec): ResolvedFacts {
+  const { sockets, cores, threads } = domain.cpu;
+  const guestMemory = formatBytes(domain.memoryBytes);
+  return { sockets, cores, threads, guestMemory, memoryOverhead: formatBytes(overheadBytes(domain)) };
+}
+
+function isPod(answer: unknown): answer is Pod {
+  return typeof answer === "object" && answer !== null && (answer as { kind?: unknown }).kind === "Pod";
+}
+
+function rfc3339(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, "Z");
+}

@@ -50,4 +50,4 @@ const connection = serveHttp2(socket, {
 });
 await connection.ended;
 print("ended");
-process.exit(0);
+process.stdin.destroy();

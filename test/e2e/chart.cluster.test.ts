@@ -1,0 +1,85 @@
+/** What the chart refuses, and what it gives to the programs it installs. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { describe, it } from "node:test";
+import { kubeconfigPath, ROOT } from "../harness/cluster.ts";
+import { capture } from "../harness/command.ts";
+
+const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
+const NAMESPACE = "virtpod";
+const helmPath = capture("./cluster/tool", ["helm"]).trim();
+
+function run(program: string, args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(program, args, { cwd: ROOT, env, encoding: "utf8" });
+  return { status, text: `${stdout}${stderr}` };
+}
+
+const helm = (...args: readonly string[]) => run(helmPath, args);
+
+describe("the chart", () => {
+  it("has no lint", () => {
+    const { status, text } = helm("lint", "--strict", "charts/virtpod");
+    assert.equal(status, 0, text);
+  });
+
+  const mistakes: readonly (readonly [string, string])[] = [
+    ["image.tag=a b", "/image/tag"],
+    ["operator.replica=3", "replica"],
+    ["operator.replicas=0", "/operator/replicas"],
+    ["logLevel=loud", "/logLevel"],
+    ["image.pullPolicy=Sometimes", "/image/pullPolicy"],
+  ];
+  for (const [value, words] of mistakes) {
+    it(`refuses ${value}, and says where`, () => {
+      const { status, text } = helm("template", "virtpod", "charts/virtpod", "--set-string", value);
+      assert.notEqual(status, 0);
+      assert.ok(text.includes(words), text);
+    });
+  }
+
+  it("mounts no API token into the agent", () => {
+    const { text } = helm("template", "virtpod", "charts/virtpod", "--show-only", "templates/agent.yaml");
+    assert.match(text, /automountServiceAccountToken: false/);
+    assert.doesNotMatch(text, /containerPort|hostNetwork/);
+  });
+});
+
+describe("an installed service account", () => {
+  const may = (account: string, ...what: readonly string[]) =>
+    run("kubectl", ["auth", "can-i", ...what, `--as=system:serviceaccount:${NAMESPACE}:${account}`])
+      .status === 0;
+
+  const needs: readonly (readonly string[])[] = [
+    ["create", "pods", "--namespace=default"],
+    ["patch", "virtualmachines.kubevirt.io", "--namespace=default"],
+    ["update", "virtualmachineinstances.kubevirt.io", "--subresource=status", "--namespace=default"],
+    ["get", "secrets/virtpod-ca", `--namespace=${NAMESPACE}`],
+    ["create", "tokenreviews.authentication.k8s.io"],
+  ];
+  for (const need of needs) {
+    it(`of the operator may ${need.join(" ")}`, () => assert.ok(may("virtpod-operator", ...need)));
+  }
+
+  const excess: readonly (readonly string[])[] = [
+    ["get", "secrets", "--namespace=default"],
+    ["get", "secrets/other", `--namespace=${NAMESPACE}`],
+    ["list", "secrets", `--namespace=${NAMESPACE}`],
+    ["create", "pods", "--subresource=exec", "--namespace=default"],
+    ["create", "clusterrolebindings.rbac.authorization.k8s.io"],
+    ["patch", "nodes"],
+    ["patch", "customresourcedefinitions.apiextensions.k8s.io"],
+    ["patch", "apiservices/v1.apps"],
+  ];
+  for (const right of excess) {
+    it(`of the operator may not ${right.join(" ")}`, () => assert.ok(!may("virtpod-operator", ...right)));
+  }
+
+  for (const right of [
+    ["get", "pods"],
+    ["list", "nodes"],
+    ["get", "virtualmachineinstances.kubevirt.io"],
+    ["get", "secrets"],
+  ]) {
+    it(`of the agent may not ${right.join(" ")}`, () => assert.ok(!may("virtpod-agent", ...right)));
+  }
+});

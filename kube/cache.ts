@@ -1,3 +1,4 @@
+import { LruMap } from "./lru.ts";
 import { compareResourceVersions, deepFreeze, type KubeObject, keyOf } from "./objects.ts";
 import { type Indexer, type Lister, Store } from "./store.ts";
 
@@ -16,6 +17,8 @@ export interface CacheOptions<T> {
   readonly freeze?: boolean;
 }
 
+const MAX_GRAVES = 1024;
+
 /**
  * The objects of one kind as a list and a watch tell them, and what changed by each message.
  * Pure: no clock, no I/O. Replayed, duplicate and outdated messages change nothing.
@@ -24,6 +27,8 @@ export class Cache<T extends KubeObject> {
   readonly #store: Store<T>;
   readonly #transform: ((object: T) => T) | undefined;
   readonly #freeze: boolean;
+  /** Versions of late deletes: an older event that comes after one is a replay, not a new object. */
+  readonly #graves = new LruMap<string, string>(MAX_GRAVES);
   #resourceVersion = "";
   #isFilled = false;
 
@@ -77,14 +82,15 @@ export class Cache<T extends KubeObject> {
   /** Takes in one watch event. */
   apply(type: "ADDED" | "MODIFIED" | "DELETED", raw: T): Delta<T>[] {
     const version = raw.metadata.resourceVersion ?? "";
-    const known = this.#store.get(keyOf(raw));
-    const isOutdated = known !== undefined && isOlder(version, known.metadata.resourceVersion ?? "");
+    const key = keyOf(raw);
+    const lastVersion = this.#store.get(key)?.metadata.resourceVersion ?? this.#graves.get(key) ?? "";
     this.advance(version);
-    if (isOutdated) {
+    if (isOlder(version, lastVersion)) {
       return [];
     }
     const deltas: Delta<T>[] = [];
     if (type === "DELETED") {
+      this.#graves.set(key, version);
       this.#remove(raw, deltas);
     } else {
       this.#put(this.shrink(raw), false, deltas);

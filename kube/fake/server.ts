@@ -194,13 +194,8 @@ export class FakeApiServer {
       case "GET":
         return { statusCode: 200, body: this.#writes.find(collection, key) };
       case "PUT": {
-        const object = this.#writes.update(
-          collection,
-          key,
-          parse(request.body),
-          subresource,
-          isDryRun(query),
-        );
+        const options = { verb: "update", subresource, isDryRun: isDryRun(query) } as const;
+        const object = this.#writes.update(collection, key, parse(request.body), options);
         return { statusCode: 200, body: object };
       }
       case "PATCH":

@@ -1,0 +1,384 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { FakeClock } from "../lib/fake-clock.ts";
+import type { FakeRequest, FakeResponse } from "./fake/server.ts";
+import { FakeApiServer } from "./fake/server.ts";
+import { fakeClient } from "./fake/transport.ts";
+import { Informer, type InformerOptions } from "./informer.ts";
+import { mergePatch } from "./request.ts";
+import { CONFIG_MAPS, type ConfigMap } from "./resources.ts";
+
+const DEADLINE_MS = 10_000;
+const isList = ({ method, path }: FakeRequest) => method === "GET" && !path.includes("watch=true");
+const isWatch = ({ path }: FakeRequest) => path.includes("watch=true");
+
+/** A fake server, an informer of it on its own clock, and a handler that writes down what it is told. */
+function start(options: Partial<InformerOptions<ConfigMap>> = {}, objects = 0) {
+  const server = new FakeApiServer({ resources: [CONFIG_MAPS] });
+  const client = fakeClient(server);
+  const configMaps = client.resource(CONFIG_MAPS).namespace("default");
+  const clock = new FakeClock();
+  const informer = new Informer({
+    resource: configMaps,
+    clock,
+    random: () => 0,
+    freeze: true,
+    auditMs: 0,
+    ...options,
+  });
+  const told: string[] = [];
+  informer.addHandler({
+    name: "test",
+    onAdd: ({ metadata }, isInInitialList) =>
+      told.push(`${isInInitialList ? "initial" : "add"} ${metadata.name}`),
+    onUpdate: (_, { metadata }) => told.push(`update ${metadata.name}`),
+    onDelete: ({ metadata }, isKnown) => told.push(`${isKnown ? "delete" : "tombstone"} ${metadata.name}`),
+  });
+  const stop = new AbortController();
+  const make = (name: string) => configMaps.create({ metadata: { name } });
+  const ready = (async () => {
+    for (let index = 0; index < objects; index += 1) {
+      await make(`old-${index}`);
+    }
+  })();
+  let running: Promise<void> | undefined;
+  return {
+    server,
+    configMaps,
+    informer,
+    told,
+    clock,
+    make,
+    async run() {
+      await ready;
+      running = informer.run(stop.signal);
+      await informer.waitForSync(AbortSignal.timeout(DEADLINE_MS));
+    },
+    /** Starts without waiting for the first list. */
+    async launch() {
+      await ready;
+      running = informer.run(stop.signal);
+    },
+    /** Waits until the informer waits to try again, and lets that time pass. */
+    async backOff() {
+      await until(
+        () => clock.nextInMs !== undefined && clock.nextInMs <= 60_000 && server.watches.size === 0,
+      );
+      clock.advance(clock.nextInMs ?? 0);
+    },
+    async end() {
+      stop.abort();
+      await running;
+      assert.equal(clock.pending, 0, "no timer is left");
+      assert.equal(server.watches.size, 0, "no watch is left");
+    },
+  };
+}
+
+/** Lets everything that is under way go on until the condition holds. */
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = AbortSignal.timeout(DEADLINE_MS);
+  while (!condition()) {
+    deadline.throwIfAborted();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+const seen = (informer: Informer<ConfigMap>, made: ConfigMap) =>
+  until(() => Number(informer.resourceVersion) >= Number(made.metadata.resourceVersion));
+
+describe("the reflector", () => {
+  for (const streamingList of [true, false]) {
+    const way = streamingList ? "as a stream" : "in pages";
+    test(`lists ${way}, then tells adds, updates and deletes in order`, async () => {
+      const it = start({ streamingList, pageSize: 2 }, 5);
+      await it.run();
+      assert.equal(it.informer.size, 5);
+      const lists = it.server.requests.filter(isList).length;
+      assert.equal(lists, streamingList ? 0 : 3);
+      await it.make("new");
+      await it.configMaps.patch("new", mergePatch({ data: { n: "1" } }));
+      await it.configMaps.delete("new");
+      await until(() => it.told.at(-1) === "delete new");
+      assert.deepEqual(it.told.slice(5), ["add new", "update new", "delete new"]);
+      assert.ok(it.told.slice(0, 5).every((line) => line.startsWith("initial old-")));
+      await it.end();
+    });
+  }
+
+  test("resumes where it was when the stream breaks: no list, nothing told twice, nothing missed", async () => {
+    const it = start({}, 2);
+    await it.run();
+    const [watch] = it.server.watches;
+    watch?.break();
+    await it.make("during the gap".replaceAll(" ", "-"));
+    await it.backOff();
+    await until(() => it.informer.size === 3);
+    assert.deepEqual(it.told.slice(2), ["add during-the-gap"]);
+    assert.equal(
+      it.server.requests.filter((request) => request.path.includes("sendInitialEvents")).length,
+      1,
+    );
+    await it.end();
+  });
+
+  test("resumes at a bookmark's version, so a compaction of what is older costs no list", async () => {
+    const it = start({}, 1);
+    await it.run();
+    it.server.compact();
+    const [watch] = it.server.watches;
+    watch?.bookmark();
+    await until(() => it.informer.resourceVersion === String(it.server.storage.version));
+    watch?.end();
+    await until(() => it.server.requests.filter(isWatch).length === 2);
+    const last = it.server.requests.findLast(isWatch)?.path ?? "";
+    assert.match(last, new RegExp(`resourceVersion=${it.server.storage.version}\\b`));
+    assert.doesNotMatch(last, /sendInitialEvents/);
+    await it.end();
+  });
+
+  test("lists anew after 410 in a watch, and tells what vanished meanwhile as tombstones", async () => {
+    const it = start({}, 2);
+    await it.run();
+    const [watch] = it.server.watches;
+    watch?.break();
+    await it.configMaps.delete("old-0");
+    it.server.compact();
+    await it.backOff();
+    await it.backOff();
+    await until(() => it.informer.size === 1);
+    assert.deepEqual(it.told.slice(2), ["tombstone old-0"]);
+    await it.end();
+  });
+
+  test("takes one list without pages when the continue token expires between two", async () => {
+    const it = start({ streamingList: false, pageSize: 2 }, 5);
+    let pages = 0;
+    it.server.intercept = (request) => {
+      if (isList(request) && request.path.includes("limit=")) {
+        pages += 1;
+        if (pages === 2) {
+          it.server.compact();
+        }
+      }
+      return undefined;
+    };
+    await it.run();
+    assert.equal(it.informer.size, 5);
+    assert.equal(it.server.requests.filter(isList).length, 3);
+    assert.doesNotMatch(it.server.requests.findLast(isList)?.path ?? "", /limit|continue/);
+    await it.end();
+  });
+
+  test("falls back to pages at once where the server cannot stream lists", async () => {
+    const it = start({}, 3);
+    it.server.intercept = ({ path }) =>
+      path.includes("sendInitialEvents")
+        ? {
+            statusCode: 422,
+            body: { kind: "Status", code: 422, reason: "Invalid", message: "sendInitialEvents is forbidden" },
+          }
+        : undefined;
+    await it.run();
+    assert.equal(it.informer.size, 3);
+    assert.equal(it.server.requests.filter(isList).length, 1);
+    await it.end();
+  });
+
+  test("never takes over half a streaming list", async () => {
+    const it = start({}, 3);
+    let isFirst = true;
+    it.server.intercept = ({ path }): FakeResponse | undefined => {
+      if (!isFirst || !path.includes("sendInitialEvents")) {
+        return undefined;
+      }
+      isFirst = false;
+      const item = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "old-0", namespace: "default" } };
+      return { statusCode: 200, text: `${JSON.stringify({ type: "ADDED", object: item })}\n` };
+    };
+    await it.launch();
+    await it.backOff();
+    await until(() => it.informer.hasSynced);
+    assert.deepEqual(it.told, ["initial old-0", "initial old-1", "initial old-2"]);
+    await it.end();
+  });
+
+  const faults: { name: string; answer: FakeResponse }[] = [
+    { name: "a page of HTML with 200", answer: { statusCode: 200, text: "<html>log in</html>\n" } },
+    { name: "half a line", answer: { statusCode: 200, text: '{"type":"ADD' } },
+    { name: "500", answer: { statusCode: 500, text: "boom" } },
+    { name: "503 for everything", answer: { statusCode: 503, text: "" } },
+    { name: "403", answer: { statusCode: 403, body: { kind: "Status", code: 403, reason: "Forbidden" } } },
+    {
+      name: "404, as for a CRD that is not there yet",
+      answer: { statusCode: 404, text: "404 page not found" },
+    },
+    { name: "an empty stream", answer: { statusCode: 200, text: "" } },
+  ];
+  for (const { name, answer } of faults) {
+    test(`recovers from ${name}, at the start and in the middle, with a pause before each try`, async () => {
+      const it = start({}, 2);
+      let left = 3;
+      it.server.intercept = () => (left-- > 0 ? answer : undefined);
+      await it.launch();
+      for (let tries = 0; tries < 3; tries += 1) {
+        await it.backOff();
+      }
+      await until(() => it.informer.hasSynced);
+      left = 2;
+      const [watch] = it.server.watches;
+      watch?.break();
+      await it.backOff();
+      await it.backOff();
+      await it.backOff();
+      left = 0;
+      const made = await it.make("after");
+      await seen(it.informer, made);
+      assert.deepEqual(
+        it.informer
+          .list()
+          .map(({ metadata }) => metadata.name)
+          .sort(),
+        ["after", "old-0", "old-1"],
+      );
+      assert.deepEqual(it.told.sort(), ["add after", "initial old-0", "initial old-1"]);
+      await it.end();
+    });
+  }
+
+  test("waits as long as 429 asks for", async () => {
+    const it = start({ streamingList: true }, 1);
+    let left = 1;
+    it.server.intercept = () =>
+      left-- > 0 ? { statusCode: 429, text: "later", headers: { "retry-after": "45" } } : undefined;
+    await it.launch();
+    await until(() => it.clock.pending === 1);
+    assert.equal(it.clock.nextInMs, 45_000);
+    it.clock.advance(45_000);
+    await until(() => it.informer.hasSynced);
+    await it.end();
+  });
+
+  test("does not believe a list older than what it has seen, and does when it stays so", async () => {
+    const it = start({ streamingList: false }, 1);
+    await it.run();
+    const stale = { kind: "ConfigMapList", metadata: { resourceVersion: "7" }, items: [] };
+    let lists = 0;
+    it.server.intercept = (request) => {
+      if (isList(request)) {
+        lists += 1;
+        return { statusCode: 200, body: stale };
+      }
+      return undefined;
+    };
+    const [watch] = it.server.watches;
+    it.server.compact();
+    watch?.break();
+    await it.backOff();
+    for (let tries = 0; tries < 5; tries += 1) {
+      await it.backOff();
+      assert.equal(it.informer.size, 1, "the stale list is not taken");
+    }
+    await it.backOff();
+    await until(() => it.informer.size === 0);
+    assert.equal(lists, 6);
+    await it.end();
+  });
+
+  test("a deleted and re-created CRD leaves the new objects only", async () => {
+    const it = start({}, 2);
+    await it.run();
+    it.server.unregister(CONFIG_MAPS);
+    await it.backOff();
+    it.server.register(CONFIG_MAPS);
+    await it.make("reborn");
+    await it.backOff();
+    await until(() => it.informer.get("default/reborn") !== undefined);
+    assert.equal(it.informer.size, 1);
+    await it.end();
+  });
+
+  test("refuses a line above the limit", async () => {
+    const it = start({ maxLineBytes: 4096, streamingList: false }, 1);
+    await it.run();
+    await it.configMaps.create({ metadata: { name: "huge" }, data: { big: "x".repeat(5000) } });
+    await it.backOff();
+    await until(() => it.informer.get("default/huge") !== undefined);
+    assert.ok(it.server.requests.filter(isList).length >= 2, "the list brought what the watch could not");
+    await it.end();
+  });
+});
+
+describe("the informer", () => {
+  test("goes on after a handler that throws, and tells the others", async () => {
+    const it = start({}, 1);
+    it.informer.addHandler({
+      name: "broken",
+      onAdd: () => {
+        throw new Error("broken handler");
+      },
+    });
+    const others: string[] = [];
+    it.informer.addHandler({ name: "other", onAdd: ({ metadata }) => others.push(metadata.name) });
+    await it.run();
+    await it.make("new");
+    await until(() => others.includes("new"));
+    assert.equal(it.informer.size, 2);
+    await it.end();
+  });
+
+  test("tells a late handler of all that is there, and a removed one of nothing", async () => {
+    const it = start({}, 2);
+    await it.run();
+    const late: string[] = [];
+    const remove = it.informer.addHandler({
+      name: "late",
+      onAdd: ({ metadata }) => late.push(metadata.name),
+    });
+    assert.deepEqual(late.sort(), ["old-0", "old-1"]);
+    remove();
+    await seen(it.informer, await it.make("new"));
+    assert.equal(late.length, 2);
+    await it.end();
+  });
+
+  test("resyncs from the cache without a request", async () => {
+    const it = start({ resyncMs: 60_000 }, 2);
+    await it.run();
+    const before = it.server.requests.length;
+    it.clock.advance(60_000);
+    assert.deepEqual(it.told.slice(2).sort(), ["update old-0", "update old-1"]);
+    assert.equal(it.server.requests.length, before);
+    await it.end();
+  });
+
+  test("an audit finds nothing in a sound cache, whatever goes on meanwhile, and finds and repairs a loss", async () => {
+    const it = start({}, 3);
+    await it.run();
+    const busy = Promise.all([it.make("meanwhile"), it.configMaps.delete("old-2")]);
+    assert.deepEqual(await it.informer.audit(AbortSignal.timeout(DEADLINE_MS)), []);
+    await busy;
+    const [watch] = it.server.watches;
+    watch?.mute();
+    const lost = await it.make("lost");
+    const audited = it.informer.audit(AbortSignal.timeout(DEADLINE_MS));
+    await until(
+      () => it.server.requests.at(-1)?.headers["accept"]?.includes("PartialObjectMetadataList") === true,
+    );
+    watch?.bookmark();
+    assert.deepEqual(await audited, ["default/lost"]);
+    watch?.bookmark();
+    await until(() => it.informer.get("default/lost") !== undefined);
+    assert.equal(it.informer.get("default/lost")?.metadata.uid, lost.metadata.uid);
+    await it.end();
+  });
+
+  test("waiting for a version that never comes ends with a timeout that says where the cache is", async () => {
+    const it = start({}, 1);
+    await it.run();
+    const waiting = it.informer.waitForVersion("999999", { timeoutMs: 1000 });
+    it.clock.advance(1000);
+    await assert.rejects(waiting, /wait for configmaps of version 999999: the cache is at \d+ after 1000 ms/);
+    await it.end();
+  });
+});

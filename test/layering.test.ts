@@ -36,7 +36,9 @@ async function importGraph(files: readonly string[]): Promise<Metafile["inputs"]
 }
 
 const all = sources();
-const programs = all.filter((file) => !/\.test\.ts$/.test(file));
+/** What only tests load: its name says so. */
+const isForTests = (file: string) => /\.(test|fixture)\.ts$|\/testing\/|\/fake-[^/]*$|\/fake\//.test(file);
+const programs = all.filter((file) => !isForTests(file));
 const graph = await importGraph(programs);
 
 function importsOf(file: string): readonly string[] {

@@ -8,6 +8,7 @@ import type {
   LaunchSpec,
 } from "../../api/launch-spec.ts";
 import { LAUNCHER_PATHS } from "../../api/names.ts";
+import type { Quantity } from "../../api/schema.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import { TCG_CACHE_BYTES } from "./memory.ts";
@@ -22,6 +23,7 @@ export class SpecError extends Error {
 }
 
 export const DEFAULT_GRACE_PERIOD_SECONDS = 30;
+const MIB = 1024 * 1024;
 const DEFAULT_MACHINE_TYPE = "q35";
 /** KubeVirt's name for the network and interface that a VMI gets when it names none. */
 const DEFAULT_NETWORK = "default";
@@ -119,7 +121,7 @@ function resolveDisk(disk: Disk, volume: Volume): LaunchDisk {
   return {
     name: disk.name,
     device,
-    bus: target?.bus ?? (device === "cdrom" ? "sata" : "virtio"),
+    bus: target?.bus ?? "sata",
     readonly: target?.readonly ?? device === "cdrom",
     ...(disk.bootOrder === undefined ? {} : { bootOrder: disk.bootOrder }),
     ...(disk.serial === undefined ? {} : { serial: disk.serial }),
@@ -143,10 +145,17 @@ function resolveSource(volume: Volume): LaunchDisk["source"] {
     return {
       kind: "emptyDisk",
       path: `${directory}/disk.qcow2`,
-      capacityBytes: parseQuantity(volume.emptyDisk.capacity),
+      capacityBytes: emptyDiskBytes(volume.emptyDisk.capacity),
     };
   }
   throw new SpecError(`spec.volumes[${volume.name}] names no source that virtpod supports`);
+}
+
+/** KubeVirt's rule: rounded down to whole mebibytes. @throws SpecError when nothing is left */
+export function emptyDiskBytes(capacity: Quantity): number {
+  const bytes = Math.floor(parseQuantity(capacity) / MIB) * MIB;
+  if (bytes <= 0) throw new SpecError(`an emptyDisk needs a capacity of at least 1Mi, not ${capacity}`);
+  return bytes;
 }
 
 export function volumeDirectory(name: string): string {

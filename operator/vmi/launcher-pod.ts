@@ -24,7 +24,7 @@ import type { Draft } from "../../kube/objects.ts";
 import type { Container, Pod, PodSpec, ResourceRequirements, Volume } from "../../kube/resources.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import { OperatorError } from "../errors.ts";
-import { volumeDirectory } from "./launch-spec.ts";
+import { emptyDiskBytes, volumeDirectory } from "./launch-spec.ts";
 import { overheadBytes } from "./memory.ts";
 
 export interface LauncherPodOptions {
@@ -114,6 +114,7 @@ export function launcherPod(
           image: options.image,
           ...(options.imagePullPolicy === undefined ? {} : { imagePullPolicy: options.imagePullPolicy }),
           env: [{ name: ENV_LAUNCH_SPEC, value: launchSpecText(launch) }],
+          ...portsOf(spec),
           resources: resourcesOf(vmi, launch),
           securityContext: {
             allowPrivilegeEscalation: false,
@@ -139,6 +140,19 @@ function launchSpecText(launch: LaunchSpec): string {
     );
   }
   return text;
+}
+
+/** The bridge passes every port; what the user lists is told to whoever reads the pod, as KubeVirt does. */
+function portsOf(spec: VirtualMachineInstance["spec"]): Pick<Container, "ports"> {
+  const listed = (spec.domain.devices.interfaces ?? []).flatMap((one) => one.ports ?? []);
+  if (listed.length === 0) return {};
+  return {
+    ports: listed.map(({ name, port, protocol }) => ({
+      containerPort: port,
+      protocol: protocol ?? "TCP",
+      ...(name === undefined ? {} : { name }),
+    })),
+  };
 }
 
 /** kubectl's own bookkeeping of the VM is none of the pod's. */
@@ -207,7 +221,7 @@ export function resourcesOf(vmi: VirtualMachineInstance, launch: LaunchSpec): Re
 function tmpfsBytes(vmi: VirtualMachineInstance): number {
   return (vmi.spec.volumes ?? [])
     .filter((volume) => volume.emptyDisk?.medium === "Memory")
-    .reduce((sum, volume) => sum + qcow2Bytes(parseQuantity(volume.emptyDisk?.capacity ?? "0")), 0);
+    .reduce((sum, volume) => sum + qcow2Bytes(emptyDiskBytes(volume.emptyDisk?.capacity ?? "0")), 0);
 }
 
 function mebibytes(bytes: number): string {
@@ -249,7 +263,7 @@ function volumesOf(vmi: VirtualMachineInstance): { volumes: Volume[]; mounts: Mo
       mounts.push({ name, mountPath, readOnly: true });
     } else if (volume.emptyDisk !== undefined) {
       const { capacity, medium } = volume.emptyDisk;
-      const sizeLimit = mebibytes(qcow2Bytes(parseQuantity(capacity)));
+      const sizeLimit = mebibytes(qcow2Bytes(emptyDiskBytes(capacity)));
       volumes.push({ name, emptyDir: { sizeLimit, ...(medium === "Memory" ? { medium } : {}) } });
       mounts.push({ name, mountPath });
     }

@@ -18,7 +18,7 @@ class FakeDaemon implements Daemon {
 class FakeConnection implements DomainConnection {
   readonly #close = Promise.withResolvers<void>();
   readonly closed = this.#close.promise;
-  state: DomainFact | undefined = { kind: "running" };
+  state: DomainFact = { kind: "running" };
   tell: (fact: DomainFact) => void = () => {};
 
   listen = async (onFact: (fact: DomainFact) => void) => {
@@ -43,7 +43,7 @@ function bench(options: { readonly failures?: number } = {}) {
   const clock = new FakeClock();
   const quiet = () => {};
   let failures = options.failures ?? 0;
-  let nextState: DomainFact | undefined = { kind: "running" };
+  let nextState: DomainFact = { kind: "running" };
   const supervisor = new Supervisor({
     startDaemon: async () => {
       const daemon = new FakeDaemon();
@@ -69,7 +69,7 @@ function bench(options: { readonly failures?: number } = {}) {
   const fail = (count: number) => {
     failures = count;
   };
-  const leave = (state: DomainFact | undefined) => {
+  const leave = (state: DomainFact) => {
     nextState = state;
   };
   return { supervisor, told, daemons, connections, clock, fail, leave };
@@ -129,7 +129,7 @@ describe("the supervisor of libvirtd", () => {
     const { supervisor, told, connections, clock, leave } = bench();
     supervisor.run();
     await settle();
-    leave(undefined);
+    leave({ kind: "gone", how: "unknown" });
     connections[0]?.close();
     await settle();
     await passTime(clock);

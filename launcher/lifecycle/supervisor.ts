@@ -17,14 +17,14 @@ export interface Daemon {
   stop(): void;
 }
 
-/** A connection to libvirtd, about the launcher's one domain. When it ends, every open call rejects `unavailable`. */
+/** A connection to libvirtd, about the launcher's one domain. When it ends, open calls reject with code `LibvirtUnavailable`. */
 export interface DomainConnection {
   /** Resolves when the connection is over, however it ended. */
   readonly closed: Promise<unknown>;
   /** Tells facts from now on. */
   listen(onFact: (fact: DomainFact) => void): Promise<void>;
-  /** Undefined where there is no such domain. */
-  readState(): Promise<DomainFact | undefined>;
+  /** The domain's state, as the fact that brought it about. */
+  readState(): Promise<DomainFact>;
   create(xml: string, options: { readonly paused: boolean }): Promise<void>;
   machineType(): Promise<string | undefined>;
   acpiShutdown(): Promise<void>;
@@ -108,12 +108,12 @@ export class Supervisor implements Hypervisor {
       await connection.listen((fact) => listener.onFact(fact));
       const state = this.#wasReady ? await connection.readState() : undefined;
       this.#connection = connection;
-      if (this.#wasReady) {
-        listener.onFact(state ?? { kind: "gone", how: "unknown" });
-        listener.onReconnected();
-      } else {
+      if (state === undefined) {
         this.#wasReady = true;
         listener.onReady();
+      } else {
+        listener.onFact(state);
+        listener.onReconnected();
       }
       await connection.closed;
     } finally {
@@ -139,7 +139,6 @@ export class Supervisor implements Hypervisor {
   }
 }
 
-/** For a call whose outcome is unknown, because libvirtd is away or went away before it answered. */
-export function unavailable(cause?: unknown): LauncherError {
-  return new LauncherError("LibvirtUnavailable", "libvirtd is away and is being started again", { cause });
+function unavailable(): LauncherError {
+  return new LauncherError("LibvirtUnavailable", "libvirtd is away and is being started again");
 }

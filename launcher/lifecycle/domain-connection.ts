@@ -1,0 +1,87 @@
+/** The one domain over one connection to libvirtd. */
+import { connectLibvirt, type LibvirtConnection } from "../libvirt/calls.ts";
+import { LibvirtError } from "../libvirt/errors.ts";
+import type { DomainEvent } from "../libvirt/events.ts";
+import type { DomainRef } from "../libvirt/structures.ts";
+import { factOfEvent, factOfState } from "./facts.ts";
+import { type DomainFact, START_DEADLINE_MS } from "./machine.ts";
+import type { DomainConnection } from "./supervisor.ts";
+
+/** @throws LibvirtError */
+export async function connectDomain(socketPath: string, uuid: string): Promise<DomainConnection> {
+  let onEvent: (event: DomainEvent) => void = () => {};
+  const connection = await connectLibvirt(socketPath, { onEvent: (event) => onEvent(event) });
+  return new LibvirtDomainConnection(connection, uuid, (listener) => {
+    onEvent = listener;
+  });
+}
+
+class LibvirtDomainConnection implements DomainConnection {
+  readonly #connection: LibvirtConnection;
+  /** libvirtd goes by the UUID; a name and an id may be stale. */
+  readonly #domain: DomainRef;
+  readonly #setListener: (listener: (event: DomainEvent) => void) => void;
+
+  constructor(
+    connection: LibvirtConnection,
+    uuid: string,
+    setListener: (listener: (event: DomainEvent) => void) => void,
+  ) {
+    this.#connection = connection;
+    this.#domain = { name: "", uuid: uuid.toLowerCase(), id: -1 };
+    this.#setListener = setListener;
+  }
+
+  get closed(): Promise<unknown> {
+    return this.#connection.closed;
+  }
+
+  async listen(onFact: (fact: DomainFact) => void): Promise<void> {
+    this.#setListener((event) => {
+      if (event.kind !== "lifecycle" || event.domain.uuid !== this.#domain.uuid) return;
+      const fact = factOfEvent(event.event, event.detail);
+      if (fact !== undefined) onFact(fact);
+    });
+    await this.#connection.subscribe(["lifecycle"]);
+  }
+
+  async readState(): Promise<DomainFact> {
+    try {
+      const { state, reason } = await this.#connection.domainState(this.#domain);
+      return factOfState(state, reason);
+    } catch (error) {
+      if (isCode(error, "DomainNotFound")) return { kind: "gone", how: "unknown" };
+      throw error;
+    }
+  }
+
+  async create(xml: string, options: { readonly paused: boolean }): Promise<void> {
+    // Its own deadline is the machine's: a cold probe of qemu takes seconds.
+    await this.#connection.createDomain(xml, { ...options, timeoutMs: START_DEADLINE_MS });
+  }
+
+  async machineType(): Promise<string | undefined> {
+    const xml = await this.#connection.domainXml(this.#domain);
+    return /<type\b[^>]*\bmachine=['"]([^'"]+)['"]/.exec(xml)?.[1];
+  }
+
+  async destroy(): Promise<void> {
+    try {
+      await this.#connection.destroyDomain(this.#domain);
+    } catch (error) {
+      // It has ended by itself meanwhile, and its event tells how.
+      if (!isCode(error, "DomainNotFound") && !isCode(error, "DomainStateInvalid")) throw error;
+    }
+  }
+
+  acpiShutdown = () => this.#connection.shutdownDomain(this.#domain);
+  pause = () => this.#connection.suspendDomain(this.#domain);
+  resume = () => this.#connection.resumeDomain(this.#domain);
+  reset = () => this.#connection.resetDomain(this.#domain);
+  softReboot = () => this.#connection.rebootDomain(this.#domain);
+  close = () => this.#connection.close();
+}
+
+function isCode(error: unknown, code: LibvirtError["code"]): boolean {
+  return error instanceof LibvirtError && error.code === code;
+}

@@ -1,9 +1,8 @@
 /** libvirtd's process in session mode: one daemon for one launcher, everything it writes below one directory. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, copyFile, mkdir, readdir, writeFile } from "node:fs/promises";
-import { userInfo } from "node:os";
-import { join } from "node:path";
+import { chmod, chown, copyFile, mkdir, readdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { connectWhenServed } from "../unix-socket.ts";
 import { LibvirtError } from "./errors.ts";
@@ -26,6 +25,8 @@ export interface LibvirtDaemonOptions {
   readonly capabilities?: string;
   /** Command that starts the daemon, its options are appended. `[LIBVIRTD]` unless told. */
   readonly command?: readonly [string, ...string[]];
+  /** Whom `command` makes the daemon run as, where that isn't this process's user: the directories become theirs. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
   /** Told of each line of the daemon's log: warnings and errors. */
   readonly onLogLine?: (line: string) => void;
   readonly timeoutMs?: number;
@@ -51,6 +52,7 @@ export async function startLibvirtDaemon(options: LibvirtDaemonOptions): Promise
   const paths = daemonPaths(runtimeDirectory);
   await prepareDirectories(paths);
   if (options.capabilities !== undefined) await copyCapabilities(options.capabilities, paths.capabilities);
+  if (options.owner !== undefined) await changeOwner(paths, options.owner);
   signal?.throwIfAborted();
 
   const [program, ...args] = command;
@@ -132,6 +134,14 @@ async function prepareDirectories(paths: DaemonPaths): Promise<void> {
   await Promise.all([writeFile(paths.libvirtdConf, libvirtdConf()), writeFile(paths.qemuConf, qemuConf())]);
 }
 
+async function changeOwner(paths: DaemonPaths, { uid, gid }: { uid: number; gid: number }): Promise<void> {
+  const made = [paths.home, paths.config, paths.cache, paths.run, paths.capabilities];
+  for (const path of [paths.socket, paths.libvirtdConf, paths.capabilities]) {
+    for (let folder = dirname(path); folder !== paths.home; folder = dirname(folder)) made.push(folder);
+  }
+  await Promise.all(made.map((path) => chown(path, uid, gid)));
+}
+
 /** Copies what is there; libvirt checks each file and drops one that doesn't fit. */
 async function copyCapabilities(from: string, to: string): Promise<void> {
   const names = await readdir(from).catch(() => []);
@@ -144,7 +154,6 @@ function environment(paths: DaemonPaths): NodeJS.ProcessEnv {
   return {
     PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
     LC_ALL: "C",
-    USER: userInfo().username,
     HOME: paths.home,
     XDG_RUNTIME_DIR: paths.run,
     XDG_CONFIG_HOME: paths.config,

@@ -6,8 +6,7 @@ import { XdrReader } from "./xdr.ts";
 
 export type DomainEvent = {
   readonly domain: DomainRef;
-} & /** virDomainEventType and its detail, by number. */
-(
+} /** virDomainEventType and its detail, by number. */ & (
   | { readonly kind: "lifecycle"; readonly event: number; readonly detail: number }
   /** The guest rebooted or was reset; libvirt tells it once per RESET of qemu, so twice for one reset call. */
   | { readonly kind: "reboot" }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { afterEach, describe, test } from "node:test";
 import { FakeClock } from "../lib/fake-clock.ts";
 import type { FakeRequest, FakeResponse } from "./fake/server.ts";
 import { FakeApiServer } from "./fake/server.ts";
@@ -11,6 +11,13 @@ import { CONFIG_MAPS, type ConfigMap } from "./resources.ts";
 const DEADLINE_MS = 10_000;
 const isList = ({ method, path }: FakeRequest) => method === "GET" && !path.includes("watch=true");
 const isWatch = ({ path }: FakeRequest) => path.includes("watch=true");
+
+const started: AbortController[] = [];
+afterEach(() => {
+  for (const stop of started.splice(0)) {
+    stop.abort();
+  }
+});
 
 /** A fake server, an informer of it on its own clock, and a handler that writes down what it is told. */
 function start(options: Partial<InformerOptions<ConfigMap>> = {}, objects = 0) {
@@ -35,6 +42,7 @@ function start(options: Partial<InformerOptions<ConfigMap>> = {}, objects = 0) {
     onDelete: ({ metadata }, isKnown) => told.push(`${isKnown ? "delete" : "tombstone"} ${metadata.name}`),
   });
   const stop = new AbortController();
+  started.push(stop);
   const make = (name: string) => configMaps.create({ metadata: { name } });
   const ready = (async () => {
     for (let index = 0; index < objects; index += 1) {
@@ -219,7 +227,7 @@ describe("the reflector", () => {
     test(`recovers from ${name}, at the start and in the middle, with a pause before each try`, async () => {
       const it = start({}, 2);
       let left = 3;
-      it.server.intercept = () => (left-- > 0 ? answer : undefined);
+      it.server.intercept = ({ method }) => (method === "GET" && left-- > 0 ? answer : undefined);
       await it.launch();
       for (let tries = 0; tries < 3; tries += 1) {
         await it.backOff();
@@ -249,8 +257,10 @@ describe("the reflector", () => {
   test("waits as long as 429 asks for", async () => {
     const it = start({ streamingList: true }, 1);
     let left = 1;
-    it.server.intercept = () =>
-      left-- > 0 ? { statusCode: 429, text: "later", headers: { "retry-after": "45" } } : undefined;
+    it.server.intercept = ({ method }) =>
+      method === "GET" && left-- > 0
+        ? { statusCode: 429, text: "later", headers: { "retry-after": "45" } }
+        : undefined;
     await it.launch();
     await until(() => it.clock.pending === 1);
     assert.equal(it.clock.nextInMs, 45_000);
@@ -289,7 +299,7 @@ describe("the reflector", () => {
     const it = start({}, 2);
     await it.run();
     it.server.unregister(CONFIG_MAPS);
-    await it.backOff();
+    await until(() => it.server.requests.filter(isWatch).length === 2);
     it.server.register(CONFIG_MAPS);
     await it.make("reborn");
     await it.backOff();

@@ -28,11 +28,19 @@ export class FakeTransport implements Transport {
     const signal = AbortSignal.any([request.signal, this.#closed.signal]);
     signal.throwIfAborted();
     const response = await this.#server.handle({ method, path, headers, body });
+    if ("watch" in response) {
+      // Not in the generator: its body would not run before the first read, and the signal may abort before that.
+      const { watch } = response;
+      signal.addEventListener("abort", () => close(this.#server, watch, signal.reason), { once: true });
+      if (signal.aborted) {
+        close(this.#server, watch, signal.reason);
+      }
+    }
     signal.throwIfAborted();
     return {
       statusCode: response.statusCode,
       headers: { "content-type": "application/json", ...response.headers },
-      body: bytesOf(this.#server, response, signal),
+      body: bytesOf(this.#server, response),
     };
   }
 
@@ -44,24 +52,28 @@ export class FakeTransport implements Transport {
 async function* bytesOf(
   server: FakeApiServer,
   response: FakeResponse,
-  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
   if (!("watch" in response)) {
     yield Buffer.from(textOf(response));
     return;
   }
   const { watch } = response;
-  const onAbort = () => watch.break(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
   try {
     for (let line = await watch.next(); line !== undefined; line = await watch.next()) {
       yield Buffer.from(line);
     }
   } finally {
-    signal.removeEventListener("abort", onAbort);
-    watch.end();
-    server.watches.delete(watch);
+    close(server, watch);
   }
+}
+
+function close(server: FakeApiServer, watch: WatchStream, reason?: Error): void {
+  if (reason === undefined) {
+    watch.end();
+  } else {
+    watch.break(reason);
+  }
+  server.watches.delete(watch);
 }
 
 /** The fake on a loopback port, for tests of the wire. */
@@ -99,10 +111,7 @@ async function serve(
     return;
   }
   response.flushHeaders();
-  response.once("close", () => {
-    answer.watch.end();
-    server.watches.delete(answer.watch);
-  });
+  response.once("close", () => close(server, answer.watch));
   await pipe(answer.watch, response);
 }
 

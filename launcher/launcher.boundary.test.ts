@@ -1,0 +1,314 @@
+/**
+ * The whole launcher, in a container of its own image, with real libvirtd and qemu (TCG), a real guest, and a fake
+ * agent. Needs root, for namespaces; the images' layers are built first where they aren't cached.
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { copyFile, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { before, describe, it, type TestContext } from "node:test";
+import type { LaunchSpec } from "../api/launch-spec.ts";
+import { LAUNCHER_PATHS } from "../api/names.ts";
+import { type Machine, prepareMachine } from "../images/guest-tiny/boot.ts";
+import { retry } from "../lib/backoff.ts";
+import type { Http2Client } from "../transport/client.ts";
+import { Container, statusWhere } from "./testing/container.ts";
+
+/** The shell is started last: the power button is watched by then. */
+const BOOTED = /:~# /;
+const GUEST_DEADLINE_MS = 30_000;
+
+let machine: Machine;
+
+function spec(
+  changes: Partial<Omit<LaunchSpec, "domain">> & { domain?: Partial<LaunchSpec["domain"]> } = {},
+): LaunchSpec {
+  return {
+    version: 1,
+    namespace: "default",
+    name: "tiny",
+    uid: "0f4e6a52-6c7b-4c1e-9a63-0b6a6e1b2c3d",
+    disks: [],
+    interfaces: [],
+    hostname: "tiny",
+    gracePeriodSeconds: 30,
+    startPaused: false,
+    ...changes,
+    domain: {
+      uuid: "5d2f0c0e-7f8b-4d7e-9a51-0e6f3a1c2b4d",
+      machineType: "q35",
+      accelerator: "tcg",
+      cpu: { sockets: 1, cores: 1, threads: 1, model: "host-model" },
+      memoryBytes: 128 * 1024 * 1024,
+      tcgCacheBytes: 64 * 1024 * 1024,
+      kernelBoot: {
+        kernelPath: `${LAUNCHER_PATHS.kernelBoot}/vmlinuz`,
+        initrdPath: `${LAUNCHER_PATHS.kernelBoot}/initrd.gz`,
+        kernelArgs: "console=ttyS0 quiet",
+      },
+      graphics: false,
+      serialConsole: true,
+      memBalloon: false,
+      rng: false,
+      ...changes.domain,
+    },
+  };
+}
+
+async function start(t: TestContext, launchSpec: LaunchSpec): Promise<Container> {
+  const container = await Container.start({
+    root: machine.root,
+    spec: launchSpec,
+    fill: async (folder) => {
+      for (const file of ["vmlinuz", "initrd.gz"]) {
+        await copyFile(join(machine.guest, "boot", file), join(folder("kernel-boot"), file));
+      }
+      await mkdir(join(folder("volumes"), "root", "disk"), { recursive: true });
+      await copyFile(
+        join(machine.guest, "disk", "disk.img"),
+        join(folder("volumes"), "root", "disk", "disk.img"),
+      );
+    },
+  });
+  t.after(() => container.remove());
+  return container;
+}
+
+async function attach(container: Container): Promise<Http2Client> {
+  const agent = await container.connection();
+  await agent.request("PUT", "/v1/attachment", { body: { ok: true, interfaces: [] } });
+  return agent;
+}
+
+async function booted(
+  t: TestContext,
+  launchSpec = spec(),
+): Promise<{ container: Container; agent: Http2Client }> {
+  const container = await start(t, launchSpec);
+  const agent = await attach(container);
+  await container.printed(BOOTED, GUEST_DEADLINE_MS);
+  return { container, agent };
+}
+
+/** Types a line at the guest's shell, again every 2 s until the answer shows: the shell may not be there yet. */
+async function ask(console: Duplex, line: string, answer: RegExp): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let text = "";
+  const read = (chunk: Buffer) => {
+    text += chunk.toString("latin1");
+    if (answer.test(text)) resolve();
+  };
+  const ended = () => reject(new Error(`the console ended; it had shown:\n${text}`));
+  const overdue = () => reject(new Error(`the guest never answered ${line} with ${answer}:\n${text}`));
+  const type = () => console.write(`${line}\n`);
+  const repeat = setInterval(type, 2_000);
+  const deadline = setTimeout(overdue, GUEST_DEADLINE_MS);
+  console.on("data", read).once("end", ended);
+  type();
+  try {
+    await promise;
+  } finally {
+    clearInterval(repeat);
+    clearTimeout(deadline);
+    console.off("data", read).off("end", ended);
+  }
+}
+
+async function exactlyOne(container: Container, name: string): Promise<number> {
+  const found = await container.processes(name);
+  assert.equal(found.length, 1, `${name}: ${found}`);
+  return found[0] ?? 0;
+}
+
+describe("a launcher with a guest", { timeout: 600_000 }, () => {
+  before(async () => {
+    machine = await prepareMachine();
+  });
+
+  it("boots it, tells each step, and ends cleanly within 2 s of SIGTERM", async (t) => {
+    const { container, agent } = await booted(t);
+    const status = await statusWhere(agent, ({ machineType }) => machineType !== undefined);
+    assert.equal(status.phase, "running");
+    assert.match(status.machineType ?? "", /^pc-q35-/);
+    for (const step of ["networkReady", "libvirtReady", "disksReady", "domainStarted"] as const) {
+      assert(
+        status.timeline[step] !== undefined && status.timeline[step] >= status.timeline.launcherStarted,
+        step,
+      );
+    }
+    t.diagnostic(JSON.stringify(status.timeline));
+
+    const stopped = statusWhere(agent, ({ phase }) => phase === "stopped");
+    const askedAtMs = performance.now();
+    await container.stop();
+    assert.equal(await container.exited(), 0);
+    const elapsedMs = performance.now() - askedAtMs;
+    t.diagnostic(`SIGTERM to exit: ${elapsedMs.toFixed(0)} ms`);
+    assert(elapsedMs < 2_000, `${elapsedMs} ms`);
+    const end = await container.end();
+    assert.deepEqual([end.reason, end.code, end.acpiRequested], ["shutdown", "GuestPoweredOff", true]);
+    assert.deepEqual((await stopped).end, end);
+  });
+
+  it("gives its console to a client, and the guest's log stays on stdout", async (t) => {
+    const { container, agent } = await booted(t);
+    const console = await agent.open("/v1/console");
+    await ask(console, "echo answer=$((6*7))", /answer=42/);
+    await container.printed(/answer=42/);
+
+    const displaced = once(console, "end", { signal: AbortSignal.timeout(5_000) });
+    console.resume();
+    const newer = await agent.open("/v1/console");
+    await displaced;
+    await ask(newer, "echo again=$((6*8))", /again=48/);
+    newer.close();
+    await assert.rejects(agent.open("/v1/vnc"), { status: 404, code: "VncAbsent" });
+  });
+
+  it("keeps it through the death of libvirtd and of the agent, and still stops it", async (t) => {
+    const { container, agent } = await booted(t);
+    process.kill(await exactlyOne(container, "libvirtd"), "SIGKILL");
+    const reconnected = container.connection();
+    agent.destroy();
+    const next = await reconnected;
+    await next.request("PUT", "/v1/attachment", { body: { ok: true, interfaces: [] } });
+    await assert.rejects(
+      next.request("PUT", "/v1/attachment", { body: { ok: false, code: "X", message: "changed its mind" } }),
+      { status: 409, code: "AttachmentChanged" },
+    );
+    const console = await next.open("/v1/console");
+    await ask(console, "echo alive=$((6*7))", /alive=42/);
+
+    // libvirtd is away for a moment, and says so.
+    await retry(() => next.request("POST", "/v1/pause"), {
+      attempts: 50,
+      initialMs: 20,
+      maxMs: 200,
+      isRetriable: (error) => (error as { code?: string }).code === "LibvirtUnavailable",
+    });
+    const paused = await statusWhere(next, (status) => status.paused !== undefined);
+    assert.equal(paused.paused?.reason, "user");
+    await next.request("POST", "/v1/unpause");
+    await statusWhere(next, (status) => status.paused === undefined);
+    assert.equal((await container.processes("qemu-system")).length, 1);
+
+    await next.request("POST", "/v1/shutdown", { body: { gracePeriodSeconds: 30 } });
+    assert.equal(await container.exited(), 0);
+    assert.equal((await container.end()).reason, "shutdown");
+  });
+
+  it("destroys it at once on a grace period of 0", async (t) => {
+    const { container, agent } = await booted(t);
+    await agent.request("POST", "/v1/shutdown", { body: { gracePeriodSeconds: 0 } });
+    assert.equal(await container.exited(5_000), 0);
+    const end = await container.end();
+    assert.deepEqual([end.reason, end.acpiRequested], ["destroyed", false]);
+  });
+
+  it("destroys one that ignores ACPI at its deadline, and fails", async (t) => {
+    const { container } = await booted(
+      t,
+      spec({
+        gracePeriodSeconds: 1,
+        domain: {
+          kernelBoot: {
+            kernelPath: `${LAUNCHER_PATHS.kernelBoot}/vmlinuz`,
+            initrdPath: `${LAUNCHER_PATHS.kernelBoot}/initrd.gz`,
+            kernelArgs: "console=ttyS0 quiet virtpod.noacpi=1",
+          },
+        },
+      }),
+    );
+    await container.stop();
+    assert.equal(await container.exited(10_000), 1);
+    const end = await container.end();
+    assert.deepEqual([end.reason, end.acpiRequested], ["destroyed", true]);
+  });
+
+  it("fails when its qemu is killed", async (t) => {
+    const { container } = await booted(t);
+    process.kill(await exactlyOne(container, "qemu-system"), "SIGKILL");
+    assert.equal(await container.exited(10_000), 1);
+    assert.deepEqual(
+      [(await container.end()).reason, (await container.end()).code],
+      ["crashed", "QemuCrashed"],
+    );
+  });
+
+  it("boots it from a containerDisk through an overlay, beside an emptyDisk", async (t) => {
+    const { kernelBoot: _, ...domain } = spec().domain;
+    const disk = { device: "disk", bus: "virtio", readonly: false } as const;
+    const launchSpec: LaunchSpec = {
+      ...spec(),
+      domain,
+      disks: [
+        {
+          ...disk,
+          name: "root",
+          bootOrder: 1,
+          source: {
+            kind: "containerDisk",
+            imageDirectory: `${LAUNCHER_PATHS.volumes}/root`,
+            overlayPath: `${LAUNCHER_PATHS.scratch}/root.qcow2`,
+          },
+        },
+        {
+          ...disk,
+          name: "empty",
+          source: {
+            kind: "emptyDisk",
+            path: `${LAUNCHER_PATHS.scratch}/empty.qcow2`,
+            capacityBytes: 64 * 1024 * 1024,
+          },
+        },
+      ],
+    };
+    const { container, agent } = await booted(t, launchSpec);
+    const console = await agent.open("/v1/console");
+    await ask(console, "cat /proc/partitions", /65536 vdb/);
+    await container.stop();
+    assert.equal(await container.exited(), 0);
+  });
+});
+
+describe("a launcher that can't start its guest", { timeout: 120_000 }, () => {
+  before(async () => {
+    machine = await prepareMachine();
+  });
+
+  it("ends with the agent's reason when the agent refuses the pod its network", async (t) => {
+    const container = await start(t, spec());
+    const agent = await container.connection();
+    const stopped = statusWhere(agent, ({ phase }) => phase === "stopped");
+    await agent.request("PUT", "/v1/attachment", { body: { ok: false, code: "HostNetwork", message: "no" } });
+    assert.equal(await container.exited(), 1);
+    assert.deepEqual(await container.end(), {
+      reason: "failed",
+      acpiRequested: false,
+      code: "HostNetwork",
+      message: "no",
+    });
+    assert.equal((await stopped).end?.code, "HostNetwork");
+  });
+
+  it("ends with qemu's own words when qemu refuses the domain", async (t) => {
+    const container = await start(
+      t,
+      spec({ domain: { kernelBoot: { kernelPath: `${LAUNCHER_PATHS.kernelBoot}/nothing` } } }),
+    );
+    await attach(container);
+    assert.equal(await container.exited(), 1);
+    const end = await container.end();
+    assert.equal(end.reason, "failed");
+    assert.match(end.message, /nothing/);
+  });
+
+  it("ends at once when it is stopped before it has begun", async (t) => {
+    const container = await start(t, spec());
+    await container.connection();
+    await container.stop();
+    assert.equal(await container.exited(5_000), 0);
+    assert.equal((await container.end()).code, "StoppedBeforeStart");
+  });
+});

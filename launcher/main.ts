@@ -1,0 +1,102 @@
+/** The launcher's process: reads its environment, lives one domain's life, and exits with how it ended. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { LaunchSpec } from "../api/launch-spec.ts";
+import type { DomainEnd } from "../api/launcher-protocol.ts";
+import { ENV_LAUNCH_SPEC, LAUNCHER_PATHS } from "../api/names.ts";
+import { systemClock } from "../lib/clock.ts";
+import { domainXml } from "./domain/xml.ts";
+import { describeError } from "./errors.ts";
+import { parseLaunchSpec } from "./launch-spec.ts";
+import { Launcher } from "./launcher.ts";
+import { startLibvirtDaemon } from "./libvirt/daemon.ts";
+import { connectDomain } from "./lifecycle/domain-connection.ts";
+import { exitCodeOf, terminationMessage } from "./lifecycle/status.ts";
+import { type Daemon, Supervisor } from "./lifecycle/supervisor.ts";
+import { createLog, type Log } from "./log.ts";
+
+const { agentSocket, runtime, terminationMessage: terminationLog } = LAUNCHER_PATHS;
+/** qemu's sockets. */
+const SOCKETS = join(runtime, "qemu");
+const PATHS = {
+  serialSocket: join(SOCKETS, "serial.sock"),
+  vncSocket: join(SOCKETS, "vnc.sock"),
+  agentSocket: join(SOCKETS, "guest-agent.sock"),
+};
+
+const { log, flush } = createLog({});
+// The guest is worth more than certainty about this process: what broke is told, and deadlines end what it left.
+process.on("uncaughtException", (error) =>
+  log.fatal({ err: error }, "a defect of the launcher; the guest goes on"),
+);
+
+const end = await live().catch(failed);
+flush();
+process.exit(exitCodeOf(end));
+
+async function live(): Promise<DomainEnd> {
+  const spec = parseLaunchSpec(process.env[ENV_LAUNCH_SPEC]);
+  log.info({ vmi: `${spec.namespace}/${spec.name}`, uid: spec.uid }, "the launcher starts");
+  await mkdir(SOCKETS, { recursive: true });
+  const launcher = newLauncher(spec, log);
+  const stop = () => launcher.shutdown(spec.gracePeriodSeconds * 1000);
+  process.on("SIGTERM", stop).on("SIGINT", stop);
+  return launcher.run();
+}
+
+function newLauncher(spec: LaunchSpec, log: Log): Launcher {
+  let socketPath = "";
+  const startDaemon = async (): Promise<Daemon> => {
+    const daemon = await startLibvirtDaemon({
+      runtimeDirectory: runtime,
+      capabilities: join(LAUNCHER_PATHS.capabilities, spec.domain.accelerator),
+      onLogLine: (line) => log.info({ line }, "libvirtd"),
+    });
+    socketPath = daemon.socketPath;
+    return { exited: daemon.exited, stop: () => void daemon.stop() };
+  };
+  return new Launcher({
+    spec,
+    paths: {
+      agentSocket,
+      terminationMessage: terminationLog,
+      serialSocket: PATHS.serialSocket,
+      vncSocket: PATHS.vncSocket,
+    },
+    resolvConf: readResolvConf(),
+    stdout: process.stdout,
+    clock: systemClock,
+    log,
+    createHypervisor: (listener) =>
+      new Supervisor({
+        startDaemon,
+        connect: () => connectDomain(socketPath, spec.domain.uuid),
+        listener,
+        clock: systemClock,
+        log,
+      }),
+    domainXml: (resources) => domainXml(spec, { ...resources, paths: PATHS }),
+  });
+}
+
+/** A pod always has one; without it the guest gets no resolver. */
+function readResolvConf(): string {
+  try {
+    return readFileSync("/etc/resolv.conf", "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** What failed before there was a domain's life to end. */
+function failed(error: unknown): DomainEnd {
+  const end: DomainEnd = { reason: "failed", acpiRequested: false, ...describeError(error) };
+  log.fatal({ err: error }, "the launcher cannot start");
+  try {
+    writeFileSync(terminationLog, terminationMessage(end));
+  } catch (cause) {
+    log.error({ err: cause }, `cannot write the termination message to ${terminationLog}`);
+  }
+  return end;
+}

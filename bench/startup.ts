@@ -42,6 +42,7 @@ const GUEST = { memoryMiB: 128, kernelArguments: "console=ttyS0 quiet" } as cons
 const AT_ONCE = 5;
 const AT_ONCE_ROUNDS = 2;
 const START_TIMEOUT_MS = 120_000;
+const BARE_TIMEOUT_MS = 20_000;
 const END_TIMEOUT_MS = 60_000;
 /** Until the guest's late drivers are loaded, so that deletion is measured on a guest at rest. */
 const REST_MS = 4000;
@@ -49,6 +50,11 @@ const REST_MS = 4000;
 const START_HARM_MS = 4000;
 const AT_ONCE_HARM_MS = 20_000;
 const END_HARM_MS = 3000;
+
+interface BareStart {
+  readonly leaseMs: number;
+  readonly uptimeSeconds: number;
+}
 
 interface Start {
   readonly leaseMs: number;
@@ -76,11 +82,11 @@ async function run(context: BenchContext): Promise<StartupReport> {
   try {
     const image = await plainImage(client);
     const plain: number[] = [];
-    const bare: { leaseMs: number; uptimeSeconds: number }[] = [];
+    const bare: BareStart[] = [];
     const starts: Start[] = [];
     for (let index = 0; index < runs; index++) {
       const plainMs = await plainPod(client, namespace, image, `plain-${index}`);
-      const guest = await bareGuest(machine);
+      const guest = await bareGuest(context, machine);
       const start = await vm(context, namespace, `vm-${index}`);
       plain.push(plainMs);
       bare.push(guest);
@@ -104,7 +110,7 @@ async function run(context: BenchContext): Promise<StartupReport> {
 
 function report(samples: {
   readonly plain: readonly number[];
-  readonly bare: readonly { readonly leaseMs: number; readonly uptimeSeconds: number }[];
+  readonly bare: readonly BareStart[];
   readonly starts: readonly Start[];
   readonly atOnce: readonly number[];
 }): StartupReport {
@@ -174,10 +180,16 @@ async function plainPod(client: Client, namespace: string, image: string, name: 
 }
 
 /** The launcher image's qemu with the VM's kernel, command line and memory; no launcher, no libvirt. */
-async function bareGuest(machine: Machine): Promise<{ leaseMs: number; uptimeSeconds: number }> {
-  await using guest = await bootGuest(machine, { memory: GUEST.memoryMiB });
-  const line = await guest.line(/virtpod-guest: uptime=\S+ lease /, START_TIMEOUT_MS);
-  return { leaseMs: line.at, uptimeSeconds: Number(/uptime=(\S+)/.exec(line.text)?.[1]) };
+async function bareGuest({ progress }: BenchContext, machine: Machine): Promise<BareStart> {
+  const boot = async (): Promise<BareStart> => {
+    await using guest = await bootGuest(machine, { memory: GUEST.memoryMiB });
+    const line = await guest.line(/virtpod-guest: uptime=\S+ lease /, BARE_TIMEOUT_MS);
+    return { leaseMs: line.at, uptimeSeconds: Number(/uptime=(\S+)/.exec(line.text)?.[1]) };
+  };
+  return boot().catch((error: unknown) => {
+    progress(`bare qemu, once more: ${error instanceof Error ? error.message : String(error)}`);
+    return boot();
+  });
 }
 
 async function vm(context: BenchContext, namespace: string, name: string): Promise<Start> {

@@ -32,5 +32,5 @@ export class LauncherError extends Error {
 export function describeError(error: unknown): { readonly code: string; readonly message: string } {
   if (!(error instanceof Error)) return { code: "Internal", message: String(error) };
   const { code } = error as { code?: unknown };
-  return { code: typeof code === "string" && code !== "" ? code : "Internal", message: error.message };
+  return { code: typeof code === "string" && code !== "" ? code : "Internal", message: error.message.trim() };
 }

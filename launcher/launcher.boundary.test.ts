@@ -236,6 +236,32 @@ describe("a launcher with a guest", { timeout: 600_000 }, () => {
     );
   });
 
+  it("fails when its kernel panics", async (t) => {
+    const { container, agent } = await booted(t);
+    const console = await agent.open("/v1/console");
+    console.resume();
+    console.write("panic\n");
+    assert.equal(await container.exited(10_000), 1);
+    assert.deepEqual(
+      [(await container.end()).reason, (await container.end()).code],
+      ["panicked", "GuestPanicked"],
+    );
+  });
+
+  it("starts it paused where the spec says so, and lets it run when it is unpaused", async (t) => {
+    const container = await start(t, { ...spec(), startPaused: true });
+    const agent = await attach(container);
+    const paused = await statusWhere(agent, ({ phase }) => phase === "running");
+    assert.equal(paused.paused?.reason, "startPaused");
+    assert.equal(container.stdout, "");
+    await agent.request("POST", "/v1/unpause");
+    await container.printed(BOOTED, GUEST_DEADLINE_MS);
+    const status = await statusWhere(agent, ({ phase }) => phase === "running");
+    assert.equal(status.paused, undefined);
+    await agent.request("POST", "/v1/reset");
+    await container.printed(/:~# .*:~# /s, GUEST_DEADLINE_MS);
+  });
+
   it("boots it from a containerDisk through an overlay, beside an emptyDisk", async (t) => {
     const { kernelBoot: _, ...domain } = spec().domain;
     const disk = { device: "disk", bus: "virtio", readonly: false } as const;

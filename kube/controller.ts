@@ -303,8 +303,8 @@ export class Controller<T extends KubeObject = KubeObject> {
     map: (object: W) => Iterable<string>,
     isRelevant: (previous: W, object: W) => boolean = () => true,
   ): void {
-    const add = (object: W, priority?: number) => {
-      for (const key of map(object)) {
+    const add = (object: W, priority?: number, previous = object) => {
+      for (const key of new Set(previous === object ? map(object) : [...map(previous), ...map(object)])) {
         this.enqueue(key, priority);
       }
     };
@@ -315,8 +315,7 @@ export class Controller<T extends KubeObject = KubeObject> {
         if (previous === object) {
           add(object, LOW_PRIORITY);
         } else if (isRelevant(previous, object)) {
-          add(previous);
-          add(object);
+          add(object, undefined, previous);
         }
       },
       onDelete: (object) => add(object),

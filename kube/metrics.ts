@@ -25,6 +25,11 @@ const REQUEST_BOUNDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
 const SIZE_BOUNDS = [64, 256, 512, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216];
 const RECONCILE_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+interface QueueLabels {
+  name: string;
+  controller: string;
+}
+
 export type ReconcileResult = "success" | "error" | "requeue" | "requeue_after";
 
 /** All metrics of `kube/`, under the names that client-go and controller-runtime use. */
@@ -286,25 +291,25 @@ export class KubeMetrics {
     );
     const adds = counter("workqueue_adds_total", "Keys added.", "name", "controller");
     const retries = counter("workqueue_retries_total", "Keys added by back-off.", "name", "controller");
-    // prom-client calls `collect` on a metric before reading it; one of them fills all.
-    Object.assign(depth, {
-      collect() {
-        for (const metric of [depth, unfinished, longest, adds, retries]) {
+    // prom-client calls `collect` on a metric before it reads it.
+    const collect = (metric: Gauge | Counter, set: (labels: QueueLabels, queue: QueueMetrics) => void) =>
+      Object.assign(metric, {
+        collect() {
           metric.reset();
-        }
-        for (const [name, queue] of queues) {
-          const labels = { name, controller: name };
-          const now = queue.observe();
-          for (const [priority, count] of now.depth) {
-            depth.set({ ...labels, priority: String(priority) }, count);
+          for (const [name, queue] of queues) {
+            set({ name, controller: name }, queue);
           }
-          unfinished.set(labels, now.unfinishedSeconds);
-          longest.set(labels, now.longestSeconds);
-          adds.inc(labels, queue.adds);
-          retries.inc(labels, queue.retries);
-        }
-      },
+        },
+      });
+    collect(depth, (labels, queue) => {
+      for (const [priority, count] of queue.observe().depth) {
+        depth.set({ ...labels, priority: String(priority) }, count);
+      }
     });
+    collect(unfinished, (labels, queue) => unfinished.set(labels, queue.observe().unfinishedSeconds));
+    collect(longest, (labels, queue) => longest.set(labels, queue.observe().longestSeconds));
+    collect(adds, (labels, queue) => adds.inc(labels, queue.adds));
+    collect(retries, (labels, queue) => retries.inc(labels, queue.retries));
     const series = (pick: (queue: QueueMetrics) => Buckets) =>
       [...queues].map(([name, queue]) => ({ labels: { name, controller: name }, buckets: pick(queue) }));
     exportBuckets(this.registry, "workqueue_queue_duration_seconds", "Time from add to get.", () =>

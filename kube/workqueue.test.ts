@@ -93,6 +93,17 @@ describe("the work queue", () => {
     assert.deepEqual(drain(queue), ["a"]);
   });
 
+  test("adds of one turn make one run, the most urgent first, for those who wait as well", async () => {
+    const { queue } = newQueue();
+    const first = queue.get();
+    queue.add("a", { priority: LOW_PRIORITY });
+    queue.add("b");
+    queue.add("b");
+    assert.equal((await first)?.key, "b");
+    queue.done("b");
+    assert.deepEqual(drain(queue), ["a"]);
+  });
+
   test("a waiting get receives the next key, and undefined at shutdown", async () => {
     const { queue } = newQueue();
     const first = queue.get();

@@ -63,6 +63,7 @@ export class WorkQueue {
   #readyCount = 0;
   #processingCount = 0;
   #isShuttingDown = false;
+  #isDispatching = false;
   #timer: Timer | undefined;
   #timerDueMs = Number.POSITIVE_INFINITY;
 
@@ -250,13 +251,25 @@ export class WorkQueue {
 
   #push(entry: Entry, nowMs: number): void {
     entry.sinceMs = nowMs;
-    for (const waiter of this.#waiters) {
-      this.#waiters.delete(waiter);
-      waiter.resolve(this.#start(entry));
-      return;
-    }
     this.#list(entry.priority).push(entry);
     this.#readyCount += 1;
+    if (this.#waiters.size > 0 && !this.#isDispatching) {
+      // Not at once: adds of one key in one turn make one run, and the most urgent of them goes first.
+      this.#isDispatching = true;
+      queueMicrotask(() => this.#dispatch());
+    }
+  }
+
+  #dispatch(): void {
+    this.#isDispatching = false;
+    for (const waiter of this.#waiters) {
+      const item = this.tryGet();
+      if (item === undefined) {
+        return;
+      }
+      this.#waiters.delete(waiter);
+      waiter.resolve(item);
+    }
   }
 
   #start(entry: Entry): QueueItem {

@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { FakeClock } from "../lib/fake-clock.ts";
+import { FakeApiServer } from "./fake/server.ts";
+import { fakeClient } from "./fake/transport.ts";
+import {
+  LeaderElector,
+  LeadershipLostError,
+  microTime,
+  NotLeadingError,
+  nextStep,
+} from "./leader-election.ts";
+import { mergePatch } from "./request.ts";
+import { CONFIG_MAPS, LEASES, type Lease } from "./resources.ts";
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 5000;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, "the condition did not come true in 5 s");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+
+function candidate(server: FakeApiServer, identity: string, clock = new FakeClock()) {
+  const elector = new LeaderElector({
+    client: fakeClient(server, identity),
+    namespace: "default",
+    name: "lease",
+    identity,
+    clock,
+    random: () => 0,
+  });
+  const stop = new AbortController();
+  const terms: number[] = [];
+  const run = () =>
+    elector.run(stop.signal, async (term, signal) => {
+      terms.push(term);
+      if (!signal.aborted) {
+        await aborted(signal);
+      }
+    });
+  return { elector, clock, stop, terms, run };
+}
+
+const newServer = () => new FakeApiServer({ resources: [LEASES, CONFIG_MAPS] });
+const leaseOf = (server: FakeApiServer) => server.get(LEASES, "default/lease")?.spec;
+/** Lets both sides' requests go through. */
+const settle = async () => {
+  for (let turn = 0; turn < 20; turn += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+};
+
+describe("the leader elector", () => {
+  test("takes a free lease, renews it every 2 s, and releases it at the end so that the next leads at once", async () => {
+    const server = newServer();
+    const a = candidate(server, "a");
+    const runningA = a.run();
+    await until(() => a.elector.isLeader);
+    assert.deepEqual(
+      [leaseOf(server)?.holderIdentity, leaseOf(server)?.leaseDurationSeconds, a.terms],
+      ["a", 15, [0]],
+    );
+    const before = server.writes.length;
+    for (let turn = 0; turn < 15; turn += 1) {
+      a.clock.advance(2000);
+      await until(() => server.writes.length === before + turn + 1);
+      await settle();
+    }
+    assert.equal(a.elector.isLeader, true, "30 s later it still leads");
+    a.stop.abort();
+    await runningA;
+    assert.deepEqual([leaseOf(server)?.holderIdentity, leaseOf(server)?.leaseDurationSeconds], ["", 1]);
+    const b = candidate(server, "b");
+    const runningB = b.run();
+    await until(() => b.elector.isLeader);
+    assert.deepEqual(b.terms, [1]);
+    b.stop.abort();
+    await runningB;
+  });
+
+  test("leaves a lease alone until it has seen it unchanged for its duration, whatever the holder's clock says", async () => {
+    const server = newServer();
+    const a = candidate(server, "a", new FakeClock(0));
+    const runningA = a.run();
+    await until(() => a.elector.isLeader);
+    const b = candidate(server, "b");
+    const runningB = b.run();
+    await settle();
+    b.clock.advance(2000);
+    await settle();
+    a.clock.advance(2000);
+    await settle();
+    for (let second = 0; second < 14; second += 2) {
+      b.clock.advance(2000);
+      await settle();
+      assert.equal(b.elector.isLeader, false);
+    }
+    for (let tries = 0; tries < 2; tries += 1) {
+      b.clock.advance(2000);
+      await settle();
+    }
+    await until(() => b.elector.isLeader);
+    assert.equal(b.elector.term, 1);
+    a.clock.advance(10_000);
+    await assert.rejects(runningA, LeadershipLostError);
+    b.stop.abort();
+    await runningB;
+  });
+
+  test("stops leading within the renew deadline when the API server is away", async () => {
+    const server = newServer();
+    const a = candidate(server, "a");
+    const running = a.run();
+    await until(() => a.elector.isLeader);
+    server.intercept = () => ({ statusCode: 500, text: "away" });
+    const lost = assert.rejects(running, LeadershipLostError);
+    for (let second = 0; second < 10; second += 2) {
+      a.clock.advance(2000);
+      await settle();
+    }
+    assert.equal(a.elector.isLeader, false);
+    a.clock.advance(2000);
+    await lost;
+  });
+
+  test("a process that was stopped wakes up not leading, before any timer runs, and its fenced client writes nothing", async () => {
+    const server = newServer();
+    const a = candidate(server, "a");
+    const running = a.run();
+    await until(() => a.elector.isLeader);
+    const client = fakeClient(server).fenced(() => a.elector.assertLeading());
+    await client.resource(CONFIG_MAPS).create({ metadata: { name: "one", namespace: "default" } });
+    const wake = a.clock.monotonic() + 20_000;
+    a.clock.monotonic = () => wake;
+    assert.equal(a.elector.isLeader, false);
+    const late = client.resource(CONFIG_MAPS).create({ metadata: { name: "two", namespace: "default" } });
+    await assert.rejects(late, NotLeadingError);
+    assert.equal(server.get(CONFIG_MAPS, "default/two"), undefined);
+    a.stop.abort();
+    await running;
+    assert.equal(leaseOf(server)?.holderIdentity, "a", "what it no longer holds it does not release");
+  });
+
+  test("gives up at once when it sees another holder", async () => {
+    const server = newServer();
+    const a = candidate(server, "a");
+    const running = a.run();
+    await until(() => a.elector.isLeader);
+    const thief = mergePatch({ spec: { holderIdentity: "thief" } });
+    await fakeClient(server).resource(LEASES).namespace("default").patch("lease", thief);
+    const lost = assert.rejects(running, /thief holds it/);
+    a.clock.advance(2000);
+    await lost;
+  });
+
+  test("of two that start together exactly one leads", async () => {
+    const server = newServer();
+    const both = [candidate(server, "a"), candidate(server, "b")];
+    const running = both.map(({ run }) => run());
+    await settle();
+    assert.equal(both.filter(({ elector }) => elector.isLeader).length, 1);
+    for (const { stop, clock } of both) {
+      stop.abort();
+      clock.advance(2000);
+    }
+    await Promise.all(running);
+  });
+
+  test("rejects times that would let two lead", () => {
+    const options = { client: fakeClient(newServer()), namespace: "n", name: "l", identity: "i" };
+    assert.throws(() => new LeaderElector({ ...options, leaseDurationMs: 10_000 }), RangeError);
+    assert.throws(() => new LeaderElector({ ...options, retryPeriodMs: 9000 }), RangeError);
+  });
+});
+
+test("a lease held by another is never taken before its duration has passed since it was seen to change", () => {
+  fc.assert(
+    fc.property(
+      fc.nat({ max: 60 }),
+      fc.nat({ max: 60_000 }),
+      fc.nat({ max: 60_000 }),
+      (seconds, observedMs, elapsedMs) => {
+        const lease = { spec: { holderIdentity: "other", leaseDurationSeconds: seconds } } as Lease;
+        const step = nextStep(lease, "me", observedMs, observedMs + elapsedMs, 15_000);
+        assert.equal(step, elapsedMs >= Math.max(seconds * 1000, 15_000) ? "take" : "wait");
+      },
+    ),
+  );
+  assert.equal(nextStep(undefined, "me", 0, 0, 15_000), "create");
+  assert.equal(nextStep({ spec: { holderIdentity: "" } } as Lease, "me", 0, 0, 15_000), "take");
+  assert.equal(nextStep({ spec: { holderIdentity: "me" } } as Lease, "me", 0, 0, 15_000), "renew");
+  assert.equal(microTime(0), "1970-01-01T00:00:00.000000Z");
+});

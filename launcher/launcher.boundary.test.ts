@@ -262,12 +262,12 @@ describe("a launcher with a guest", { timeout: 600_000 }, () => {
     await container.printed(/:~# .*:~# /s, GUEST_DEADLINE_MS);
   });
 
-  it("boots it from a containerDisk through an overlay, beside an emptyDisk", async (t) => {
+  it("boots it from a containerDisk through an overlay, beside an emptyDisk, and shows its screen by VNC", async (t) => {
     const { kernelBoot: _, ...domain } = spec().domain;
     const disk = { device: "disk", bus: "virtio", readonly: false } as const;
     const launchSpec: LaunchSpec = {
       ...spec(),
-      domain,
+      domain: { ...domain, graphics: true },
       disks: [
         {
           ...disk,
@@ -293,6 +293,10 @@ describe("a launcher with a guest", { timeout: 600_000 }, () => {
     const { container, agent } = await booted(t, launchSpec);
     const console = await agent.open("/v1/console");
     await ask(console, "cat /proc/partitions", /65536 vdb/);
+    const screen = await agent.open("/v1/vnc");
+    const [greeting] = (await once(screen, "data", { signal: AbortSignal.timeout(5_000) })) as [Buffer];
+    assert.match(greeting.toString("latin1"), /^RFB 003\.\d{3}\n$/);
+    screen.close();
     await container.stop();
     assert.equal(await container.exited(), 0);
   });

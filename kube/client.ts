@@ -206,6 +206,7 @@ export class Client {
     if (method !== "GET") {
       this.#options.beforeWrite?.();
     }
+    signal.throwIfAborted();
     const startMs = this.#clock.monotonic();
     const observe = (code: string) =>
       this.#metrics.requestDone(

@@ -10,7 +10,7 @@ import { KEEPALIVE, PROGRAM, PROTOCOL_VERSION, type Procedure } from "./protocol
 import { readErrorRecord } from "./structures.ts";
 import { XdrReader, XdrWriter } from "./xdr.ts";
 
-/** libvirtd works on five calls of a connection at a time (`max_client_requests`); more wait in the socket. */
+/** libvirtd takes `max_client_requests` calls of a connection at a time; more wait in the socket. */
 const MAX_PENDING_CALLS = 64;
 export const CALL_TIMEOUT_MS = 30_000;
 

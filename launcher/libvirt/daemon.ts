@@ -1,6 +1,5 @@
 /** libvirtd's process in session mode: one daemon for one launcher, everything it writes below one directory. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { chmod, chown, copyFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -23,14 +22,20 @@ export interface LibvirtDaemonOptions {
   readonly runtimeDirectory: string;
   /** Folder of capability caches (`<sha256>.xml`) to start from; one that is absent costs time only. */
   readonly capabilities?: string;
-  /** Command that starts the daemon, its options are appended. `[LIBVIRTD]` unless told. */
-  readonly command?: readonly [string, ...string[]];
-  /** Whom `command` makes the daemon run as, where that isn't this process's user: the directories become theirs. */
-  readonly owner?: { readonly uid: number; readonly gid: number };
+  /** `LIBVIRTD` unless told. */
+  readonly program?: string;
+  /** Whom the daemon runs as; the directories become theirs. This process's user unless told. Never root: a daemon
+   * of root's isn't in session mode. It must have an entry in /etc/passwd. */
+  readonly user?: DaemonUser;
   /** Told of each line of the daemon's log: warnings and errors. */
   readonly onLogLine?: (line: string) => void;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+}
+
+export interface DaemonUser {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface LibvirtDaemon {
@@ -48,41 +53,48 @@ export interface LibvirtDaemon {
  * @throws LibvirtError `LibvirtStart`; the signal's reason when it aborts first
  */
 export async function startLibvirtDaemon(options: LibvirtDaemonOptions): Promise<LibvirtDaemon> {
-  const { runtimeDirectory, command = [LIBVIRTD], timeoutMs = START_TIMEOUT_MS, signal, onLogLine } = options;
+  const {
+    runtimeDirectory,
+    program = LIBVIRTD,
+    user,
+    timeoutMs = START_TIMEOUT_MS,
+    signal,
+    onLogLine,
+  } = options;
   const paths = daemonPaths(runtimeDirectory);
   await prepareDirectories(paths);
   if (options.capabilities !== undefined) await copyCapabilities(options.capabilities, paths.capabilities);
-  if (options.owner !== undefined) await changeOwner(paths, options.owner);
+  if (user !== undefined) await changeOwner(paths, user);
   signal?.throwIfAborted();
 
-  const [program, ...args] = command;
-  const child = spawn(program, [...args, "--config", paths.libvirtdConf], {
+  const child = spawn(program, ["--config", paths.libvirtdConf], {
+    ...user,
     env: environment(paths),
     stdio: ["ignore", "ignore", "pipe"],
   });
-  const spawned = Promise.withResolvers<string>();
+  const ended = Promise.withResolvers<string>();
   const lastLines: string[] = [];
   readLines(child, (line) => {
     lastLines.push(line);
     if (lastLines.length > KEPT_LINES) lastLines.shift();
     onLogLine?.(line);
   });
-  child.once("error", (error) => spawned.resolve(`can't be run: ${error.message}`));
+  child.once("error", (error) => ended.resolve(`can't be run: ${error.message}`));
   child.once("exit", (code, signalName) => {
-    spawned.resolve(code === null ? `was ended by ${signalName}` : `ended with exit code ${code}`);
+    ended.resolve(code === null ? `was ended by ${signalName}` : `ended with exit code ${code}`);
   });
-  const exited = spawned.promise;
+  const exited = ended.promise;
   const stop = () => stopProcess(child, exited);
 
   const deadline = AbortSignal.timeout(timeoutMs);
-  const given = new AbortController();
-  const wait = AbortSignal.any([deadline, given.signal, ...(signal === undefined ? [] : [signal])]);
-  void exited.then(() => given.abort());
+  const died = new AbortController();
+  const wait = AbortSignal.any([deadline, died.signal, ...(signal === undefined ? [] : [signal])]);
+  void exited.then(() => died.abort());
   try {
     const socket = await connectWhenServed(paths.socket, wait);
     socket.destroy();
   } catch (cause) {
-    const end = given.signal.aborted ? await exited : undefined;
+    const end = died.signal.aborted ? await exited : undefined;
     await stop();
     if (signal?.aborted === true) throw signal.reason;
     const why = end ?? `served no socket within ${timeoutMs} ms`;
@@ -134,7 +146,7 @@ async function prepareDirectories(paths: DaemonPaths): Promise<void> {
   await Promise.all([writeFile(paths.libvirtdConf, libvirtdConf()), writeFile(paths.qemuConf, qemuConf())]);
 }
 
-async function changeOwner(paths: DaemonPaths, { uid, gid }: { uid: number; gid: number }): Promise<void> {
+async function changeOwner(paths: DaemonPaths, { uid, gid }: DaemonUser): Promise<void> {
   const made = [paths.home, paths.config, paths.cache, paths.run, paths.capabilities];
   for (const path of [paths.socket, paths.libvirtdConf, paths.capabilities]) {
     for (let folder = dirname(path); folder !== paths.home; folder = dirname(folder)) made.push(folder);
@@ -173,6 +185,6 @@ async function stopProcess(child: ChildProcess, exited: Promise<unknown>): Promi
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   child.kill("SIGTERM");
   const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-  if (child.exitCode === null && child.signalCode === null) await Promise.race([exited, once(child, "exit")]);
+  await exited;
   clearTimeout(timer);
 }

@@ -13,6 +13,7 @@ export function libvirtdConf(): string {
     prio_workers: 1,
     admin_min_workers: 1,
     admin_max_workers: 1,
+    max_client_requests: 20,
     // The close of a unix socket tells enough.
     keepalive_interval: -1,
     log_level: 3,

@@ -144,7 +144,7 @@ describe("ownership", () => {
 
 test("the watchdog destroys a pinged connection on which nothing came for 45 s, and no other", () => {
   const clock = new FakeClock();
-  const watchdog = new ConnectionWatchdog(clock);
+  const watchdog = new ConnectionWatchdog({ clock });
   const socket = () => {
     const closers: (() => void)[] = [];
     return {

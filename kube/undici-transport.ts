@@ -27,13 +27,24 @@ export class UndiciTransport implements Transport {
   readonly #config: ClusterConfig;
   readonly #basePath: string;
   readonly #origin: string;
-  readonly #watchdog = new ConnectionWatchdog();
+  readonly #watchdog: ConnectionWatchdog;
+  readonly #pingIntervalMs: number;
   #dispatcher: Dispatcher;
   #isHttp2: boolean;
   #closed = false;
 
-  /** @param options.http2 false forces HTTP/1.1 */
-  constructor(config: ClusterConfig, options: { http2?: boolean } = {}) {
+  /**
+   * @param options.http2 false forces HTTP/1.1
+   * @param options.pingIntervalMs pause between two pings on an HTTP/2 connection; 15 s unless told
+   * @param options.silenceLimitMs silence after which such a connection is taken for dead; 45 s unless told
+   */
+  constructor(
+    config: ClusterConfig,
+    options: { http2?: boolean; pingIntervalMs?: number; silenceLimitMs?: number } = {},
+  ) {
+    const { silenceLimitMs, pingIntervalMs = PING_INTERVAL_MS } = options;
+    this.#watchdog = new ConnectionWatchdog(silenceLimitMs === undefined ? {} : { silenceLimitMs });
+    this.#pingIntervalMs = pingIntervalMs;
     const url = new URL(config.server);
     this.host = url.host;
     this.#config = config;
@@ -103,7 +114,7 @@ export class UndiciTransport implements Transport {
       connections: MAX_CONNECTIONS,
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       h2Options: {
-        pingInterval: PING_INTERVAL_MS,
+        pingInterval: this.#pingIntervalMs,
         maxConcurrentStreams: 100,
         connectionWindowSize: CONNECTION_WINDOW_BYTES,
         settings: { initialWindowSize: STREAM_WINDOW_BYTES },

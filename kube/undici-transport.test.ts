@@ -1,0 +1,180 @@
+import "reflect-metadata";
+import assert from "node:assert/strict";
+import { webcrypto } from "node:crypto";
+import { once } from "node:events";
+import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { after, before, describe, test } from "node:test";
+import { cryptoProvider, SubjectAlternativeNameExtension, X509CertificateGenerator } from "@peculiar/x509";
+import { anonymous } from "./config.ts";
+import { ConnectionError, TimeoutError } from "./errors.ts";
+import type { TransportResponse } from "./transport.ts";
+import { UndiciTransport } from "./undici-transport.ts";
+
+cryptoProvider.set(webcrypto);
+
+const DEADLINE_MS = 10_000;
+
+async function selfSigned(): Promise<{ cert: string; key: string }> {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: "CN=localhost",
+    keys,
+    signingAlgorithm: algorithm,
+    extensions: [new SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }])],
+  });
+  const der = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
+  const key = `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`;
+  return { cert: certificate.toString("pem"), key };
+}
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+/** /stream sends a line and then nothing; /cut breaks off; anything else is answered at once. */
+function answer(request: Http2ServerRequest, response: Http2ServerResponse): void {
+  response.writeHead(200, { "content-type": "application/json" });
+  if (request.url === "/stream") {
+    response.write("first\n");
+  } else if (request.url === "/cut") {
+    response.write("half", () => response.stream.session?.destroy());
+  } else {
+    response.end(request.httpVersion);
+  }
+}
+
+/** A TCP path that can go dead: nothing passes any more, and nobody is told. */
+async function deadlyPath(
+  port: number,
+): Promise<{ port: number; server: Server; die(): void; close(): void }> {
+  const pairs = new Set<Socket>();
+  let isDead = false;
+  const server = createServer((near) => {
+    const far = connect(port, "127.0.0.1");
+    for (const [from, to] of [[near, far] as const, [far, near] as const]) {
+      pairs.add(from);
+      const isOfTheDead = isDead;
+      from.on("data", (data) => {
+        if (!isDead || isOfTheDead) {
+          to.write(data);
+        }
+      });
+      from.on("error", () => {});
+      from.on("close", () => to.destroy());
+    }
+  });
+  const die = () => {
+    isDead = true;
+  };
+  const close = () => {
+    server.close();
+    for (const socket of pairs) {
+      socket.destroy();
+    }
+  };
+  return { port: await listen(server), server, die, close };
+}
+
+async function text(response: TransportResponse): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of response.body) {
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+describe("the transport", () => {
+  let cert: string;
+  let key: string;
+  let http2Port: number;
+  let http2: ReturnType<typeof createSecureServer>;
+  before(async () => {
+    ({ cert, key } = await selfSigned());
+    http2 = createSecureServer({ cert, key }, answer);
+    http2Port = await listen(http2);
+  });
+  after(() => {
+    http2.close();
+  });
+
+  const open = (port: number, options: ConstructorParameters<typeof UndiciTransport>[1] = {}) =>
+    new UndiciTransport(
+      {
+        server: `https://127.0.0.1:${port}`,
+        tls: { ca: cert },
+        credentials: anonymous,
+        namespace: "default",
+      },
+      options,
+    );
+  const get = (transport: UndiciTransport, path: string, extra: { silenceTimeoutMs?: number } = {}) =>
+    transport.send({ method: "GET", path, headers: {}, signal: AbortSignal.timeout(DEADLINE_MS), ...extra });
+
+  test("carries 200 requests and 20 open streams at once over at most 4 connections of HTTP/2", async () => {
+    const transport = open(http2Port);
+    const streams = await Promise.all(Array.from({ length: 20 }, () => get(transport, "/stream")));
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, async () => text(await get(transport, "/"))),
+    );
+    assert.deepEqual(new Set(answers), new Set(["2.0"]));
+    assert.equal(streams.length, 20);
+    assert.ok(transport.connections <= 4, `${transport.connections} connections`);
+    await transport.close();
+  });
+
+  test("turns to HTTP/1.1 where the server knows nothing else, and opens a connection per stream", async () => {
+    const server = createHttpsServer({ cert, key }, (_, response) => response.end("1.1"));
+    const transport = open(await listen(server));
+    const answers = await Promise.all(Array.from({ length: 8 }, async () => text(await get(transport, "/"))));
+    assert.deepEqual([new Set(answers), transport.isHttp2], [new Set(["1.1"]), false]);
+    await transport.close();
+    server.close();
+  });
+
+  test("finds a path that died without a word by its pings, fails what was on it, and connects anew", async () => {
+    const path = await deadlyPath(http2Port);
+    const transport = open(path.port, { pingIntervalMs: 50, silenceLimitMs: 450 });
+    const stream = (await get(transport, "/stream")).body[Symbol.asyncIterator]();
+    assert.equal(Buffer.from((await stream.next()).value).toString(), "first\n");
+    path.die();
+    await assert.rejects(Promise.resolve(stream.next()), ConnectionError);
+    assert.equal(await text(await get(transport, "/")), "2.0");
+    await transport.close();
+    path.close();
+  });
+
+  test("keeps a quiet connection that answers pings", async () => {
+    const transport = open(http2Port, { pingIntervalMs: 50, silenceLimitMs: 300 });
+    const { body } = await get(transport, "/stream", { silenceTimeoutMs: 1500 });
+    const stream = body[Symbol.asyncIterator]();
+    await stream.next();
+    await assert.rejects(
+      Promise.resolve(stream.next()),
+      TimeoutError,
+      "the stream's own limit ended it, much later",
+    );
+    assert.equal(transport.connections, 1);
+    assert.equal(await text(await get(transport, "/")), "2.0");
+    await transport.close();
+  });
+
+  test("tells a body that breaks off as a ConnectionError, and goes on", async () => {
+    const transport = open(http2Port);
+    await assert.rejects(text(await get(transport, "/cut")), ConnectionError);
+    assert.equal(await text(await get(transport, "/")), "2.0");
+    await transport.close();
+  });
+
+  test("after close refuses requests and keeps nothing open", async () => {
+    const transport = open(http2Port);
+    const { body } = await get(transport, "/stream");
+    await transport.close();
+    await assert.rejects(text({ statusCode: 200, headers: {}, body }), ConnectionError);
+    await assert.rejects(get(transport, "/"), ConnectionError);
+  });
+});

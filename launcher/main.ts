@@ -1,6 +1,11 @@
-/** The launcher's process: reads its environment, lives one domain's life, and exits with how it ended. */
+/**
+ * The launcher's process: reads its environment, lives one domain's life, and exits with how it ended.
+ *
+ * `probe OUTPUT_DIRECTORY [WORK_DIRECTORY]` probes the node instead (probe/probe.ts): as root, once per node.
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LaunchSpec } from "../api/launch-spec.ts";
 import type { DomainEnd } from "../api/launcher-protocol.ts";
@@ -26,6 +31,17 @@ const PATHS = {
 };
 
 const { log, flush } = createLog({});
+const [, , command, ...operands] = process.argv;
+if (command === "probe") {
+  const isDone = await probe(operands);
+  flush();
+  process.exit(isDone ? 0 : 1);
+}
+if (command !== undefined) {
+  log.fatal({ command }, "the launcher knows the command probe, or none");
+  flush();
+  process.exit(2);
+}
 // The guest is worth more than certainty about this process: what broke is told, and deadlines end what it left.
 process.on("uncaughtException", (error) =>
   log.fatal({ err: error }, "a defect of the launcher; the guest goes on"),
@@ -34,6 +50,22 @@ process.on("uncaughtException", (error) =>
 const end = await live().catch(failed);
 flush();
 process.exit(exitCodeOf(end));
+
+/** Loaded only here: a launcher does without it. */
+async function probe([outputDirectory, workDirectory = tmpdir()]: readonly string[]): Promise<boolean> {
+  if (outputDirectory === undefined) {
+    log.fatal({}, "probe needs the directory that its results go to");
+    return false;
+  }
+  try {
+    const { runProbe } = await import("./probe/probe.ts");
+    await runProbe({ outputDirectory, workDirectory, log });
+    return true;
+  } catch (error) {
+    log.fatal({ err: error }, "cannot probe the node");
+    return false;
+  }
+}
 
 async function live(): Promise<DomainEnd> {
   const spec = parseLaunchSpec(process.env[ENV_LAUNCH_SPEC]);

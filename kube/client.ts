@@ -1,14 +1,8 @@
 import { Backoff } from "../lib/backoff.ts";
-import { type Clock, sleep, systemClock } from "../lib/clock.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
 import type { Credentials } from "./config.ts";
-import {
-  ConnectionError,
-  errorFromStatus,
-  KubeError,
-  ProtocolError,
-  type Status,
-  TimeoutError,
-} from "./errors.ts";
+import { Deadline } from "./deadline.ts";
+import { ConnectionError, errorFromStatus, KubeError, ProtocolError, type Status } from "./errors.ts";
 import { KubeMetrics } from "./metrics.ts";
 import type { KubeObject, ResourceDescriptor } from "./objects.ts";
 import type { RequestOptions } from "./request.ts";
@@ -280,53 +274,5 @@ function parseJson<T>(text: string, action: string): T {
     return JSON.parse(text) as T;
   } catch (error) {
     throw new ProtocolError(`${action}: the answer is not JSON: ${text.slice(0, 100)}`, { cause: error });
-  }
-}
-
-/** A deadline joined with the caller's signal. */
-class Deadline {
-  readonly signal: AbortSignal;
-  readonly #clock: Clock;
-  readonly #dueMs: number;
-  readonly #controller = new AbortController();
-  readonly #dispose: () => void;
-  readonly #disarm: () => void;
-
-  constructor(clock: Clock, timeoutMs: number, action: string, caller: AbortSignal | undefined) {
-    this.#clock = clock;
-    this.#dueMs = clock.monotonic() + timeoutMs;
-    this.signal = this.#controller.signal;
-    const timer = clock.setTimeout(
-      () => this.#controller.abort(new TimeoutError(`${action}: no answer within ${timeoutMs} ms`)),
-      timeoutMs,
-    );
-    const onAbort = () => this.#controller.abort(caller?.reason);
-    if (caller?.aborted === true) {
-      onAbort();
-    }
-    caller?.addEventListener("abort", onAbort, { once: true });
-    this.#disarm = () => timer.cancel();
-    this.#dispose = () => {
-      timer.cancel();
-      caller?.removeEventListener("abort", onAbort);
-    };
-  }
-
-  remainingMs(): number {
-    return this.#dueMs - this.#clock.monotonic();
-  }
-
-  /** Ends the deadline; the caller's signal keeps working. */
-  disarm(): void {
-    this.#disarm();
-  }
-
-  dispose(): void {
-    this.#dispose();
-  }
-
-  /** Waits; throws the signal's reason when it aborts. */
-  sleep(delayMs: number): Promise<void> {
-    return sleep(delayMs, { clock: this.#clock, signal: this.signal });
   }
 }

@@ -2,6 +2,7 @@ import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
 import { Heap, type HeapItem } from "./heap.ts";
 import { QueueMetrics, type QueueObservation } from "./metrics.ts";
 import { defaultRateLimiter, type RateLimiter } from "./rate-limiter.ts";
+import { type Listed, ReadyList } from "./ready-list.ts";
 
 /** For keys that only a restart or a resync brings: a user's change overtakes them. controller-runtime's value. */
 export const LOW_PRIORITY = -100;
@@ -24,13 +25,9 @@ export interface WorkQueueOptions {
 }
 
 /** All that is known of one key. It exists while the key is ready, delayed, dirty or processing. */
-interface Entry extends HeapItem {
+interface Entry extends HeapItem, Listed<Entry> {
   readonly key: string;
   priority: number;
-  /** The list of ready keys it is in. */
-  ready: ReadyList | undefined;
-  previous: Entry | undefined;
-  next: Entry | undefined;
   isProcessing: boolean;
   /** Added again while processing. */
   isDirty: boolean;
@@ -56,7 +53,7 @@ export class WorkQueue {
   readonly #metrics: QueueMetrics;
   readonly #entries = new Map<string, Entry>();
   /** One list per priority ever used, highest first. */
-  readonly #ready: ReadyList[] = [];
+  readonly #ready: ReadyList<Entry>[] = [];
   readonly #delayed = new Heap<Entry>();
   readonly #waiters = new Set<Waiter>();
   readonly #drained: (() => void)[] = [];
@@ -281,13 +278,13 @@ export class WorkQueue {
     return { key: entry.key, priority: entry.priority };
   }
 
-  #list(priority: number): ReadyList {
+  #list(priority: number): ReadyList<Entry> {
     for (const list of this.#ready) {
       if (list.priority === priority) {
         return list;
       }
     }
-    const list = new ReadyList(priority);
+    const list = new ReadyList<Entry>(priority);
     this.#ready.push(list);
     this.#ready.sort((a, b) => b.priority - a.priority);
     return list;
@@ -342,47 +339,5 @@ export class WorkQueue {
     }
     const depth = new Map(this.#ready.map((list) => [list.priority, list.length]));
     return { depth, unfinishedSeconds, longestSeconds };
-  }
-}
-
-/** The ready keys of one priority, linked through the entries so that any can leave in one step. */
-class ReadyList {
-  readonly priority: number;
-  first: Entry | undefined;
-  #last: Entry | undefined;
-  length = 0;
-
-  constructor(priority: number) {
-    this.priority = priority;
-  }
-
-  push(entry: Entry): void {
-    entry.ready = this;
-    entry.previous = this.#last;
-    entry.next = undefined;
-    if (this.#last === undefined) {
-      this.first = entry;
-    } else {
-      this.#last.next = entry;
-    }
-    this.#last = entry;
-    this.length += 1;
-  }
-
-  remove(entry: Entry): void {
-    if (entry.previous === undefined) {
-      this.first = entry.next;
-    } else {
-      entry.previous.next = entry.next;
-    }
-    if (entry.next === undefined) {
-      this.#last = entry.previous;
-    } else {
-      entry.next.previous = entry.previous;
-    }
-    entry.ready = undefined;
-    entry.previous = undefined;
-    entry.next = undefined;
-    this.length -= 1;
   }
 }

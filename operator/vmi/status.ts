@@ -140,8 +140,10 @@ export function endingOf({ vmi, pod, told }: Pick<StatusInput, "vmi" | "pod" | "
 }
 
 /** KubeVirt's mapping: what the guest or its owner wanted is a success, the rest a failure. */
-function endingOfDomain({ reason, code, message }: DomainEnd): Ending {
-  const phase = reason === "shutdown" || reason === "destroyed" ? "Succeeded" : "Failed";
+function endingOfDomain({ reason, acpiRequested, code, message }: DomainEnd): Ending {
+  // Destroyed after an ACPI request means that the guest did not obey it in its grace period.
+  const isWanted = reason === "shutdown" || (reason === "destroyed" && !acpiRequested);
+  const phase = isWanted ? "Succeeded" : "Failed";
   return { phase, reason: code, message };
 }
 

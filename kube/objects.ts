@@ -61,7 +61,8 @@ export interface KubeObject {
 /** An object to be written: the server fills in the rest. `apiVersion` and `kind` come from the descriptor. */
 export type Draft<T extends KubeObject> = Omit<T, "apiVersion" | "kind" | "metadata" | "status"> &
   Partial<Pick<T, keyof T & ("apiVersion" | "kind" | "status")>> & {
-    metadata: Partial<T["metadata"]>;
+    /** Undefined fields are not sent. */
+    metadata: { [K in keyof T["metadata"]]?: T["metadata"][K] | undefined };
   };
 
 /** Where a kind lives in the API. `T` is the type of its objects. */

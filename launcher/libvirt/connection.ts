@@ -2,8 +2,9 @@
  * One RPC connection: calls by serial, events to a listener. Replies may come in another order than their calls.
  * Once closed, for whatever reason, every outstanding and every later call fails with `LibvirtUnavailable`.
  */
-import { connect, type Socket } from "node:net";
-import { type Clock, systemClock, type Timer } from "../../lib/clock.ts";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import { LibvirtError } from "./errors.ts";
 import { encodeMessage, MESSAGE_STATUS, MESSAGE_TYPE, type Message, MessageParser } from "./framing.ts";
 import { KEEPALIVE, PROGRAM, PROTOCOL_VERSION, type Procedure } from "./protocol.ts";
@@ -28,13 +29,14 @@ export interface RpcConnectionOptions {
 
 interface Waiter {
   readonly procedure: Procedure;
-  readonly settle: (outcome: Message | Error) => void;
+  readonly answer: (reply: Message) => void;
+  readonly fail: (reason: unknown) => void;
 }
 
 export class RpcConnection {
   /** Resolves with the reason when the connection ends; never rejects. */
   readonly closed: Promise<LibvirtError>;
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #onEvent: (message: Message) => void;
   readonly #clock: Clock;
   readonly #parser = new MessageParser();
@@ -44,7 +46,7 @@ export class RpcConnection {
   #lastSerial = 0;
 
   /** @param socket connected; belongs to this object from now on */
-  constructor(socket: Socket, options: RpcConnectionOptions) {
+  constructor(socket: Duplex, options: RpcConnectionOptions) {
     this.#socket = socket;
     this.#onEvent = options.onEvent;
     this.#clock = options.clock ?? systemClock;
@@ -53,6 +55,7 @@ export class RpcConnection {
     this.#resolveClosed = resolve;
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (cause) => this.#close(unavailable("the connection failed", { cause })));
+    socket.on("end", () => this.#close(unavailable("libvirtd closed the connection")));
     socket.on("close", () => this.#close(unavailable("libvirtd closed the connection")));
   }
 
@@ -98,21 +101,26 @@ export class RpcConnection {
     const header = { program, version: PROTOCOL_VERSION, procedure: number, type: MESSAGE_TYPE.call };
     const bytes = encodeMessage({ ...header, serial, status: MESSAGE_STATUS.ok }, payload);
     return new Promise((resolve, reject) => {
-      let timer: Timer | undefined;
-      const onAbort = () => settle(signal?.reason);
-      const settle = (outcome: Message | Error) => {
-        timer?.cancel();
+      const settle = () => {
+        timer.cancel();
         signal?.removeEventListener("abort", onAbort);
         this.#waiters.delete(serial);
-        if (outcome instanceof Error) reject(outcome);
-        else resolve(outcome);
       };
-      timer = this.#clock.setTimeout(() => {
+      const answer = (reply: Message) => {
+        settle();
+        resolve(reply);
+      };
+      const fail = (reason: unknown) => {
+        settle();
+        reject(reason);
+      };
+      const onAbort = () => fail(signal?.reason);
+      const timer = this.#clock.setTimeout(() => {
         const message = `${procedure.name}: libvirtd gave no answer within ${timeoutMs} ms`;
-        settle(new LibvirtError("LibvirtTimeout", message));
+        fail(new LibvirtError("LibvirtTimeout", message));
       }, timeoutMs);
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiters.set(serial, { procedure, settle });
+      this.#waiters.set(serial, { procedure, answer, fail });
       this.#socket.write(bytes);
     });
   }
@@ -151,7 +159,7 @@ export class RpcConnection {
         if (message.program !== program || message.procedure !== number) {
           throw new Error(`the reply to "${name}" is one to procedure ${message.procedure}`);
         }
-        waiter.settle(message);
+        waiter.answer(message);
         return;
       }
       case MESSAGE_TYPE.message:
@@ -172,8 +180,8 @@ export class RpcConnection {
     if (this.#closeReason !== undefined) return;
     this.#closeReason = reason;
     this.#socket.destroy();
-    for (const { procedure, settle } of [...this.#waiters.values()]) {
-      settle(new LibvirtError(reason.code, `${procedure.name}: ${reason.message}`, { cause: reason }));
+    for (const { procedure, fail } of [...this.#waiters.values()]) {
+      fail(new LibvirtError(reason.code, `${procedure.name}: ${reason.message}`, { cause: reason }));
     }
     this.#resolveClosed(reason);
   }

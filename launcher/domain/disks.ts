@@ -29,15 +29,22 @@ export function diskDevices(
     if (source === undefined) {
       throw new DomainXmlError("DiskNotPrepared", `disk ${disk.name}: no file was prepared for it`);
     }
-    if (disk.device === "lun") {
-      const message = `disk ${disk.name}: a lun needs a block device, ${source.path} is a file; use disk`;
-      throw new DomainXmlError("DiskUnsupported", message);
-    }
+    const obstacle = obstacleOf(disk);
+    if (obstacle !== undefined) throw new DomainXmlError("DiskUnsupported", `disk ${disk.name}: ${obstacle}`);
     const prefix = TARGET_PREFIX[disk.bus];
     const target = prefix + letters(used[prefix]);
     used[prefix] += 1;
     return { disk, source, target };
   });
+}
+
+/** What qemu has no device for. */
+function obstacleOf({ device, bus, readonly }: LaunchDisk): string | undefined {
+  if (device === "lun") return "a lun needs a block device, which this volume isn't; use disk";
+  if (device === "cdrom" && bus === "virtio") return "there is no CD-ROM on virtio; use sata, scsi or usb";
+  if (device === "disk" && bus === "sata" && readonly)
+    return "a SATA disk can't be read-only; use virtio or scsi";
+  return undefined;
 }
 
 /** How devices are ordered for boot: 1 comes first. Keys are `disk/<name>` and `interface/<name>`. */

@@ -35,7 +35,7 @@ export interface LibvirtConnectionOptions {
   readonly uri?: string;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-  /** Told of the events that `subscribe` asked for; an event that a call causes comes before the call's reply. */
+  /** Told of the events that `subscribe` asked for; an event that a call causes may come before or after its reply. */
   readonly onEvent?: (event: DomainEvent) => void;
 }
 
@@ -164,7 +164,7 @@ export class LibvirtConnection {
     );
   }
 
-  /** Starts a transient domain: it is forgotten once it has ended. The event `started` comes before the reply. */
+  /** Starts a transient domain: it is forgotten once it has ended. */
   createDomain(xml: string, options: CreateOptions = {}): Promise<DomainRef> {
     const flags = (options.paused ? CREATE_PAUSED : 0) | (options.validate ? CREATE_VALIDATE : 0);
     return this.#rpc.call(

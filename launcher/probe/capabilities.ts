@@ -1,5 +1,5 @@
 /** Has libvirt probe qemu once, and keeps what it found for every launcher of this node. */
-import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { connectLibvirt } from "../libvirt/calls.ts";
 import { daemonPaths, type LibvirtDaemonOptions, startLibvirtDaemon } from "../libvirt/daemon.ts";
@@ -35,6 +35,8 @@ async function publish(from: string, to: string): Promise<void> {
   for (const name of names) {
     const temporary = join(to, `.${name}`);
     await copyFile(join(from, name), temporary);
+    // libvirt keeps it to its user; launchers read it by the agent's mount.
+    await chmod(temporary, 0o644);
     // A launcher reads either the old file or the new one.
     await rename(temporary, join(to, name));
   }

@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { XMLParser } from "fast-xml-parser";
+import type { LaunchDisk, LaunchInterface, LaunchSpec } from "../../api/launch-spec.ts";
+import { DomainXmlError } from "./resources.ts";
+import { anySpec, attachment, resourcesOf, SMALL_SPEC } from "./spec.fixture.ts";
+import { domainXml } from "./xml.ts";
+
+const LISTS = ["disk", "interface", "controller", "graphics", "rng", "entry"];
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: "",
+  trimValues: false,
+  parseTagValue: false,
+  htmlEntities: true,
+  isArray: (name) => LISTS.includes(name),
+});
+
+const DISK: LaunchDisk = {
+  name: "root",
+  device: "disk",
+  bus: "virtio",
+  readonly: false,
+  source: { kind: "emptyDisk", path: "/d", capacityBytes: 1 },
+};
+const NIC: LaunchInterface = {
+  name: "default",
+  binding: "bridge",
+  podInterface: "eth0",
+  model: "virtio",
+  queues: 1,
+};
+
+function parse(spec: LaunchSpec) {
+  return parser.parse(domainXml(spec, resourcesOf(spec))).domain;
+}
+
+function isCode(code: DomainXmlError["code"]): (error: unknown) => boolean {
+  return (error) => error instanceof DomainXmlError && error.code === code;
+}
+
+describe("domain XML", () => {
+  it("of a small guest is this", () => {
+    const spec = { ...SMALL_SPEC, disks: [DISK], interfaces: [NIC] };
+    assert.equal(
+      domainXml(spec, resourcesOf(spec)),
+      `<domain type="qemu">
+  <name>default_small</name>
+  <uuid>5d2f0c0e-7f8b-4d7e-9a51-0e6f3a1c2b4d</uuid>
+  <memory unit="KiB" dumpCore="off">65536</memory>
+  <vcpu placement="static">1</vcpu>
+  <sysinfo type="smbios">
+    <system>
+      <entry name="manufacturer">virtpod</entry>
+      <entry name="product">VirtualMachineInstance</entry>
+      <entry name="uuid">5d2f0c0e-7f8b-4d7e-9a51-0e6f3a1c2b4d</entry>
+    </system>
+  </sysinfo>
+  <os>
+    <type arch="x86_64" machine="q35">hvm</type>
+    <smbios mode="sysinfo"/>
+  </os>
+  <features>
+    <acpi/>
+    <apic/>
+    <vmport state="off"/>
+    <tcg>
+      <tb-cache unit="MiB">32</tb-cache>
+    </tcg>
+  </features>
+  <cpu mode="maximum" check="none">
+    <topology sockets="1" dies="1" cores="1" threads="1"/>
+  </cpu>
+  <clock offset="utc"/>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <pm>
+    <suspend-to-mem enabled="no"/>
+    <suspend-to-disk enabled="no"/>
+  </pm>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <controller type="pci" index="1" model="pcie-root-port">
+      <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x0"/>
+    </controller>
+    <controller type="usb" index="0" model="none"/>
+    <controller type="virtio-serial" index="0" model="virtio-non-transitional">
+      <address type="pci" domain="0x0000" bus="0x00" slot="0x04" function="0x0"/>
+    </controller>
+    <interface type="ethernet">
+      <mac address="02:00:00:00:00:01"/>
+      <target dev="tap0" managed="no"/>
+      <model type="virtio-non-transitional"/>
+      <mtu size="1450"/>
+      <rom enabled="no"/>
+      <alias name="ua-default"/>
+      <address type="pci" domain="0x0000" bus="0x01" slot="0x00" function="0x0"/>
+    </interface>
+    <disk type="file" device="disk" model="virtio-non-transitional">
+      <driver name="qemu" type="qcow2" error_policy="stop" discard="unmap"/>
+      <source file="/run/d/root.qcow2"/>
+      <target dev="vda" bus="virtio"/>
+      <boot order="1"/>
+      <alias name="ua-root"/>
+      <address type="pci" domain="0x0000" bus="0x00" slot="0x05" function="0x0"/>
+    </disk>
+    <serial type="unix">
+      <source mode="bind" path="/run/d/serial.sock"/>
+      <target type="isa-serial" port="0"/>
+    </serial>
+    <channel type="unix">
+      <source mode="bind" path="/run/d/agent.sock"/>
+      <target type="virtio" name="org.qemu.guest_agent.0"/>
+    </channel>
+    <memballoon model="virtio-non-transitional" freePageReporting="on">
+      <address type="pci" domain="0x0000" bus="0x00" slot="0x06" function="0x0"/>
+    </memballoon>
+    <panic model="isa"/>
+  </devices>
+</domain>
+`,
+    );
+  });
+
+  it("says what the LaunchSpec says, whatever that is", () => {
+    fc.assert(
+      fc.property(anySpec, (spec) => {
+        const { domain, disks, interfaces } = spec;
+        const xml = parse(spec);
+        const { sockets, cores, threads } = domain.cpu;
+        assert.equal(xml.type, domain.accelerator === "kvm" ? "kvm" : "qemu");
+        assert.equal(xml.uuid, domain.uuid);
+        assert.equal(Number(xml.memory["#text"]), Math.ceil(domain.memoryBytes / 1024));
+        assert.equal(Number(xml.vcpu["#text"]), sockets * cores * threads);
+        assert.equal(xml.os.cmdline ?? "", domain.kernelBoot?.kernelArgs ?? "");
+        assert.deepEqual(
+          (xml.devices.disk ?? []).map((disk: DiskXml) => [
+            disk.alias.name,
+            disk.target.bus,
+            disk.device,
+            disk.driver.cache,
+            disk.serial,
+            disk.readonly !== undefined,
+          ]),
+          disks.map(({ name, bus, device, cache, serial, readonly }) => [
+            `ua-${name}`,
+            bus,
+            device,
+            cache,
+            serial,
+            readonly || device === "cdrom",
+          ]),
+        );
+        assert.deepEqual(
+          (xml.devices.interface ?? []).map((nic: InterfaceXml) => [nic.alias.name, nic.target.dev]),
+          interfaces.map(({ name }, index) => [`ua-${name}`, `tap${index}`]),
+        );
+        assert.equal(xml.devices.graphics !== undefined, domain.graphics);
+        assert.equal(xml.devices.serial !== undefined, domain.serialConsole);
+        assert.equal(xml.devices.memballoon.model !== "none", domain.memBalloon);
+        assert.equal(xml.devices.rng !== undefined, domain.rng);
+      }),
+    );
+  });
+
+  it("gives no PCI address, disk target or boot order twice", () => {
+    fc.assert(
+      fc.property(anySpec, (spec) => {
+        const text = domainXml(spec, resourcesOf(spec));
+        for (const pattern of [/<address type="pci"[^>]*>/g, /<target dev="[^"]*"/g, /<boot [^>]*>/g]) {
+          const found = [...text.matchAll(pattern)].map(([match]) =>
+            match.replace(' multifunction="on"', ""),
+          );
+          assert.equal(new Set(found).size, found.length);
+        }
+      }),
+    );
+  });
+
+  it("boots hard disks before CD-ROMs, in their order, where no order was given", () => {
+    const cdrom = { ...DISK, name: "cd", device: "cdrom", bus: "sata" } as const;
+    const xml = parse({ ...SMALL_SPEC, disks: [cdrom, DISK] });
+    assert.deepEqual(
+      xml.devices.disk.map((disk: DiskXml) => [disk.alias.name, disk.boot?.order]),
+      [
+        ["ua-cd", "2"],
+        ["ua-root", "1"],
+      ],
+    );
+  });
+
+  it("adds nothing to an order that was given", () => {
+    const spec = { ...SMALL_SPEC, disks: [DISK], interfaces: [{ ...NIC, bootOrder: 1 }] };
+    const { disk, interface: nics } = parse(spec).devices;
+    assert.deepEqual([disk[0].boot, nics[0].boot.order, nics[0].rom], [undefined, "1", undefined]);
+  });
+
+  it("asks for queues only where the tap has several", () => {
+    const queues = (count: number) =>
+      parse({ ...SMALL_SPEC, interfaces: [{ ...NIC, queues: count }] }).devices.interface[0].driver?.queues;
+    assert.deepEqual([queues(1), queues(4)], [undefined, "4"]);
+  });
+
+  it("limits the translation cache under TCG and has none under KVM", () => {
+    const kvm = { ...SMALL_SPEC, domain: { ...SMALL_SPEC.domain, accelerator: "kvm" } } as const;
+    assert.equal(parse(SMALL_SPEC).features.tcg["tb-cache"]["#text"], "32");
+    assert.equal(parse(kvm).features.tcg, undefined);
+  });
+
+  it("takes the CPU model that was asked for under KVM", () => {
+    const cpu = (model: string) => {
+      const domain = { ...SMALL_SPEC.domain, accelerator: "kvm", cpu: { ...SMALL_SPEC.domain.cpu, model } };
+      return parse({ ...SMALL_SPEC, domain } as LaunchSpec).cpu;
+    };
+    assert.equal(cpu("host-model").mode, "host-model");
+    assert.equal(cpu("host-passthrough").mode, "host-passthrough");
+    assert.equal(cpu("EPYC").model["#text"], "EPYC");
+  });
+
+  it("refuses what it can't make a device of", () => {
+    const disk = { ...SMALL_SPEC, disks: [DISK] };
+    assert.throws(() => domainXml(disk, resourcesOf(SMALL_SPEC)), isCode("DiskNotPrepared"));
+    const nic = { ...SMALL_SPEC, interfaces: [NIC] };
+    assert.throws(
+      () => domainXml(nic, { ...resourcesOf(nic), interfaces: [attachment("other", 0)] }),
+      isCode("InterfaceNotAttached"),
+    );
+    const impossible: readonly Partial<LaunchDisk>[] = [
+      { device: "lun" },
+      { device: "cdrom", bus: "virtio" },
+      { bus: "sata", readonly: true },
+    ];
+    for (const change of impossible) {
+      const wrong = { ...SMALL_SPEC, disks: [{ ...DISK, ...change }] };
+      assert.throws(() => domainXml(wrong, resourcesOf(wrong)), isCode("DiskUnsupported"));
+    }
+    const many = { ...SMALL_SPEC, disks: Array.from({ length: 40 }, (_, i) => ({ ...DISK, name: `d${i}` })) };
+    assert.throws(() => domainXml(many, resourcesOf(many)), isCode("TooManyDevices"));
+  });
+});
+
+interface DiskXml {
+  readonly alias: { readonly name: string };
+  readonly target: { readonly bus: string };
+  readonly device: string;
+  readonly driver: { readonly cache?: string };
+  readonly serial?: string;
+  readonly readonly?: string;
+  readonly boot?: { readonly order: string };
+}
+
+interface InterfaceXml {
+  readonly alias: { readonly name: string };
+  readonly target: { readonly dev: string };
+}

@@ -11,7 +11,7 @@ import { Announcements } from "./launchers/announcements.ts";
 import { Broker } from "./launchers/broker.ts";
 import { handOverDevices } from "./launchers/devices.ts";
 import { StatusRegistry } from "./launchers/registry.ts";
-import { forgetNetwork, wireNetwork } from "./network/wire.ts";
+import { forgetOtherNetworks, wireNetwork } from "./network/wire.ts";
 import { readNodeFacts } from "./node-facts.ts";
 import { namespaceIdOf } from "./peer/identity.ts";
 import { Uplink } from "./uplink/uplink.ts";
@@ -36,7 +36,7 @@ export async function startAgent(config: AgentConfig, version: string, log: Logg
       handOverDevices(container, { uid: LAUNCHER_UID, gid: LAUNCHER_UID }, hostRoot),
     networkState: config.networkState,
     wireNetwork,
-    forgetNetwork,
+    forgetOtherNetworks,
     log,
   });
   const devicePlugins = new DevicePluginManager({

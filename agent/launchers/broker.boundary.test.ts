@@ -71,8 +71,8 @@ async function start(announcementDeadlineMs?: number): Promise<void> {
       await wire(options);
       return [];
     },
-    forgetNetwork: async (podUid) => {
-      forgotten.push(podUid);
+    forgetOtherNetworks: async (isKept) => {
+      forgotten.push(...[pod.podUid, "left-by-another-agent"].filter((podUid) => !isKept(podUid)));
     },
     handOverDevices: () => [],
     ...(announcementDeadlineMs !== undefined && { announcementDeadlineMs }),
@@ -194,9 +194,10 @@ test("a pod that leaves the set loses its connection and its saved network", TIM
   await broker.announce({ term: 1, launchers: [announced()] });
   const launcher = new Launcher();
   await launcher.asked();
+  assert.deepEqual(forgotten, ["left-by-another-agent"]);
   await broker.announce({ term: 1, launchers: [] });
   assert.deepEqual(await launcher.asked(), ended);
-  assert.deepEqual(forgotten, [pod.podUid]);
+  assert.deepEqual(forgotten.slice(1), [pod.podUid, "left-by-another-agent"]);
   assert.equal(broker.client(pod.podUid), undefined);
 });
 

@@ -18,7 +18,10 @@ export interface BrokerOptions extends SessionContext {
   readonly socketPath: string;
   /** namespaceId() of network namespaces that no launcher may be in: the node's and the agent's. */
   readonly forbiddenNamespaces: ReadonlySet<string>;
-  readonly forgetNetwork: (podUid: string, stateDirectory: string) => Promise<void>;
+  readonly forgetOtherNetworks: (
+    isKept: (podUid: string) => boolean,
+    stateDirectory: string,
+  ) => Promise<void>;
 }
 
 export class Broker {
@@ -65,15 +68,16 @@ export class Broker {
    * @throws AgentError StaleTerm
    */
   async announce(announcement: LauncherAnnouncement): Promise<void> {
-    const { announcements, registry, forgetNetwork, networkState, log } = this.#options;
+    const { announcements, registry, forgetOtherNetworks, networkState, log } = this.#options;
     const removed = await announcements.replace(announcement);
     for (const podUid of removed) {
       const sessions = this.#sessions.get(podUid) ?? [];
       for (const session of sessions) session.end();
       await Promise.all(sessions.map(({ ended }) => ended));
-      await forgetNetwork(podUid, networkState);
       log.info({ podUid }, "launcher withdrawn");
     }
+    // By what is there, not by what has just left: an agent that was killed in between leaves no gap.
+    await forgetOtherNetworks((podUid) => announcements.get(podUid) !== undefined, networkState);
     registry.retain(announcements.podUids);
   }
 

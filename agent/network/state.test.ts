@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { loadState, removeState, type SavedNetwork, saveState } from "./state.ts";
+import { loadState, removeOtherStates, type SavedNetwork, saveState } from "./state.ts";
 
 const parent = mkdtempSync(join(tmpdir(), "virtpod-state-"));
 const directory = join(parent, "made", "when-needed");
@@ -33,9 +33,18 @@ test("what was saved is there until it is forgotten, and only root may read it",
   assert.deepEqual(await loadState(directory, "uid-1"), STATE);
   assert.deepEqual(readdirSync(directory), ["uid-1.json"]);
   assert.equal(statSync(join(directory, "uid-1.json")).mode & 0o777, 0o600);
-  await removeState(directory, "uid-1");
-  await removeState(directory, "uid-1");
+  await removeOtherStates(directory, () => false);
   assert.deepEqual(readdirSync(directory), []);
+});
+
+test("all but the kept are forgotten, half-written ones too, and where nothing was saved that is no error", async () => {
+  await removeOtherStates(join(parent, "never-made"), () => false);
+  await saveState(directory, "uid-1", STATE);
+  await saveState(directory, "uid-3", STATE);
+  writeFileSync(join(directory, "uid-4.json.new"), "{");
+  await removeOtherStates(directory, (podUid) => podUid === "uid-1");
+  assert.deepEqual(readdirSync(directory), ["uid-1.json"]);
+  await removeOtherStates(directory, () => false);
 });
 
 test("a record that is not one says so instead of passing for none", async () => {

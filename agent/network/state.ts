@@ -2,7 +2,7 @@
  * What a pod's interfaces were before they were rewired, on the agent's disk by pod UID: afterwards the namespace
  * does not hold it any more, and neither a restarted agent nor a restarted container could finish or tell it.
  */
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { DiscoveredInterface } from "./discover.ts";
 import { NetworkError } from "./errors.ts";
@@ -55,10 +55,19 @@ export async function saveState(directory: string, podUid: string, state: SavedN
   }
 }
 
-export async function removeState(directory: string, podUid: string): Promise<void> {
-  const file = fileOf(directory, podUid);
-  await rm(file, { force: true });
-  await rm(`${file}.new`, { force: true });
+/** Removes the records of all pods but those that are kept, whoever left them: also an agent that was killed. */
+export async function removeOtherStates(
+  directory: string,
+  isKept: (podUid: string) => boolean,
+): Promise<void> {
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  });
+  for (const name of names) {
+    const podUid = name.replace(/\.json(\.new)?$/, "");
+    if (!isKept(podUid)) await rm(join(directory, name), { force: true });
+  }
 }
 
 function fileOf(directory: string, podUid: string): string {

@@ -13,7 +13,7 @@ import { planNetwork } from "./plan.ts";
 import { announce, inside, Node, optionsFor } from "./pod.fixture.ts";
 import { loadState, saveState } from "./state.ts";
 import type { WireOptions } from "./types.ts";
-import { forgetNetwork, observeNetwork, wireNetwork } from "./wire.ts";
+import { forgetOtherNetworks, observeNetwork, wireNetwork } from "./wire.ts";
 
 async function wireOne(options: WireOptions): Promise<InterfaceAttachment> {
   const [attachment] = await wireNetwork(options);
@@ -204,7 +204,7 @@ test("a pod whose record is lost is refused rather than rewired from its placeho
   const pod = node.addPod("10.244.0.7");
   const options = optionsFor(node, pod);
   await wireOne(options);
-  await forgetNetwork(options.podUid, options.stateDirectory);
+  await forgetOtherNetworks(() => false, options.stateDirectory);
   assert.deepEqual(readdirSync(options.stateDirectory), []);
   await rejects(wireNetwork(options), "StateLost", /delete the pod/);
 });

@@ -9,7 +9,7 @@ import { isLoaded } from "./guard.ts";
 import { type Namespace, openNamespace } from "./namespace.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
 import { type NetworkPlan, type PlannedInput, planNetwork } from "./plan.ts";
-import { loadState, removeState, type SavedNetwork, saveState } from "./state.ts";
+import { loadState, removeOtherStates, type SavedNetwork, saveState } from "./state.ts";
 import type { WireOptions } from "./types.ts";
 
 /** Each round mends what the one before brought to light; a second is rarely needed, a third never. */
@@ -43,9 +43,12 @@ export async function observeNetwork(options: WireOptions): Promise<readonly str
   return sentences(survey);
 }
 
-/** Forgets a pod that is gone; its network went with its namespace. */
-export async function forgetNetwork(podUid: string, stateDirectory: string): Promise<void> {
-  await removeState(stateDirectory, podUid);
+/** Forgets all pods but those that are kept; the networks of pods that are gone went with their namespaces. */
+export async function forgetOtherNetworks(
+  isKept: (podUid: string) => boolean,
+  stateDirectory: string,
+): Promise<void> {
+  await removeOtherStates(stateDirectory, isKept);
 }
 
 const INTERFACE_NAME = /^[A-Za-z][A-Za-z0-9._-]*$/;

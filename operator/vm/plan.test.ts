@@ -178,6 +178,14 @@ describe("a VM whose guest failed", () => {
     assert.equal(long?.startFailure, undefined);
   });
 
+  it("holds nothing against a guest that was stopped and did not obey", () => {
+    const stopped = failed(10);
+    const deletionTimestamp = ago(5);
+    const metadata = { ...stopped.metadata, deletionTimestamp };
+    const { writes } = plan(observe({ vmi: { ...stopped, metadata } }));
+    assert.equal(statusOf(writes)?.startFailure, undefined);
+  });
+
   it("is forgiven once it has run for a minute", () => {
     const startFailure = {
       consecutiveFailCount: 4,

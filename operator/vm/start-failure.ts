@@ -33,8 +33,10 @@ export function startFailureAfter({
   if (runTimeMs(vmi, now) >= STABLE_RUN_MS || vmi.status?.phase === "Succeeded") return undefined;
   const uid = vmi.metadata.uid ?? "";
   if (vmi.status?.phase !== "Failed" || before?.lastFailedVMIUID === uid) return before;
-  const consecutiveFailCount = (before?.consecutiveFailCount ?? 0) + 1;
   const failedAt = Date.parse(transitionTime(vmi, "Failed") ?? new Date(now).toISOString());
+  // Stopped on purpose: that it did not go down cleanly says nothing against the next start.
+  if (failedAt > Date.parse(vmi.metadata.deletionTimestamp ?? "")) return before;
+  const consecutiveFailCount = (before?.consecutiveFailCount ?? 0) + 1;
   const retryAt = failedAt + backoffMs(consecutiveFailCount, jitterOf(uid));
   return {
     consecutiveFailCount,

@@ -235,12 +235,33 @@ describe("the end of a VMI", () => {
   it("on deletion takes the pod first, then its hold, then the VMI's finalizer", () => {
     const deleted = { ...running, vmi: vmi({ deletionTimestamp: NOW }) };
     const first = plan(deleted);
-    assert.deepEqual(kinds(first.writes), ["deletePod"]);
+    assert.deepEqual(kinds(first.writes), ["deletePod", "updateStatus"]);
     const deleting = apply(deleted, first.writes);
     assert.deepEqual(plan(deleting).writes, []);
     const over = { ...deleting, pods: [{ ...overPod(end("shutdown")), isDeleting: true }] };
-    assert.deepEqual(kinds(plan(over).writes), ["releasePod"]);
+    assert.deepEqual(kinds(plan(over).writes), ["updateStatus", "releasePod"]);
+    assert.equal(statusOf(plan(over).writes)?.phase, "Succeeded");
     assert.deepEqual(kinds(plan({ ...deleting, pods: [] }).writes), ["removeFinalizer"]);
+  });
+
+  it("on deletion says not ready at once, and how the guest ended before the pod can go", () => {
+    const deleted = {
+      ...running,
+      vmi: { ...running.vmi, metadata: vmi({ deletionTimestamp: NOW }).metadata },
+    };
+    const status = statusOf(plan(deleted as Observed).writes);
+    assert.equal(status?.phase, "Running");
+    assert.equal(status?.conditions?.find(({ type }) => type === "Ready")?.reason, "PodTerminating");
+    const stubborn = overPod({ ...end("destroyed"), acpiRequested: true }, { isDeleting: true });
+    assert.equal(statusOf(plan({ ...deleted, pods: [stubborn] } as Observed).writes)?.phase, "Failed");
+  });
+
+  it("on deletion lets a pod go that never had a node: no kubelet will tell its end", () => {
+    const { nodeName: _, ...unscheduled } = { ...livingPod, phase: "Pending", isRunning: false };
+    const deleted = observe({ vmi: vmi({ deletionTimestamp: NOW }), pods: [unscheduled] });
+    const first = plan(deleted);
+    assert.deepEqual(kinds(first.writes), ["deletePod", "updateStatus"]);
+    assert.deepEqual(kinds(plan(apply(deleted, first.writes)).writes), ["releasePod"]);
   });
 
   it("without a VMI still lets go of pods that are over, and of no others", () => {

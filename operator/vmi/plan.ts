@@ -42,7 +42,7 @@ export interface Plan {
 export function plan(observed: Observed): Plan {
   const { vmi, pods } = observed;
   if (vmi === undefined) return { writes: pods.filter(isDone).map(release), events: [] };
-  if (vmi.metadata.deletionTimestamp !== undefined) return planDeletion(vmi, pods);
+  if (vmi.metadata.deletionTimestamp !== undefined) return planDeletion(observed, vmi);
 
   const writes: Write[] = [];
   const events: PlannedEvent[] = [];
@@ -84,25 +84,28 @@ function statusInput(observed: Observed, vmi: VirtualMachineInstance) {
   };
 }
 
-/** Pods first, with their own grace; the VMI goes when none is left. */
-function planDeletion(vmi: VirtualMachineInstance, pods: readonly PodFacts[]): Plan {
-  if (pods.length === 0) {
+/** Pods first, with their own grace; the VMI tells how its guest ended, and goes when no pod is left. */
+function planDeletion(observed: Observed, vmi: VirtualMachineInstance): Plan {
+  const { pods } = observed;
+  const pod = newest(pods);
+  if (pod === undefined) {
     const hasFinalizer = vmi.metadata.finalizers?.includes(FINALIZER_VMI) ?? false;
     return { writes: hasFinalizer ? [{ kind: "removeFinalizer" }] : [], events: [] };
   }
   const writes: Write[] = [];
   const events: PlannedEvent[] = [];
-  for (const pod of pods) {
-    if (!pod.isDeleting) {
-      writes.push({ kind: "deletePod", pod });
-      events.push({
-        type: "Normal",
-        reason: "SuccessfulDelete",
-        message: `Deleted launcher pod ${pod.name}`,
-      });
-    }
-    if (isDone(pod)) writes.push(release(pod));
+  for (const one of pods) {
+    if (one.isDeleting) continue;
+    writes.push({ kind: "deletePod", pod: one });
+    events.push({ type: "Normal", reason: "SuccessfulDelete", message: `Deleted launcher pod ${one.name}` });
   }
+  const status = wantedStatus({ ...statusInput(observed, vmi), pod: { ...pod, isDeleting: true } });
+  if (!isDeepStrictEqual(status, vmi.status)) {
+    writes.push({ kind: "updateStatus", status });
+    events.push(...transitionEvents(vmi, status));
+  }
+  // Last, so that what a pod tells of its end is written down before the pod can go.
+  writes.push(...pods.filter(isDone).map(release));
   return { writes, events };
 }
 

@@ -32,7 +32,9 @@ export interface PodFacts {
 
 /** True once nothing of the pod runs any more: its qemu is gone, its disks have no writer. */
 export function isOver(pod: PodFacts): boolean {
-  return pod.phase === "Succeeded" || pod.phase === "Failed" || pod.terminated !== undefined;
+  if (pod.phase === "Succeeded" || pod.phase === "Failed" || pod.terminated !== undefined) return true;
+  // Deleted before it had a node: the API server binds it to none any more, so no kubelet will ever tell its end.
+  return pod.isDeleting && pod.nodeName === undefined;
 }
 
 export function podFacts(pod: Pod): PodFacts {

@@ -128,6 +128,13 @@ export function endingOf({ vmi, pod, told }: Pick<StatusInput, "vmi" | "pod" | "
       message: "the launcher pod ran out of memory; raise spec.domain.resources.limits.memory",
     };
   }
+  if (pod.nodeName === undefined) {
+    return {
+      phase: "Failed",
+      reason: "PodDeleted",
+      message: "the launcher pod was deleted before there was a node for it",
+    };
+  }
   const reason = pod.reason ?? pod.terminated?.reason ?? "PodFailed";
   const detail =
     pod.message ??

@@ -1,0 +1,192 @@
+/** VMs of the test guest with what a test changes in them, and what the guest itself says by HTTP. */
+import type { VirtualMachine } from "../../api/virtual-machine.ts";
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import type { Client } from "../../kube/client.ts";
+import type { Draft } from "../../kube/objects.ts";
+import { EVENTS, PODS, type Pod } from "../../kube/resources.ts";
+import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
+import { launcherPods, until, untilGone, untilLogged } from "./cluster.ts";
+import { exampleMachine } from "./machine.ts";
+
+type VmSpec = VirtualMachine["spec"];
+type VmiSpec = VmSpec["template"]["spec"];
+
+export interface Changes {
+  readonly vm?: Partial<Omit<VmSpec, "template">>;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly spec?: Partial<Omit<VmiSpec, "domain">>;
+  readonly domain?: Partial<VmiSpec["domain"]>;
+  /** The kernel's command line, for a guest that boots a kernel. */
+  readonly kernelArgs?: string;
+}
+
+/** A guest that boots in about two seconds: the example, and what the test changes in it. */
+export function tiny(name: string, changes: Changes = {}): Draft<VirtualMachine> {
+  const example = exampleMachine();
+  const { template } = example.spec;
+  const { running: _, runStrategy, ...rest } = example.spec;
+  const strategy = changes.vm?.running === undefined ? { runStrategy } : {};
+  return {
+    ...example,
+    metadata: { name },
+    spec: {
+      ...rest,
+      ...strategy,
+      ...changes.vm,
+      template: {
+        ...template,
+        ...(changes.labels !== undefined && { metadata: { ...template.metadata, labels: changes.labels } }),
+        spec: { ...template.spec, ...changes.spec, domain: domainOf(template.spec.domain, changes) },
+      },
+    },
+  } as Draft<VirtualMachine>;
+}
+
+function domainOf(domain: VmiSpec["domain"], { domain: change, kernelArgs }: Changes): VmiSpec["domain"] {
+  const changed = { ...domain, ...change };
+  const kernelBoot = changed.firmware?.kernelBoot;
+  if (kernelArgs === undefined || kernelBoot === undefined) return changed;
+  return { ...changed, firmware: { ...changed.firmware, kernelBoot: { ...kernelBoot, kernelArgs } } };
+}
+
+/** The VMs of one test file's namespace. */
+export class Guests {
+  readonly client: Client;
+  readonly namespace: string;
+
+  constructor(client: Client, namespace: string) {
+    this.client = client;
+    this.namespace = namespace;
+  }
+
+  create(name: string, changes?: Changes): Promise<VirtualMachine> {
+    return this.client
+      .resource(VIRTUAL_MACHINES)
+      .namespace(this.namespace)
+      .create(tiny(name, changes), { fieldValidation: "Strict" });
+  }
+
+  untilVm(
+    name: string,
+    what: string,
+    timeoutMs: number,
+    when: (vm: VirtualMachine) => boolean,
+  ): Promise<VirtualMachine> {
+    return this.#until(VIRTUAL_MACHINES, name, what, timeoutMs, when);
+  }
+
+  untilVmi(
+    name: string,
+    what: string,
+    timeoutMs: number,
+    when: (vmi: VirtualMachineInstance) => boolean,
+  ): Promise<VirtualMachineInstance> {
+    return this.#until(VIRTUAL_MACHINE_INSTANCES, name, what, timeoutMs, when);
+  }
+
+  untilStatus(name: string, printableStatus: string, timeoutMs: number): Promise<VirtualMachine> {
+    return this.untilVm(
+      name,
+      `printableStatus ${printableStatus}`,
+      timeoutMs,
+      ({ status }) => status?.printableStatus === printableStatus,
+    );
+  }
+
+  /** The running guest's launcher pod and address, once it serves HTTP. */
+  async answering(
+    name: string,
+    timeoutMs = 60_000,
+  ): Promise<{ readonly pod: Pod; readonly address: string }> {
+    await this.untilVmi(name, "phase Running", timeoutMs, ({ status }) => status?.phase === "Running");
+    const pod = await this.pod(name);
+    const where = { namespace: this.namespace, name: pod.metadata.name };
+    const lease = await untilLogged(this.client, where, / lease ip=([\d.]+)/, timeoutMs);
+    await untilLogged(this.client, where, / http ready/, timeoutMs);
+    return { pod, address: lease[1] ?? "" };
+  }
+
+  /** The one launcher pod of the VM's present incarnation. */
+  async pod(name: string): Promise<Pod> {
+    const pods = await launcherPods(this.client, this.namespace, name);
+    const [pod] = pods;
+    if (pod === undefined || pods.length > 1) {
+      throw new Error(`VM ${this.namespace}/${name} has ${pods.length} launcher pods, not one`);
+    }
+    return pod;
+  }
+
+  /** Deletes the VM and waits until it, its VMI and its pods are gone. Resolves with how long that took. */
+  async remove(name: string, timeoutMs = 15_000): Promise<number> {
+    const { client, namespace } = this;
+    const startedAt = performance.now();
+    const pods = await launcherPods(client, namespace, name);
+    await client.resource(VIRTUAL_MACHINES).namespace(namespace).delete(name);
+    await untilGone(client, VIRTUAL_MACHINES, { namespace, name, timeoutMs });
+    await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs: 1_000 });
+    for (const { metadata } of pods) {
+      await untilGone(client, PODS, { namespace, name: metadata.name, timeoutMs: 1_000 });
+    }
+    return performance.now() - startedAt;
+  }
+
+  /** Waits for an event about an object of that name. */
+  async untilEvent(name: string, reason: string, message: RegExp, timeoutMs: number): Promise<void> {
+    const events = this.client.resource(EVENTS).namespace(this.namespace);
+    const fieldSelector = `involvedObject.name=${name},reason=${reason}`;
+    const signal = AbortSignal.timeout(timeoutMs);
+    const seen: string[] = [];
+    const { items, resourceVersion } = await events.list({ fieldSelector });
+    seen.push(...items.map((event) => event.message ?? ""));
+    if (seen.some((text) => message.test(text))) return;
+    try {
+      for await (const event of events.watch({ fieldSelector, resourceVersion, signal })) {
+        if (event.type === "BOOKMARK") continue;
+        seen.push(event.object.message ?? "");
+        if (message.test(event.object.message ?? "")) return;
+      }
+    } catch (cause) {
+      if (!signal.aborted) throw cause;
+    }
+    throw new Error(`no event ${reason} of ${name} says ${message}; there were: ${JSON.stringify(seen)}`);
+  }
+
+  async #until<T extends VirtualMachine | VirtualMachineInstance>(
+    kind: Parameters<typeof until<T>>[1],
+    name: string,
+    what: string,
+    timeoutMs: number,
+    when: (object: T) => boolean,
+  ): Promise<T> {
+    const object = await until<T>(this.client, kind, {
+      namespace: this.namespace,
+      name,
+      what,
+      timeoutMs,
+      when: (seen) => seen !== undefined && when(seen),
+    });
+    if (object === undefined) throw new Error(`${kind.kind} ${name} is gone`);
+    return object;
+  }
+}
+
+/** What the guest answers to GET. @throws Error with the address and the status */
+export async function ask<T>(address: string, path: string): Promise<T> {
+  const url = `http://${address}${path}`;
+  const response = await fetch(url, { signal: AbortSignal.timeout(10_000) });
+  if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
+  return (await response.json()) as T;
+}
+
+export async function uptimeSeconds(address: string): Promise<number> {
+  return (await ask<{ uptimeSeconds: number }>(address, "/uptime")).uptimeSeconds;
+}
+
+type Condition = { readonly type: string; readonly reason?: string; readonly message?: string };
+
+export function condition(
+  object: { readonly status?: { readonly conditions?: readonly Condition[] | undefined } | undefined },
+  type: string,
+): Condition | undefined {
+  return object.status?.conditions?.find((one) => one.type === type);
+}

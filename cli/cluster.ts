@@ -19,10 +19,7 @@ export interface Cluster {
 
 /** @throws CliError when no cluster is configured */
 export function clusterOf(flags: ClusterFlags): Cluster {
-  const config = new KubeConfig();
-  if (flags.kubeconfig === undefined) config.loadFromDefault();
-  else config.loadFromFile(flags.kubeconfig);
-  if (flags.context !== undefined) config.setCurrentContext(flags.context);
+  const config = loadConfig(flags);
   const cluster = config.getCurrentCluster();
   if (cluster === null) {
     throw new CliError(
@@ -40,4 +37,20 @@ export function clusterOf(flags: ClusterFlags): Cluster {
       return options;
     },
   };
+}
+
+/** @throws CliError when a file can't be read or understood */
+function loadConfig(flags: ClusterFlags): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    if (flags.kubeconfig === undefined) config.loadFromDefault();
+    else config.loadFromFile(flags.kubeconfig);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CliError(`the kubeconfig can't be used: ${reason}; set KUBECONFIG or pass --kubeconfig`, {
+      cause,
+    });
+  }
+  if (flags.context !== undefined) config.setCurrentContext(flags.context);
+  return config;
 }

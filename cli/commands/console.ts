@@ -44,15 +44,19 @@ export async function console_(name: string, flags: ConsoleFlags): Promise<void>
 
 /** A guest that is still starting is waited for until the deadline. */
 async function firstConnection(cluster: Cluster, name: string, timeoutMs: number): Promise<WebSocket> {
-  const deadline = Date.now() + timeoutMs;
+  const started = Date.now();
   const backoff = new Backoff({ initialMs: 250, maxMs: 2_000 });
+  let told = "";
   for (;;) {
     try {
       return await dial(cluster, name);
     } catch (error) {
-      if (!(error instanceof NotYet)) throw error;
+      if (!(error instanceof Refusal)) throw error;
+      if (!PASSING.includes(error.status)) throw new CliError(error.message, { cause: error });
       const waitMs = backoff.next();
-      if (Date.now() + waitMs > deadline) throw new CliError(error.message, { cause: error });
+      if (error.message !== told) process.stderr.write(`waiting: ${error.message}\n`);
+      told = error.message;
+      if (Date.now() + waitMs > started + timeoutMs) throw new CliError(error.message, { cause: error });
       await new Promise((resolve) => setTimeout(resolve, waitMs));
     }
   }
@@ -72,7 +76,8 @@ async function reconnect(cluster: Cluster, name: string, backoff: Backoff): Prom
       try {
         return await dial(cluster, name);
       } catch (error) {
-        if (!(error instanceof NotYet)) throw error;
+        if (!(error instanceof Refusal)) throw error;
+        if (!PASSING_LATER.includes(error.status)) throw new CliError(error.message, { cause: error });
         await Promise.race([
           new Promise((resolve) => setTimeout(resolve, backoff.next())),
           new Promise((resolve) => left.signal.addEventListener("abort", resolve, { once: true })),
@@ -84,8 +89,20 @@ async function reconnect(cluster: Cluster, name: string, backoff: Backoff): Prom
   }
 }
 
-/** The server refused in a way that time may heal: the guest is starting, the agent is restarting. */
-class NotYet extends Error {}
+/** No console now; `status` is the server's answer, undefined when it could not be reached. */
+class Refusal extends Error {
+  readonly status: number | undefined;
+
+  constructor(message: string, status: number | undefined, options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+  }
+}
+
+/** Answers that time may heal: the guest is starting, the agent or the operator is restarting. */
+const PASSING: readonly (number | undefined)[] = [409, 500, 502, 503, 504];
+/** Also once a console was there: the VM restarts, so that its VMI is missing for a moment; the network is away. */
+const PASSING_LATER: readonly (number | undefined)[] = [...PASSING, 404, undefined];
 
 async function dial(cluster: Cluster, name: string): Promise<WebSocket> {
   const path =
@@ -98,7 +115,7 @@ async function dial(cluster: Cluster, name: string): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     websocket.once("open", () => resolve(websocket));
     websocket.once("error", (cause) =>
-      reject(new NotYet(`can't reach ${url.host}: ${cause.message}`, { cause })),
+      reject(new Refusal(`can't reach ${url.host}: ${cause.message}`, undefined, { cause })),
     );
     websocket.once("unexpected-response", (_request, response) => {
       const chunks: Buffer[] = [];
@@ -106,8 +123,7 @@ async function dial(cluster: Cluster, name: string): Promise<WebSocket> {
       response.once("end", () => {
         const message =
           statusMessage(Buffer.concat(chunks).toString("utf8")) ?? `status ${response.statusCode}`;
-        const mayHeal = [404, 409, 500, 502, 503, 504].includes(response.statusCode ?? 0);
-        reject(mayHeal ? new NotYet(message) : new CliError(message));
+        reject(new Refusal(message, response.statusCode));
       });
     });
   });

@@ -123,6 +123,8 @@ describe("libvirt", { skip, timeout: 120_000 }, () => {
     await connection.subscribe(["lifecycle"]);
     assert.deepEqual(await connection.lookupDomain(domain.uuid), domain);
     assert.equal((await connection.domainState(domain)).state, RUNNING);
+    // Waits for the daemon to have its monitor again: a domain that is destroyed before it ends without an event.
+    assert.match(await connection.monitorCommand(domain, '{"execute":"query-status"}'), /running/);
     await connection.destroyDomain(domain);
     await events.until("5:1");
     await assert.rejects(connection.domainState(domain), isCode("DomainNotFound"));

@@ -19,7 +19,8 @@ export function refusedFields(schema: StructuralSchema, path: readonly string[] 
   ];
 }
 
-function ruleOf(schema: StructuralSchema): { readonly rule?: string; readonly message?: string } {
+/** The rule that refuses a field; of another field the first rule, if it has one. */
+export function ruleOf(schema: StructuralSchema): { readonly rule?: string; readonly message?: string } {
   return (schema["x-kubernetes-validations"] as readonly { rule: string; message: string }[])[0] ?? {};
 }
 

@@ -1,5 +1,7 @@
 /** The status of a VM as it should read: what `kubectl get vm` tells. Pure. */
-import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
+import { isDeepStrictEqual } from "node:util";
+import { ANNOTATION_STARTED_TEMPLATE, ANNOTATION_VM_GENERATION } from "../../api/names.ts";
+import { type VirtualMachine, type VirtualMachineStatus, VM_CONDITIONS } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { conditionOf, isTrue, mergeConditions, type WantedCondition } from "../vmi/conditions.ts";
 import { isFinal, NOT_RUNNING } from "../vmi/status.ts";
@@ -35,7 +37,10 @@ export function wantedStatus(input: StatusInput): VirtualMachineStatus {
     conditions: mergeConditions(before.conditions ?? [], conditionsOf(input), rfc3339(now)),
     ...(vm.metadata.generation === undefined
       ? {}
-      : { desiredGeneration: vm.metadata.generation, observedGeneration: vm.metadata.generation }),
+      : {
+          desiredGeneration: vm.metadata.generation,
+          observedGeneration: startedGeneration(vmi) ?? vm.metadata.generation,
+        }),
     ...(failure === undefined ? {} : { startFailure: failure }),
   };
 }
@@ -98,11 +103,44 @@ function conditionsOf({ vm, vmi, foreign, isStarting, failure, now }: StatusInpu
         `${failure?.retryAfterTimestamp}. Read its console: kubectl logs of its launcher pod`,
     });
   }
+  if (isRestartRequired(vm, vmi)) {
+    conditions.push({
+      type: VM_CONDITIONS.restartRequired,
+      status: "True",
+      reason: "TemplateChanged",
+      message:
+        "spec.template has changed since the guest was started; the change takes effect at its next start",
+    });
+  }
   for (const type of ["PodScheduled", "Synchronized", "Paused"]) {
     const condition = conditionOf(vmi?.status?.conditions, type);
     if (condition !== undefined) conditions.push(copied(condition));
   }
   return conditions;
+}
+
+/** Of the spec that the VMI was made from. */
+function startedGeneration(vmi: VirtualMachineInstance | undefined): number | undefined {
+  const generation = Number(vmi?.metadata.annotations?.[ANNOTATION_VM_GENERATION]);
+  return Number.isSafeInteger(generation) ? generation : undefined;
+}
+
+/** True when a guest that lives on was started from another template than the VM has now. */
+function isRestartRequired(vm: VirtualMachine, vmi: VirtualMachineInstance | undefined): boolean {
+  const isLeaving = vm.metadata.deletionTimestamp ?? vmi?.metadata.deletionTimestamp;
+  if (vmi === undefined || isLeaving !== undefined || isFinal(vmi) || runStrategyOf(vm) === "Halted")
+    return false;
+  const started = parsedOrUndefined(vmi.metadata.annotations?.[ANNOTATION_STARTED_TEMPLATE]);
+  return started !== undefined && !isDeepStrictEqual(started, vm.spec.template);
+}
+
+/** undefined as well for what is no JSON: nobody but the operator may write the annotation, so nothing is known then. */
+function parsedOrUndefined(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function unknownReadiness(

@@ -42,7 +42,11 @@ export function isFinal(vmi: VirtualMachineInstance): boolean {
   return FINAL_PHASES.includes(vmi.status?.phase ?? "");
 }
 
-/** Phases only move forward; a finished VMI stays finished. */
+/**
+ * Phases only move forward; a finished VMI stays finished. `Scheduled` (the pod is on its node, the guest does not
+ * run yet) stands here for its place in the order, but none is ever given it: the step from Scheduling to Running
+ * takes about a second, and a write of the status in between would tell nobody anything that the pod doesn't.
+ */
 const ORDER: readonly string[] = ["", "Pending", "Scheduling", "Scheduled", "Running", "Succeeded", "Failed"];
 
 /** How the incarnation ended, as the phase and a sentence. */

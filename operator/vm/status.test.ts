@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { FINALIZER_VM } from "../../api/names.ts";
+import type { VirtualMachine } from "../../api/virtual-machine.ts";
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import { instanceOf } from "./instance.ts";
+import { wantedStatus } from "./status.ts";
+
+const NOW = new Date("2026-01-01T00:10:00Z");
+
+function vm(guest = "128Mi", over: Partial<VirtualMachine["metadata"]> = {}): VirtualMachine {
+  return {
+    metadata: {
+      name: "tiny",
+      namespace: "default",
+      uid: "vm-uid",
+      resourceVersion: "1",
+      creationTimestamp: "2026-01-01T00:00:00Z",
+      generation: 1,
+      finalizers: [FINALIZER_VM],
+      ...over,
+    },
+    spec: {
+      runStrategy: "Always",
+      template: { spec: { domain: { devices: {}, memory: { guest } } } },
+    },
+  };
+}
+
+function started(
+  from: VirtualMachine,
+  phase: "Running" | "Failed" = "Running",
+  over: Partial<VirtualMachineInstance["metadata"]> = {},
+): VirtualMachineInstance {
+  const { metadata, spec } = instanceOf(from);
+  const stamped = { uid: "vmi-uid", resourceVersion: "1", creationTimestamp: "2026-01-01T00:00:00Z" };
+  return { metadata: { ...metadata, ...stamped, ...over }, spec, status: { phase } };
+}
+
+function restartRequired(machine: VirtualMachine, vmi?: VirtualMachineInstance) {
+  const { conditions } = wantedStatus({ vm: machine, now: NOW, ...(vmi === undefined ? {} : { vmi }) });
+  return conditions?.find(({ type }) => type === "RestartRequired");
+}
+
+describe("RestartRequired", () => {
+  const edited = vm("256Mi", { generation: 2 });
+
+  it("is True while the guest runs on another template than the VM has now", () => {
+    const condition = restartRequired(edited, started(vm()));
+    assert.deepEqual([condition?.status, condition?.reason], ["True", "TemplateChanged"]);
+  });
+
+  it("goes when the template is changed back, and with the next incarnation", () => {
+    assert.equal(restartRequired(vm("128Mi", { generation: 3 }), started(vm())), undefined);
+    assert.equal(restartRequired(edited, started(edited)), undefined);
+  });
+
+  it("isn't said of a guest that ends anyway, nor where none runs", () => {
+    assert.equal(restartRequired(edited), undefined);
+    assert.equal(restartRequired(edited, started(vm(), "Failed")), undefined);
+    assert.equal(restartRequired(edited, started(vm(), "Running", { deletionTimestamp: "now" })), undefined);
+    const halted: VirtualMachine = { ...edited, spec: { ...edited.spec, runStrategy: "Halted" } };
+    assert.equal(restartRequired(halted, started(vm())), undefined);
+    assert.equal(restartRequired(vm("256Mi", { deletionTimestamp: "now" }), started(vm())), undefined);
+  });
+
+  it("isn't guessed without a readable note of what was started", () => {
+    for (const annotations of [{}, { "virtpod.io/started-template": "{" }]) {
+      assert.equal(restartRequired(edited, started(vm(), "Running", { annotations })), undefined);
+    }
+  });
+
+  it("is no news the second time", () => {
+    const first = wantedStatus({ vm: edited, vmi: started(vm()), now: NOW });
+    const later = new Date(NOW.getTime() + 60_000);
+    assert.deepEqual(
+      wantedStatus({ vm: { ...edited, status: first }, vmi: started(vm()), now: later }),
+      first,
+    );
+  });
+
+  it("doesn't depend on the order of the template's fields", () => {
+    const template = { spec: { domain: { memory: { guest: "128Mi" }, devices: {} } } };
+    const reordered: VirtualMachine = { ...vm(), spec: { runStrategy: "Always", template } };
+    assert.equal(restartRequired(reordered, started(vm())), undefined);
+  });
+});
+
+describe("the generations", () => {
+  it("say what the guest was started from, and what the VM has now", () => {
+    const edited = vm("256Mi", { generation: 2 });
+    const { observedGeneration, desiredGeneration } = wantedStatus({
+      vm: edited,
+      vmi: started(vm()),
+      now: NOW,
+    });
+    assert.deepEqual([observedGeneration, desiredGeneration], [1, 2]);
+    assert.equal(wantedStatus({ vm: edited, now: NOW }).observedGeneration, 2);
+  });
+});

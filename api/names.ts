@@ -11,6 +11,10 @@ export const LABEL_APP_LAUNCHER = "virt-launcher";
 export const LABEL_CREATED_BY = "kubevirt.io/created-by";
 /** Label on the launcher pod and the VMI: name of the VM or VMI. */
 export const LABEL_VM_NAME = "vm.kubevirt.io/name";
+/** A name as a label's value: at most 63 characters that end in a letter or digit. */
+export function labelValue(name: string): string {
+  return name.slice(0, 63).replace(/[-.]+$/, "");
+}
 /** Annotation on the launcher pod: name of the VMI. */
 export const ANNOTATION_DOMAIN = "kubevirt.io/domain";
 /** Annotation on a VMI: its VM's template as it was started (JSON), to tell when a restart is required. */

@@ -6,6 +6,7 @@ import {
   KUBEVIRT_GROUP,
   KUBEVIRT_VERSION,
   LABEL_VM_NAME,
+  labelValue,
 } from "../../api/names.ts";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 
@@ -17,7 +18,7 @@ export function instanceOf(vm: VirtualMachine) {
     metadata: {
       name,
       namespace: vm.metadata.namespace ?? "default",
-      labels: { ...template.metadata?.labels, [LABEL_VM_NAME]: name.slice(0, 63) },
+      labels: { ...template.metadata?.labels, [LABEL_VM_NAME]: labelValue(name) },
       annotations: {
         ...template.metadata?.annotations,
         [ANNOTATION_VM_GENERATION]: String(vm.metadata.generation ?? 0),

@@ -16,7 +16,18 @@ export function announcedLauncher(vmi: VirtualMachineInstance, pod: PodFacts): A
     vmiUid: vmi.metadata.uid ?? "",
     interfaces: resolveInterfaces(vmi.spec).map(({ name, binding, podInterface, queues }) => {
       const macAddress = macAddresses.get(name);
-      return { name, binding, podInterface, queues, ...(macAddress === undefined ? {} : { macAddress }) };
+      return {
+        name,
+        binding,
+        podInterface,
+        queues,
+        ...(macAddress === undefined ? {} : { macAddress: canonicalMac(macAddress) }),
+      };
     }),
   };
+}
+
+/** The API also takes hyphens and capitals, as KubeVirt's does; the kernel writes colons and small letters. */
+function canonicalMac(address: string): string {
+  return address.replaceAll("-", ":").toLowerCase();
 }

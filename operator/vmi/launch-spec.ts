@@ -27,6 +27,8 @@ const MIB = 1024 * 1024;
 const DEFAULT_MACHINE_TYPE = "q35";
 /** KubeVirt's name for the network and interface that a VMI gets when it names none. */
 const DEFAULT_NETWORK = "default";
+/** More cost memory in the guest and on the node, and bring nothing that a launcher pod's CPUs could use. */
+const MAX_QUEUES = 16;
 
 /** @throws SpecError when the spec holds what the CRD's schema should have refused */
 export function resolveLaunchSpec(vmi: VirtualMachineInstance, accelerator: Accelerator): LaunchSpec {
@@ -102,7 +104,8 @@ export function guestMemoryBytes(spec: Spec): number {
       "spec.domain.memory.guest is missing, and no memory request or limit stands in for it",
     );
   }
-  return parseQuantity(quantity);
+  // A fraction of a byte, which a quantity may have, is none that a guest could be given.
+  return Math.floor(parseQuantity(quantity));
 }
 
 function resolveDisks(spec: Spec): LaunchDisk[] {
@@ -169,14 +172,14 @@ export function resolveInterfaces(spec: Spec): LaunchInterface[] {
   const isDefault = named.length === 0 && (spec.networks ?? []).length === 0;
   if (isDefault && devices.autoattachPodInterface === false) return [];
   const interfaces = isDefault ? [{ name: DEFAULT_NETWORK }] : named;
-  const vcpus = vcpuCount(spec);
+  const queues = Math.min(vcpuCount(spec), MAX_QUEUES);
   return interfaces.map((one) => ({
     name: one.name,
     binding: "bridge",
     podInterface: "eth0",
     model: one.model ?? "virtio",
     ...(one.bootOrder === undefined ? {} : { bootOrder: one.bootOrder }),
-    queues: devices.networkInterfaceMultiqueue === true && (one.model ?? "virtio") === "virtio" ? vcpus : 1,
+    queues: devices.networkInterfaceMultiqueue === true && (one.model ?? "virtio") === "virtio" ? queues : 1,
   }));
 }
 

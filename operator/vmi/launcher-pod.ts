@@ -18,6 +18,7 @@ import {
   LAUNCHER_CONTAINER,
   LAUNCHER_PATHS,
   LAUNCHER_UID,
+  labelValue,
 } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Draft } from "../../kube/objects.ts";
@@ -37,6 +38,8 @@ type Mount = NonNullable<Container["volumeMounts"]>[number];
 
 /** The kubelet kills after the pod's grace period; the launcher must have ended its guest before. */
 const GRACE_MARGIN_SECONDS = 15;
+/** Of the VMI's name in the pod's, which may be 253 characters long. */
+const MAX_NAME_CHARACTERS = 232;
 /** KubeVirt's cpuAllocationRatio: a vCPU requests a tenth of a CPU. */
 const MILLICPU_PER_VCPU = 100;
 const MIB = 1024 * 1024;
@@ -49,7 +52,12 @@ export function launcherPodName(vmi: VirtualMachineInstance): string {
     .update(vmi.metadata.uid ?? "")
     .digest("hex")
     .slice(0, 5);
-  return `virt-launcher-${(vmi.metadata.name ?? "").slice(0, 232)}-${suffix}`;
+  return `virt-launcher-${prefixOf(vmi.metadata.name ?? "", MAX_NAME_CHARACTERS)}-${suffix}`;
+}
+
+/** The start of a DNS name; one cut at a dot or hyphen would make the whole invalid. */
+function prefixOf(name: string, maxCharacters: number): string {
+  return name.slice(0, maxCharacters).replace(/[-.]+$/, "");
 }
 
 /**
@@ -71,7 +79,7 @@ export function launcherPod(
         ...vmi.metadata.labels,
         [LABEL_APP]: LABEL_APP_LAUNCHER,
         [LABEL_CREATED_BY]: vmi.metadata.uid ?? "",
-        [LABEL_VM_NAME]: (vmi.metadata.name ?? "").slice(0, 63),
+        [LABEL_VM_NAME]: labelValue(vmi.metadata.name ?? ""),
       },
       annotations: {
         ...passedOn(vmi.metadata.annotations),

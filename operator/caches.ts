@@ -8,6 +8,7 @@ import type { Logger } from "../kube/logger.ts";
 import type { KubeMetrics } from "../kube/metrics.ts";
 import { controllerOf } from "../kube/ownership.ts";
 import { PODS, type Pod } from "../kube/resources.ts";
+import type { Clock } from "../lib/clock.ts";
 import { slimPod, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
 
 export interface Caches {
@@ -29,10 +30,21 @@ export function vmiKeyOf(pod: Pod): string | undefined {
     : undefined;
 }
 
-export function makeCaches(client: Client, logger: Logger, metrics: KubeMetrics): Caches {
+/** @param options for tests: `freeze` makes a write to a cached object throw */
+export function makeCaches(
+  client: Client,
+  logger: Logger,
+  metrics: KubeMetrics,
+  options: { readonly freeze?: boolean; readonly clock?: Clock } = {},
+): Caches {
   return {
-    vms: new Informer({ resource: client.resource(VIRTUAL_MACHINES), logger, metrics }),
-    vmis: new Informer({ resource: client.resource(VIRTUAL_MACHINE_INSTANCES), logger, metrics }),
+    vms: new Informer({ resource: client.resource(VIRTUAL_MACHINES), logger, metrics, ...options }),
+    vmis: new Informer({
+      resource: client.resource(VIRTUAL_MACHINE_INSTANCES),
+      logger,
+      metrics,
+      ...options,
+    }),
     pods: new Informer({
       resource: client.resource(PODS),
       labelSelector: `${LABEL_APP}=${LABEL_APP_LAUNCHER}`,
@@ -47,6 +59,7 @@ export function makeCaches(client: Client, logger: Logger, metrics: KubeMetrics)
       },
       logger,
       metrics,
+      ...options,
     }),
   };
 }

@@ -1,9 +1,9 @@
 /** The kinds that the operator reads and writes, as far as it does. */
-import { KUBEVIRT_GROUP, KUBEVIRT_VERSION } from "../api/names.ts";
+import { DEVICE_KVM, KUBEVIRT_GROUP, KUBEVIRT_VERSION, LAUNCHER_CONTAINER } from "../api/names.ts";
 import type { VirtualMachine } from "../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../api/virtual-machine-instance.ts";
 import { describe } from "../kube/objects.ts";
-import type { Pod } from "../kube/resources.ts";
+import type { Container, Pod } from "../kube/resources.ts";
 
 export const VIRTUAL_MACHINES = describe<VirtualMachine>({
   group: KUBEVIRT_GROUP,
@@ -21,6 +21,10 @@ export const VIRTUAL_MACHINE_INSTANCES = describe<VirtualMachineInstance>({
   namespaced: true,
 });
 
+/** Of the container only whether it was given KVM; shared by all pods. */
+const WITH_KVM: Container[] = [{ name: LAUNCHER_CONTAINER, resources: { limits: { [DEVICE_KVM]: "1" } } }];
+const WITHOUT_KVM: Container[] = [];
+
 /** Keeps of a pod what `podFacts` reads: a launcher's spec alone would be most of the operator's memory. */
 export function slimPod(pod: Pod): Pod {
   const { metadata, spec, status } = pod;
@@ -37,9 +41,16 @@ export function slimPod(pod: Pod): Pod {
       ...(metadata.finalizers === undefined ? {} : { finalizers: metadata.finalizers }),
       ...(metadata.ownerReferences === undefined ? {} : { ownerReferences: metadata.ownerReferences }),
     },
-    spec: { containers: [], ...(spec.nodeName === undefined ? {} : { nodeName: spec.nodeName }) },
+    spec: {
+      containers: hasKvm(spec) ? WITH_KVM : WITHOUT_KVM,
+      ...(spec.nodeName === undefined ? {} : { nodeName: spec.nodeName }),
+    },
     ...(status === undefined ? {} : { status: slimStatus(status) }),
   };
+}
+
+export function hasKvm({ containers }: Pod["spec"]): boolean {
+  return containers.some(({ resources }) => resources?.limits?.[DEVICE_KVM] !== undefined);
 }
 
 function slimStatus(status: NonNullable<Pod["status"]>): NonNullable<Pod["status"]> {

@@ -19,7 +19,8 @@ export interface KeepAliveOptions {
 export function keepAlive(session: Http2Session, { intervalMs, deadlineMs }: KeepAliveOptions): void {
   let overdue: NodeJS.Timeout | undefined;
   const interval = setInterval(() => {
-    if (overdue !== undefined || session.destroyed || session.closed) return;
+    // A session that is closing still waits for its streams, and would wait for ever for a peer that has vanished.
+    if (overdue !== undefined || session.destroyed) return;
     overdue = setTimeout(() => {
       session.destroy(
         new TransportError("ConnectionClosed", `the peer answered no ping for ${deadlineMs} ms`),

@@ -19,7 +19,9 @@ export class Agents extends EventEmitter<AgentsEvents> {
     const connections = agent.connection === "status" ? this.#status : this.#streams;
     const earlier = connections.get(agent.nodeName);
     connections.set(agent.nodeName, client);
-    earlier?.close();
+    // Consoles on an earlier connection may go on; a second stream of status could only tell what is out of date.
+    if (connections === this.#status) earlier?.destroy();
+    else earlier?.close();
     void client.ended.then(() => {
       if (connections.get(agent.nodeName) !== client) return;
       connections.delete(agent.nodeName);

@@ -1,10 +1,10 @@
 /** Tells each agent which launcher pods it may serve; the leader's job. */
-import { setTimeout as delay } from "node:timers/promises";
 import {
   type AnnouncedLauncher,
   type LauncherAnnouncement,
   UPLINK_ROUTES,
 } from "../../api/uplink-protocol.ts";
+import { Backoff } from "../../lib/backoff.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import type { Agents } from "./agents.ts";
 
@@ -23,7 +23,7 @@ interface Told {
   isStale: boolean;
 }
 
-const RETRY_MS = 1_000;
+const RETRY = { initialMs: 500, maxMs: 5_000 };
 
 export class Announcer {
   readonly #options: AnnouncerOptions;
@@ -40,6 +40,7 @@ export class Announcer {
     this.#term = term;
     this.#stopping = new AbortController();
     this.#options.agents.on("status", this.announce);
+    this.#options.agents.on("lost", this.#forget);
     for (const nodeName of this.#options.agents.statusConnections().keys()) this.announce(nodeName);
   }
 
@@ -47,8 +48,18 @@ export class Announcer {
     this.#term = undefined;
     this.#stopping.abort();
     this.#options.agents.off("status", this.announce);
+    this.#options.agents.off("lost", this.#forget);
     this.#told.clear();
   }
+
+  /** Agents that something is remembered of. */
+  get size(): number {
+    return this.#told.size;
+  }
+
+  readonly #forget = (nodeName: string): void => {
+    this.#told.delete(nodeName);
+  };
 
   /** Something about a node's launchers may have changed: tells its agent when it did. */
   readonly announce = (nodeName: string): void => {
@@ -66,22 +77,24 @@ export class Announcer {
   /** One request at a time per agent; changes that come meanwhile are told together by the next one. */
   async #tell(nodeName: string, told: Told, stopping: AbortSignal): Promise<void> {
     told.isTelling = true;
+    const backoff = new Backoff(RETRY);
     while (told.isStale && told.client.isOpen && !stopping.aborted && this.#term !== undefined) {
       told.isStale = false;
-      const announcement: LauncherAnnouncement = {
-        term: this.#term,
-        launchers: this.#options.launchersOn(nodeName),
-      };
-      const body = JSON.stringify(announcement);
-      if (body === told.body) continue;
       try {
+        const announcement: LauncherAnnouncement = {
+          term: this.#term,
+          launchers: this.#options.launchersOn(nodeName),
+        };
+        const body = JSON.stringify(announcement);
+        if (body === told.body) continue;
         await told.client.request("PUT", UPLINK_ROUTES.launchers, { body: announcement, signal: stopping });
         told.body = body;
+        backoff.reset();
       } catch (error) {
         if (stopping.aborted) break;
         this.#options.onError(nodeName, error);
         told.isStale = true;
-        await delay(RETRY_MS, undefined, { signal: stopping }).catch(() => {});
+        await backoff.wait(stopping).catch(() => {});
       }
     }
     told.isTelling = false;

@@ -5,6 +5,7 @@
 import { EventEmitter } from "node:events";
 import type { LauncherStatus } from "../../api/launcher-protocol.ts";
 import { type AgentStatus, type NodeFacts, UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
+import { LruMap } from "../../kube/lru.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { OperatorError } from "../errors.ts";
 import type { Agents } from "./agents.ts";
@@ -12,6 +13,8 @@ import { parseAgentStatus } from "./parse.ts";
 
 /** A node tells of its own pods only, at most kubelet's 110 by default; far more is an attack or a bug. */
 const MAX_LAUNCHERS_PER_NODE = 4096;
+/** An agent learns a moment later than we that a pod is gone; what it still tells of so many is not kept. */
+const MAX_FORGOTTEN = 4096;
 
 export interface ToldLauncher {
   /** Absent while the launcher has told nothing yet. */
@@ -31,6 +34,7 @@ export class Statuses extends EventEmitter<StatusesEvents> {
   /** By node, then by pod UID, so that one node can't overwrite what another tells. */
   readonly #launchers = new Map<string, Map<string, ToldLauncher>>();
   readonly #nodes = new Map<string, NodeFacts>();
+  #forgotten = new LruMap<string, true>(MAX_FORGOTTEN);
   readonly #agents: Agents;
   readonly #onError: (nodeName: string, error: unknown) => void;
   #reading: AbortController | undefined;
@@ -59,6 +63,7 @@ export class Statuses extends EventEmitter<StatusesEvents> {
     this.#reading = undefined;
     this.#launchers.clear();
     this.#nodes.clear();
+    this.#forgotten = new LruMap(MAX_FORGOTTEN);
   }
 
   /** What the agent of `nodeName` last told of a launcher pod. */
@@ -86,9 +91,21 @@ export class Statuses extends EventEmitter<StatusesEvents> {
     return performance.now() - this.#startedAt;
   }
 
-  /** Drops what is held of a pod that is gone. */
-  forget(podUid: string, nodeName: string): void {
-    this.#launchers.get(nodeName)?.delete(podUid);
+  /** How many launchers something is held of. */
+  get size(): number {
+    return [...this.#launchers.values()].reduce((sum, launchers) => sum + launchers.size, 0);
+  }
+
+  /** Drops what is held of a pod that is gone, and whatever is still told of it: its UID never comes back. */
+  forget(podUid: string, nodeName: string | undefined): void {
+    this.#forgotten.set(podUid, true);
+    if (nodeName !== undefined) this.#drop(nodeName, podUid);
+  }
+
+  #drop(nodeName: string, podUid: string): void {
+    const launchers = this.#launchers.get(nodeName);
+    launchers?.delete(podUid);
+    if (launchers?.size === 0) this.#launchers.delete(nodeName);
   }
 
   readonly #read = (nodeName: string, client: Http2Client): void => {
@@ -105,9 +122,12 @@ export class Statuses extends EventEmitter<StatusesEvents> {
     const seen = new Set<string>();
     try {
       for await (const line of client.lines(UPLINK_ROUTES.status, { signal })) {
-        if (signal.aborted) return;
+        // What an earlier connection still has in its buffers is older than what the newer one tells.
+        if (signal.aborted || this.#agents.statusConnections().get(nodeName) !== client) return;
         this.#apply(nodeName, parseAgentStatus(line), seen);
       }
+      if (!client.isOpen || signal.aborted) return;
+      throw new OperatorError("MalformedStatus", `the agent of node ${nodeName} ended its status stream`);
     } catch (error) {
       if (signal.aborted) return;
       this.#onError(nodeName, error);
@@ -141,6 +161,7 @@ export class Statuses extends EventEmitter<StatusesEvents> {
   }
 
   #set(nodeName: string, podUid: string, told: ToldLauncher): void {
+    if (this.#forgotten.get(podUid)) return;
     const launchers = this.#launchers.get(nodeName) ?? new Map<string, ToldLauncher>();
     this.#launchers.set(nodeName, launchers);
     if (launchers.size >= MAX_LAUNCHERS_PER_NODE && !launchers.has(podUid)) {
@@ -157,7 +178,7 @@ export class Statuses extends EventEmitter<StatusesEvents> {
     const launchers = this.#launchers.get(nodeName);
     for (const podUid of launchers?.keys() ?? []) {
       if (seen.has(podUid)) continue;
-      launchers?.delete(podUid);
+      this.#drop(nodeName, podUid);
       this.emit("launcher", podUid);
     }
   }

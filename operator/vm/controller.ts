@@ -10,6 +10,7 @@ import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
 import { isControlledBy } from "../../kube/ownership.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Caches } from "../caches.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
 import { instanceOf } from "./instance.ts";
@@ -22,18 +23,18 @@ export interface VmControllerOptions {
   readonly events: EventRecorder;
   readonly logger: Logger;
   readonly metrics: KubeMetrics;
-  readonly now?: () => number;
+  readonly clock?: Clock;
 }
 
 export class VmController {
   readonly controller: Controller<VirtualMachine>;
   readonly #options: VmControllerOptions;
   readonly #ownWrites = new OwnWrites();
-  readonly #now: () => number;
+  readonly #clock: Clock;
 
   constructor(options: VmControllerOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
+    this.#clock = options.clock ?? systemClock;
     const { caches, logger, metrics } = options;
     this.controller = new Controller({
       name: "virtualmachine",
@@ -48,6 +49,7 @@ export class VmController {
       concurrency: 8,
       logger,
       metrics,
+      clock: this.#clock,
       reconcile: (request, { signal }) => this.#reconcile(request, signal),
     });
   }
@@ -68,7 +70,7 @@ export class VmController {
       requeueAfterMs,
     } = plan({
       vm,
-      now: this.#now(),
+      now: this.#clock.now(),
       ...(isOwn ? { vmi: namesake } : { foreign: namesake !== undefined }),
     });
     let current = vm;

@@ -13,6 +13,7 @@ import type { KubeMetrics } from "../../kube/metrics.ts";
 import { isControlledBy } from "../../kube/ownership.ts";
 import { jsonPatch } from "../../kube/request.ts";
 import { PODS, type Pod } from "../../kube/resources.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import { formatBytes, QuantityError } from "../../lib/quantity.ts";
 import { BY_UID, BY_VMI, type Caches, vmiKeyOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
@@ -23,7 +24,7 @@ import { resolveLaunchSpec, SpecError } from "./launch-spec.ts";
 import { launcherPod, launcherPodName } from "./launcher-pod.ts";
 import { overheadBytes } from "./memory.ts";
 import { type Observed, plan, type Write } from "./plan.ts";
-import { podFacts } from "./pod-facts.ts";
+import { type PodFacts, podFacts } from "./pod-facts.ts";
 import { hasStarted, type ResolvedFacts } from "./status.ts";
 
 export interface VmiControllerOptions {
@@ -35,7 +36,7 @@ export interface VmiControllerOptions {
   readonly config: OperatorConfig;
   readonly logger: Logger;
   readonly metrics: KubeMetrics;
-  readonly now?: () => Date;
+  readonly clock?: Clock;
 }
 
 interface CreateFailure {
@@ -51,12 +52,13 @@ export class VmiController {
   readonly controller: Controller<VirtualMachineInstance>;
   readonly #options: VmiControllerOptions;
   readonly #ownWrites = new OwnWrites();
-  readonly #failures = new Map<string, CreateFailure>();
-  readonly #now: () => Date;
+  /** By key, so that they go with the VMI, whichever way that goes. */
+  readonly #failures = new Map<string, CreateFailure & { readonly uid: string }>();
+  readonly #clock: Clock;
 
   constructor(options: VmiControllerOptions) {
     this.#options = options;
-    this.#now = options.now ?? (() => new Date());
+    this.#clock = options.clock ?? systemClock;
     const { caches, statuses, logger, metrics } = options;
     this.controller = new Controller({
       name: "virtualmachineinstance",
@@ -67,7 +69,12 @@ export class VmiController {
       concurrency: 8,
       logger,
       metrics,
+      clock: this.#clock,
       reconcile: (request, { signal }) => this.#reconcile(request, signal),
+    });
+    caches.pods.addHandler({
+      name: "statuses",
+      onDelete: (pod) => statuses.forget(pod.metadata.uid, pod.spec.nodeName),
     });
     statuses.on("launcher", (podUid) => {
       for (const pod of caches.pods.byIndex(BY_UID, podUid)) {
@@ -85,6 +92,7 @@ export class VmiController {
     await this.#releaseStrangers(key, vmi, pods, signal);
     if (vmi === undefined) {
       this.#ownWrites.delete(key);
+      this.#failures.delete(key);
       return undefined;
     }
     const own = pods.filter((pod) => isControlledBy(pod, vmi));
@@ -113,18 +121,18 @@ export class VmiController {
     pods: readonly Pod[],
     signal: AbortSignal,
   ): Promise<Result | undefined> {
-    const { events, statuses } = this.#options;
+    const { events } = this.#options;
     const isNew = pods.length === 0 && !hasStarted(vmi) && vmi.metadata.deletionTimestamp === undefined;
     if (isNew && this.#awaitsFacts()) return { requeueAfterMs: FACTS_RETRY_MS };
-    const uid = vmi.metadata.uid ?? "";
-    const launch = isNew ? this.#resolve(vmi) : undefined;
+    const launch = isNew ? this.#resolve(vmi, this.#accelerator()) : undefined;
     if (launch !== undefined && "reason" in launch)
       return this.#cannotCreate(key, vmi, launch, undefined, signal);
-    const facts = launch === undefined ? undefined : resolvedFacts(launch);
+    const seen = this.#observed(pods);
+    const resolved = launch ?? this.#resolvedBefore(vmi, seen.pods);
     const observed: Observed = {
-      ...this.#observed(pods),
+      ...seen,
       vmi,
-      ...(facts === undefined ? {} : { resolved: facts }),
+      ...(resolved === undefined ? {} : { resolved: resolvedFacts(resolved) }),
     };
     const { writes, events: planned } = plan(observed);
     let current = vmi;
@@ -133,14 +141,12 @@ export class VmiController {
         const failure = await this.#createPod(key, current, launch, signal);
         if (failure !== undefined)
           return this.#cannotCreate(key, current, failure.told, failure.error, signal);
-        this.#failures.delete(uid);
+        this.#failures.delete(key);
       } else {
         current = (await this.#write(key, current, write, signal)) ?? current;
       }
     }
     for (const event of planned) events.record(vmi, event);
-    for (const pod of observed.pods)
-      if (pod.nodeName !== undefined && pods.length === 0) statuses.forget(pod.uid, pod.nodeName);
     return undefined;
   }
 
@@ -152,7 +158,7 @@ export class VmiController {
     return {
       pods: facts,
       launcherImage: config.launcher.image,
-      now: rfc3339(this.#now()),
+      now: rfc3339(new Date(this.#clock.now())),
       ...(told === undefined ? {} : { told }),
     };
   }
@@ -168,9 +174,17 @@ export class VmiController {
     return config.useEmulation && !statuses.isKvmUsable() ? "tcg" : "kvm";
   }
 
-  #resolve(vmi: VirtualMachineInstance): LaunchSpec | CreateFailure {
+  /** What a pod was made from that an operator made and did not live to tell of. */
+  #resolvedBefore(vmi: VirtualMachineInstance, pods: readonly PodFacts[]): LaunchSpec | undefined {
+    const [pod] = pods;
+    if (pod === undefined || vmi.status?.memory !== undefined) return undefined;
+    const launch = this.#resolve(vmi, pod.accelerator);
+    return "reason" in launch ? undefined : launch;
+  }
+
+  #resolve(vmi: VirtualMachineInstance, accelerator: Accelerator): LaunchSpec | CreateFailure {
     try {
-      return resolveLaunchSpec(vmi, this.#accelerator());
+      return resolveLaunchSpec(vmi, accelerator);
     } catch (error) {
       if (!(error instanceof SpecError || error instanceof QuantityError)) throw error;
       return { reason: "InvalidSpec", message: error.message };
@@ -227,8 +241,9 @@ export class VmiController {
     signal: AbortSignal,
   ): Promise<undefined> {
     const uid = vmi.metadata.uid ?? "";
-    const isNews = this.#failures.get(uid)?.message !== told.message;
-    this.#failures.set(uid, told);
+    const before = this.#failures.get(key);
+    const isNews = before?.uid !== uid || before.message !== told.message;
+    this.#failures.set(key, { ...told, uid });
     const { writes } = plan({ ...this.#observed([]), vmi, createFailure: told });
     for (const write of writes) if (write.kind === "updateStatus") await this.#write(key, vmi, write, signal);
     if (isNews) this.#options.events.record(vmi, { type: "Warning", ...told });
@@ -257,7 +272,6 @@ export class VmiController {
       case "removeFinalizer": {
         const left = (vmi.metadata.finalizers ?? []).filter((finalizer) => finalizer !== FINALIZER_VMI);
         await vmis.patch(name, withFinalizers(vmi, left), { signal }).catch(ignoreNotFound);
-        this.#failures.delete(vmi.metadata.uid ?? "");
         return undefined;
       }
       case "updateStatus":
@@ -299,9 +313,12 @@ export class VmiController {
       this.#ownWrites.wrote(key, caches.pods, pod);
   }
 
-  /** A started VMI without a pod in the cache: before that is believed, the API server is asked. */
+  /**
+   * A VMI that may have a pod, and none in the cache: before that is believed, the API server is asked. One that
+   * leaves may have one although it says nothing of it: the pod's creation may have lost its reply.
+   */
   async #isCacheBehind(vmi: VirtualMachineInstance, signal: AbortSignal): Promise<boolean> {
-    if (!hasStarted(vmi)) return false;
+    if (!hasStarted(vmi) && vmi.metadata.deletionTimestamp === undefined) return false;
     const { client, caches } = this.#options;
     const live = client.resource(PODS).namespace(vmi.metadata.namespace);
     const pod = await live.get(launcherPodName(vmi), { signal }).catch(ignoreNotFound);

@@ -34,6 +34,7 @@ const livingPod: PodFacts = {
   qosClass: "Burstable",
   isDeleting: false,
   isHeld: true,
+  accelerator: "kvm",
   isRunning: true,
 };
 

@@ -1,8 +1,10 @@
 /** A launcher pod reduced to what decisions need. */
 
+import type { Accelerator } from "../../api/launch-spec.ts";
 import type { DomainEnd } from "../../api/launcher-protocol.ts";
 import { FINALIZER_POD, LAUNCHER_CONTAINER } from "../../api/names.ts";
 import type { Pod } from "../../kube/resources.ts";
+import { hasKvm } from "../kinds.ts";
 import { parseDomainEnd } from "../uplink/parse.ts";
 
 export interface PodFacts {
@@ -15,6 +17,8 @@ export interface PodFacts {
   readonly nodeName?: string;
   readonly isDeleting: boolean;
   readonly isHeld: boolean;
+  /** What the pod was made for. */
+  readonly accelerator: Accelerator;
   readonly qosClass?: "Guaranteed" | "Burstable" | "BestEffort";
   /** Why the scheduler found no node. */
   readonly unschedulable?: string;
@@ -48,6 +52,7 @@ export function podFacts(pod: Pod): PodFacts {
     phase: status?.phase ?? "Pending",
     isDeleting: metadata.deletionTimestamp !== undefined,
     isHeld: metadata.finalizers?.includes(FINALIZER_POD) ?? false,
+    accelerator: hasKvm(spec) ? "kvm" : "tcg",
     isRunning: running !== undefined,
     ...(status?.reason === undefined ? {} : { reason: status.reason }),
     ...(status?.message === undefined ? {} : { message: status.message }),

@@ -1,0 +1,320 @@
+/** The real controllers against an API server in memory: what they write, and what survives which crash. */
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+import type { DomainEnd } from "../api/launcher-protocol.ts";
+import type { KubeObject } from "../kube/objects.ts";
+import { mergePatch } from "../kube/request.ts";
+import { EVENTS, PODS } from "../kube/resources.ts";
+import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
+import { machine, NAMESPACE, World } from "./testing/world.ts";
+
+const CREATE_TO_RUNNING = [
+  "PATCH virtualmachines",
+  "POST virtualmachineinstances",
+  "PUT virtualmachines/status",
+  "POST pods",
+  "PUT virtualmachineinstances/status",
+  "PUT virtualmachineinstances/status",
+  "PUT virtualmachines/status",
+];
+
+function world(t: TestContext, options: { readonly dieAfterWrite?: number } = {}): World {
+  const it = new World(options);
+  t.after(() => it.close());
+  return it;
+}
+
+const create = (w: World, name: string) => w.user.resource(VIRTUAL_MACHINES).create(machine(name));
+const vms = (w: World) => w.user.resource(VIRTUAL_MACHINES).namespace(NAMESPACE);
+const vmis = (w: World) => w.user.resource(VIRTUAL_MACHINE_INSTANCES).namespace(NAMESPACE);
+const isRunning = (w: World, name: string) =>
+  w.vm(name)?.status?.printableStatus === "Running" && w.vm(name)?.status?.ready === true;
+const isGone = (w: World) =>
+  w.pods.length + w.server.list(VIRTUAL_MACHINES).length + w.server.list(VIRTUAL_MACHINE_INSTANCES).length ===
+  0;
+
+async function running(w: World, name = "tiny"): Promise<void> {
+  await create(w, name);
+  await w.until(`${name} Running`, () => isRunning(w, name));
+  await w.quiet();
+}
+
+function ending(reason: DomainEnd["reason"]): DomainEnd {
+  return { reason, acpiRequested: false, code: `Guest-${reason}`, message: `the guest: ${reason}` };
+}
+
+describe("a VM's life", () => {
+  it("from its creation to Running takes these seven writes, and no other", async (t) => {
+    const w = world(t);
+    await running(w);
+    assert.deepEqual([...w.writes].sort(), [...CREATE_TO_RUNNING].sort());
+    assert.equal(w.vmi("tiny")?.status?.nodeName, "node-1");
+    assert.deepEqual(
+      w.vmi("tiny")?.status?.phaseTransitionTimestamps?.map(({ phase }) => phase),
+      ["Pending", "Scheduling", "Running"],
+    );
+  });
+
+  it("costs no write when everything is reconciled anew, told anew, or listed anew", async (t) => {
+    const w = world(t);
+    await running(w);
+    const before = w.writes.length;
+    for (const { controller } of [w.operator.vm, w.operator.vmi]) controller.enqueue(`${NAMESPACE}/tiny`);
+    await w.quiet();
+    w.agent.tell([...w.podUids][0] ?? "", "running");
+    await w.quiet();
+    w.server.compact();
+    for (const watch of w.server.watches) watch.break();
+    await w.quiet(2);
+    await w.restart();
+    await w.quiet(2);
+    assert.deepEqual(w.writes.slice(before), []);
+  });
+
+  it("leaves nothing after its deletion, neither in the API nor in the operator's memory", async (t) => {
+    const w = world(t);
+    await running(w);
+    await vms(w).delete("tiny");
+    await w.until("all gone", () => isGone(w));
+    await w.quiet();
+    assert.equal(w.operator.statuses.size, 0);
+    // What an agent tells late, of a pod that is gone, is not kept.
+    w.agent.tell([...w.podUids][0] ?? "", "stopped");
+    await w.quiet();
+    assert.equal(w.operator.statuses.size, 0);
+    assert.equal(w.podUids.size, 1);
+  });
+
+  it("ends when the guest is deleted before any node fits it", async (t) => {
+    const w = world(t);
+    w.kubelet.script = { unschedulable: true };
+    await create(w, "tiny");
+    await w.until("unschedulable", () => w.vm("tiny")?.status?.printableStatus === "ErrorUnschedulable");
+    await vms(w).delete("tiny");
+    await w.until("all gone", () => isGone(w));
+  });
+
+  it("goes on as usual when the agent is quicker than the pod's own status", async (t) => {
+    const w = world(t);
+    w.kubelet.script = { agentFirst: true };
+    await running(w);
+    assert.deepEqual([...w.writes].sort(), [...CREATE_TO_RUNNING].sort());
+  });
+
+  it("shares nothing with another's: two side by side take twice the writes", async (t) => {
+    const w = world(t);
+    await Promise.all([create(w, "one"), create(w, "two")]);
+    await w.until("both Running", () => isRunning(w, "one") && isRunning(w, "two"));
+    await w.quiet();
+    assert.equal(w.writes.length, 2 * CREATE_TO_RUNNING.length);
+    await vms(w).delete("one");
+    await w.until("one gone", () => w.vm("one") === undefined && w.pods.length === 1);
+    await w.quiet();
+    assert(isRunning(w, "two"));
+    assert.equal(w.operator.statuses.size, 1);
+  });
+
+  it("records what happened as events", async (t) => {
+    const w = world(t);
+    await running(w);
+    await w.until("events", () => w.server.list(EVENTS).length >= 3);
+    assert.deepEqual(
+      w.server
+        .list(EVENTS)
+        .map(({ reason }) => reason)
+        .sort(),
+      ["Started", "SuccessfulCreate", "SuccessfulCreate"],
+    );
+  });
+});
+
+describe("a VM whose VMI's name is taken", () => {
+  it("leaves the other's VMI alone, says so, and takes over when it has gone", async (t) => {
+    const w = world(t);
+    const { spec } = machine("tiny").spec.template;
+    await w.user
+      .resource(VIRTUAL_MACHINE_INSTANCES)
+      .create({ metadata: { name: "tiny", namespace: NAMESPACE }, spec });
+    await w.until("the other's runs", () => w.vmi("tiny")?.status?.phase === "Running");
+    const other = w.vmi("tiny")?.metadata.uid;
+    await create(w, "tiny");
+    await w.quiet();
+    const failure = w.vm("tiny")?.status?.conditions?.find(({ type }) => type === "Failure");
+    assert.equal(failure?.reason, "InstanceNotOwned");
+    assert.equal(w.vmi("tiny")?.metadata.uid, other);
+    await vmis(w).delete("tiny");
+    await w.until("its own runs", () => isRunning(w, "tiny"));
+    assert.notEqual(w.vmi("tiny")?.metadata.uid, other);
+  });
+});
+
+describe("a guest that fails", () => {
+  it("is started again by back-off, and not before its time", async (t) => {
+    const w = world(t);
+    await running(w);
+    w.kubelet.end([...w.podUids][0] ?? "", ending("crashed"));
+    await w.until(
+      "backing off",
+      () => w.vm("tiny")?.status?.printableStatus === "CrashLoopBackOff" && w.pods.length === 0,
+      0,
+    );
+    await w.quiet();
+    assert.equal(w.podUids.size, 1);
+    const retryAt = Date.parse(w.vm("tiny")?.status?.startFailure?.retryAfterTimestamp ?? "");
+    const waitMs = retryAt - w.clock.now();
+    assert(waitMs >= 9_000 && waitMs <= 15_000, `${waitMs} ms`);
+
+    w.clock.advance(waitMs - 1);
+    await w.quiet();
+    assert.equal(w.podUids.size, 1, "started before its time");
+    w.clock.advance(2);
+    await w.until("Running again", () => isRunning(w, "tiny"), 0);
+    assert.equal(w.podUids.size, 2);
+    assert.equal(w.vm("tiny")?.status?.startFailure?.consecutiveFailCount, 1);
+
+    w.clock.advance(61_000);
+    await w.until("forgiven", () => w.vm("tiny")?.status?.startFailure === undefined, 0);
+  });
+
+  it("is started at once when it powered off by itself", async (t) => {
+    const w = world(t);
+    await running(w);
+    w.kubelet.end([...w.podUids][0] ?? "", ending("shutdown"));
+    await w.until("a second pod runs", () => w.podUids.size === 2 && isRunning(w, "tiny"), 0);
+    assert.equal(w.vm("tiny")?.status?.startFailure, undefined);
+  });
+});
+
+describe("answers that go wrong", () => {
+  it("a pod whose creation lost its reply is found again, not made twice", async (t) => {
+    const w = world(t);
+    let lost = 0;
+    const handle = w.server.handle.bind(w.server);
+    w.server.intercept = async (request) => {
+      if (request.method !== "POST" || !request.path.endsWith("/pods") || lost > 0) return undefined;
+      lost += 1;
+      await handle(request);
+      return { statusCode: 504, body: { kind: "Status", reason: "Timeout", message: "lost", code: 504 } };
+    };
+    await running(w);
+    assert.equal(lost, 1);
+    assert.equal(w.podUids.size, 1);
+  });
+
+  it("a VMI deleted after its pod's creation lost its reply goes after the pod, not before", async (t) => {
+    const w = world(t);
+    const handle = w.server.handle.bind(w.server);
+    w.server.intercept = async (request) => {
+      if (request.method !== "POST" || !request.path.endsWith("/pods")) return undefined;
+      w.server.intercept = undefined;
+      for (const watch of w.server.watches) if (watch.collection.descriptor === PODS) watch.mute();
+      await handle(request);
+      return { statusCode: 504, body: { kind: "Status", reason: "Timeout", message: "lost", code: 504 } };
+    };
+    await create(w, "tiny");
+    await w.until("the pod is made", () => w.podUids.size === 1, 0);
+    const vmiGone: number[] = [];
+    w.server.storage.get(VIRTUAL_MACHINE_INSTANCES).listeners.add(({ type }) => {
+      if (type === "DELETED") vmiGone.push(w.pods.length);
+    });
+    await vms(w).delete("tiny");
+    for (let turns = 0; turns < 200; turns++) await w.until("turn", () => turns >= 0);
+    for (const watch of w.server.watches) watch.break();
+    await w.until("all gone", () => isGone(w));
+    assert.deepEqual(vmiGone, [0]);
+  });
+
+  it("a conflict on a status is tried again on what is there now", async (t) => {
+    const w = world(t);
+    let conflicts = 0;
+    w.server.intercept = (request) => {
+      if (request.method !== "PUT" || conflicts >= 4) return undefined;
+      conflicts += 1;
+      return { statusCode: 409, body: { kind: "Status", reason: "Conflict", message: "changed", code: 409 } };
+    };
+    await running(w);
+    assert.equal(conflicts, 4);
+    assert.equal(w.podUids.size, 1);
+  });
+
+  it("a pod that is forbidden is told on the VMI, and made once it is allowed", async (t) => {
+    const w = world(t);
+    w.server.intercept = (request) =>
+      request.method === "POST" && request.path.endsWith("/pods")
+        ? {
+            statusCode: 403,
+            body: { kind: "Status", reason: "Forbidden", message: "exceeded quota", code: 403 },
+          }
+        : undefined;
+    await create(w, "tiny");
+    const told = () => w.vmi("tiny")?.status?.conditions?.find(({ type }) => type === "Synchronized");
+    await w.until("told", () => told()?.reason === "FailedCreate");
+    assert.match(told()?.message ?? "", /exceeded quota/);
+    const { length } = w.writes.filter((write) => write !== "POST pods");
+    await w.until("tried again", () => w.writes.filter((write) => write === "POST pods").length >= 4);
+    assert.equal(w.writes.filter((write) => write !== "POST pods").length, length, "tells what it has told");
+    w.server.intercept = undefined;
+    await w.until("Running", () => isRunning(w, "tiny"));
+  });
+
+  it("an edit of the template while the guest runs changes nothing but says RestartRequired", async (t) => {
+    const w = world(t);
+    await running(w);
+    const before = w.writes.length;
+    await vms(w).patch(
+      "tiny",
+      mergePatch({ spec: { template: { spec: { domain: { memory: { guest: "256Mi" } } } } } }),
+    );
+    await w.quiet();
+    assert.deepEqual(w.writes.slice(before), ["PUT virtualmachines/status"]);
+    assert(
+      w
+        .vm("tiny")
+        ?.status?.conditions?.some(({ type, status }) => type === "RestartRequired" && status === "True"),
+    );
+    assert.equal(w.vmi("tiny")?.spec.domain.memory?.guest, "128Mi");
+  });
+});
+
+/** What an object says, whatever it is called and whenever it was made. */
+function content({ metadata, ...rest }: KubeObject): unknown {
+  const { finalizers, labels } = metadata;
+  const text = JSON.stringify({ finalizers, labels, ...rest }, (key, value: unknown) =>
+    /timestamp|time$/i.test(key) || key === "uid" || key === "created-by" ? undefined : value,
+  );
+  return JSON.parse(
+    text
+      .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uid>")
+      .replace(/virt-launcher-tiny-[0-9a-f]{5}/g, "<pod>"),
+  );
+}
+
+async function live(w: World): Promise<unknown> {
+  await running(w);
+  const alive = [
+    ...w.server.list(VIRTUAL_MACHINES),
+    ...w.server.list(VIRTUAL_MACHINE_INSTANCES),
+    ...w.pods,
+  ].map(content);
+  await vms(w).delete("tiny");
+  await w.until("all gone", () => isGone(w));
+  await w.quiet();
+  return alive;
+}
+
+const unharmed = new World();
+const wanted = await live(unharmed);
+const { writes } = unharmed;
+await unharmed.close();
+
+describe("an operator killed after a write, its answer unread,", () => {
+  const total = writes.length;
+
+  for (let write = 1; write <= total; write++) {
+    it(`number ${write} of ${total} (${writes[write - 1]}) is replaced by one that ends the same way`, async (t) => {
+      const w = world(t, { dieAfterWrite: write });
+      assert.deepEqual(await live(w), wanted);
+      assert.equal(w.podUids.size, 1);
+    });
+  }
+});

@@ -1,0 +1,115 @@
+/** Scheduler and kubelet of one node, as far as launcher pods see them: one step of each pod at a time. */
+import type { DomainEnd } from "../../api/launcher-protocol.ts";
+import { LAUNCHER_CONTAINER } from "../../api/names.ts";
+import type { Client } from "../../kube/client.ts";
+import type { FakeApiServer } from "../../kube/fake/server.ts";
+import { PODS, type Pod } from "../../kube/resources.ts";
+import { type AgentDouble, NODE_NAME } from "./agent.ts";
+
+export interface KubeletScript {
+  /** The agent tells that the guest runs before the pod's own status says anything. */
+  readonly agentFirst?: boolean;
+  /** No node fits. */
+  readonly unschedulable?: boolean;
+}
+
+const SHUT_DOWN: DomainEnd = {
+  reason: "shutdown",
+  acpiRequested: true,
+  code: "GuestShutdown",
+  message: "the guest powered off",
+};
+
+export class KubeletDouble {
+  script: KubeletScript = {};
+  readonly #server: FakeApiServer;
+  readonly #client: Client;
+  readonly #agent: AgentDouble;
+  readonly #told = new Set<string>();
+  readonly #endings = new Map<string, DomainEnd>();
+
+  constructor(server: FakeApiServer, client: Client, agent: AgentDouble) {
+    this.#server = server;
+    this.#client = client;
+    this.#agent = agent;
+  }
+
+  /** The guest of this pod ends so at the next step. */
+  end(podUid: string, end: DomainEnd): void {
+    this.#endings.set(podUid, end);
+  }
+
+  async step(): Promise<void> {
+    for (const pod of this.#server.list(PODS)) await this.#stepPod(pod);
+  }
+
+  async #stepPod(pod: Pod): Promise<void> {
+    const { uid, deletionTimestamp, deletionGracePeriodSeconds = 0 } = pod.metadata;
+    const phase = pod.status?.phase ?? "Pending";
+    const isOver = phase === "Succeeded" || phase === "Failed";
+    const end = this.#endings.get(uid) ?? (deletionTimestamp === undefined ? undefined : SHUT_DOWN);
+    if (pod.spec.nodeName === undefined) {
+      if (deletionTimestamp === undefined) await this.#schedule(pod);
+    } else if (!isOver && end !== undefined) {
+      this.#agent.tell(uid, "stopped", { end });
+      const exitCode = end.reason === "shutdown" ? 0 : 1;
+      const terminated = {
+        exitCode,
+        reason: exitCode === 0 ? "Completed" : "Error",
+        message: JSON.stringify(end),
+      };
+      await this.#setStatus(pod, exitCode === 0 ? "Succeeded" : "Failed", { terminated });
+    } else if (deletionTimestamp === undefined && phase === "Pending") {
+      if (this.script.agentFirst === true) this.#run(uid);
+      await this.#setStatus(pod, "Running", { running: { startedAt: "2026-01-01T00:00:01Z" } });
+    } else if (phase === "Running") {
+      this.#run(uid);
+    } else if (deletionTimestamp !== undefined && deletionGracePeriodSeconds > 0) {
+      await this.#pods(pod).delete(pod.metadata.name, { gracePeriodSeconds: 0, preconditions: { uid } });
+    }
+  }
+
+  #run(uid: string): void {
+    if (this.#told.has(uid)) return;
+    this.#told.add(uid);
+    this.#agent.tell(uid, "preparing");
+    this.#agent.tell(uid, "running");
+  }
+
+  async #schedule(pod: Pod): Promise<void> {
+    if (this.script.unschedulable !== true) {
+      const { name, namespace } = pod.metadata;
+      const path = `/api/v1/namespaces/${namespace}/pods/${name}/binding`;
+      const body = JSON.stringify({ target: { kind: "Node", name: NODE_NAME } });
+      await this.#server.handle({ method: "POST", path, headers: {}, body });
+      return;
+    }
+    if (pod.status?.conditions !== undefined) return;
+    const condition = {
+      type: "PodScheduled",
+      status: "False" as const,
+      reason: "Unschedulable",
+      message: "no node fits",
+    };
+    await this.#pods(pod).updateStatus({ ...pod, status: { phase: "Pending", conditions: [condition] } });
+  }
+
+  async #setStatus(pod: Pod, phase: string, state: object): Promise<void> {
+    const container = {
+      name: LAUNCHER_CONTAINER,
+      image: "i",
+      imageID: "i",
+      ready: true,
+      restartCount: 0,
+      state,
+    };
+    await this.#pods(pod).updateStatus({
+      ...pod,
+      status: { phase, qosClass: "Burstable", podIP: "10.244.0.7", containerStatuses: [container] },
+    } as Pod);
+  }
+
+  #pods(pod: Pod) {
+    return this.#client.resource(PODS).namespace(pod.metadata.namespace);
+  }
+}

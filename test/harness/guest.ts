@@ -5,7 +5,8 @@ import type { Client } from "../../kube/client.ts";
 import type { Draft } from "../../kube/objects.ts";
 import { EVENTS, PODS, type Pod } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { launcherPods, until, untilGone, untilLogged } from "./cluster.ts";
+import { kubeconfigPath, launcherPods, until, untilGone, untilLogged } from "./cluster.ts";
+import { interact } from "./command.ts";
 import { exampleMachine } from "./machine.ts";
 
 type VmSpec = VirtualMachine["spec"];
@@ -116,6 +117,23 @@ export class Guests {
     return pod;
   }
 
+  /** Types a line into the guest's shell on its console, and waits for the answer. */
+  async type(name: string, line: string, answer?: RegExp): Promise<void> {
+    const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
+    const session = interact("node", ["cli/main.ts", "console", name, "-n", this.namespace], env);
+    try {
+      await session.expect(/Connected to the console/, 15_000);
+      // The echo of the line must not pass for the answer, so it is told apart by a word that the shell puts together.
+      session.write(`\necho ready-$((6 * 7))\n`);
+      await session.expect(/ready-42/, 15_000);
+      session.write(`${line}\n`);
+      await session.expect(answer ?? new RegExp(`# ${escaped(line)}|${escaped(line)}\\r?\\n`), 15_000);
+    } finally {
+      session.kill();
+      await session.ended;
+    }
+  }
+
   /** Deletes the VM and waits until it, its VMI and its pods are gone. Resolves with how long that took. */
   async remove(name: string, timeoutMs = 15_000): Promise<number> {
     const { client, namespace } = this;
@@ -180,6 +198,10 @@ export async function ask<T>(address: string, path: string): Promise<T> {
 
 export async function uptimeSeconds(address: string): Promise<number> {
   return (await ask<{ uptimeSeconds: number }>(address, "/uptime")).uptimeSeconds;
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
 type Condition = { readonly type: string; readonly reason?: string; readonly message?: string };

@@ -1,0 +1,200 @@
+/** Operator, agent and kubelet die while guests run: the guests go on, and what happened meanwhile is told afterwards. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import type { Client } from "../../kube/client.ts";
+import { LEASES, PODS, type Pod } from "../../kube/resources.ts";
+import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
+import { connectCluster, makeNamespace, removeNamespace, until, untilGone } from "../harness/cluster.ts";
+import { Guests, uptimeSeconds } from "../harness/guest.ts";
+import {
+  ensureKubelet,
+  killKubelet,
+  killProgram,
+  type PodTraces,
+  remainsOf,
+  tracesOf,
+} from "../harness/node.ts";
+
+const SYSTEM = "virtpod";
+/** The promise: so long after the process is back, every status is right again. */
+const RECOVERY_MS = 20_000;
+
+describe("while a guest runs", () => {
+  let client: Client;
+  let guests: Guests;
+  let steady: { readonly pod: Pod; readonly address: string };
+  let steadyVmiUid: string | undefined;
+
+  before(async () => {
+    client = await connectCluster();
+    guests = new Guests(client, await makeNamespace(client, "faults"));
+    await Promise.all(["steady", "leaver", "deleted"].map((name) => guests.create(name)));
+    steady = await guests.answering("steady");
+    await Promise.all([guests.answering("leaver"), guests.answering("deleted")]);
+    steadyVmiUid = (await vmiOf("steady")).metadata.uid;
+  });
+  after(async () => {
+    ensureKubelet();
+    await removeNamespace(client, guests.namespace);
+    await client.close();
+  });
+
+  const vmiOf = (name: string) =>
+    client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(guests.namespace).get(name);
+
+  /** The pods of one of virtpod's programs. */
+  async function systemPods(app: string): Promise<Pod[]> {
+    const { items } = await client
+      .resource(PODS)
+      .namespace(SYSTEM)
+      .list({ labelSelector: `app.kubernetes.io/name=${app}` });
+    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  }
+
+  const restarts = (pod: Pod | undefined) => pod?.status?.containerStatuses?.[0]?.restartCount ?? 0;
+
+  /** Kills the program in each pod; the function it returns waits until all run again. */
+  async function kill(app: string): Promise<() => Promise<void>> {
+    const pods = await systemPods(app);
+    assert.ok(pods.length > 0, `there is no ${app}`);
+    for (const pod of pods) killProgram(pod, /^node$/);
+    return async () => {
+      await Promise.all(
+        pods.map((pod) =>
+          until(client, PODS, {
+            namespace: SYSTEM,
+            name: pod.metadata.name,
+            what: `${app} running again`,
+            timeoutMs: 30_000,
+            when: (seen) =>
+              restarts(seen) > restarts(pod) &&
+              seen?.status?.containerStatuses?.[0]?.state?.running !== undefined,
+          }),
+        ),
+      );
+    };
+  }
+
+  /** The same guest still runs, has never stopped counting, and its VM says so. */
+  async function assertUntouched(beforeSeconds: number, sinceMs: number): Promise<void> {
+    const elapsedSeconds = (performance.now() - sinceMs) / 1000;
+    const nowSeconds = await uptimeSeconds(steady.address);
+    const difference = nowSeconds - beforeSeconds - elapsedSeconds;
+    assert.ok(Math.abs(difference) < 2, `${beforeSeconds} s became ${nowSeconds} s in ${elapsedSeconds} s`);
+    await guests.untilVm(
+      "steady",
+      "Running and ready",
+      RECOVERY_MS,
+      ({ status }) => status?.printableStatus === "Running" && status.ready === true,
+    );
+    assert.equal((await vmiOf("steady")).metadata.uid, steadyVmiUid);
+    assert.equal((await guests.pod("steady")).metadata.uid, steady.pod.metadata.uid);
+  }
+
+  /** Deletes a VM and returns what its pod has on the node. */
+  async function markDeleted(name: string): Promise<PodTraces> {
+    const traces = tracesOf(await guests.pod(name));
+    await client.resource(VIRTUAL_MACHINES).namespace(guests.namespace).delete(name);
+    return traces;
+  }
+
+  const untilVmGone = (name: string, timeoutMs: number) =>
+    untilGone(client, VIRTUAL_MACHINES, { namespace: guests.namespace, name, timeoutMs });
+
+  it("killed operators change nothing, and tell afterwards what happened without them", async () => {
+    const uptime = await uptimeSeconds(steady.address);
+    const since = performance.now();
+    const traces = tracesOf(await guests.pod("deleted"));
+    const leaver = await vmiOf("leaver");
+    await guests.type("leaver", "(sleep 1; poweroff) &");
+    const untilBack = await kill("virtpod-operator");
+    // Nobody is there to see either of these.
+    await client.resource(VIRTUAL_MACHINES).namespace(guests.namespace).delete("deleted");
+    const leaverPod = await until(client, PODS, {
+      namespace: guests.namespace,
+      name: (await guests.pod("leaver")).metadata.name,
+      what: "the guest's end",
+      timeoutMs: 20_000,
+      when: (pod) => pod?.status?.phase === "Succeeded",
+    });
+    const unseen = await vmiOf("leaver");
+    assert.equal(unseen.status?.phase, "Running", "an operator was still there");
+
+    const ended = guests.untilVmi(
+      "leaver",
+      "the phase Succeeded of the incarnation that ended",
+      2 * RECOVERY_MS,
+      ({ metadata, status }) => metadata.uid === leaver.metadata.uid && status?.phase === "Succeeded",
+    );
+    await untilBack();
+    const back = performance.now();
+    await ended;
+    await guests.untilVmi(
+      "leaver",
+      "the next incarnation running",
+      60_000,
+      ({ metadata, status }) => metadata.uid !== leaver.metadata.uid && status?.phase === "Running",
+    );
+    await untilVmGone("deleted", RECOVERY_MS);
+    const elapsedMs = performance.now() - back;
+    assert.ok(elapsedMs < RECOVERY_MS, `it took ${elapsedMs} ms after the operators were back`);
+    const lease = await client.resource(LEASES).namespace(SYSTEM).get("virtpod-operator");
+    const finishedAt = leaverPod?.status?.containerStatuses?.[0]?.state?.terminated?.finishedAt ?? "";
+    assert.ok(
+      Date.parse(finishedAt) < Date.parse(lease.spec?.acquireTime ?? ""),
+      "the old leader saw the end",
+    );
+    await assertUntouched(uptime, since);
+    assert.deepEqual(remainsOf(traces), []);
+  });
+
+  it("a killed agent changes nothing, and a VM that is deleted without it leaves nothing", async () => {
+    await guests.create("deleted");
+    await guests.answering("deleted");
+    const uptime = await uptimeSeconds(steady.address);
+    const since = performance.now();
+    const untilBack = await kill("virtpod-agent");
+    const traces = await markDeleted("deleted");
+    await untilVmGone("deleted", 15_000);
+    await untilBack();
+    await assertUntouched(uptime, since);
+    // What it tells of the guest that it found again reaches the operator: the console is there.
+    await guests.type("steady", "true");
+    // A launcher that starts now gets its network from the new agent.
+    await guests.create("after-agent");
+    await guests.answering("after-agent");
+    assert.deepEqual(remainsOf(traces), []);
+  });
+
+  it("a killed kubelet changes nothing, and what happened without it is told afterwards", async () => {
+    const uptime = await uptimeSeconds(steady.address);
+    const since = performance.now();
+    const leaver = await vmiOf("leaver");
+    await guests.type("leaver", "true");
+    killKubelet();
+    await guests.type("leaver", "poweroff");
+    const traces = await markDeleted("after-agent");
+    ensureKubelet();
+    const back = performance.now();
+    await untilVmGone("after-agent", RECOVERY_MS);
+    await guests.untilVmi(
+      "leaver",
+      "the next incarnation",
+      RECOVERY_MS,
+      ({ metadata }) => metadata.uid !== leaver.metadata.uid,
+    );
+    assert.ok(performance.now() - back < RECOVERY_MS);
+    await assertUntouched(uptime, since);
+    assert.deepEqual(remainsOf(traces), []);
+    // The devices are offered again.
+    await guests.create("after-kubelet");
+    await guests.answering("after-kubelet");
+  });
+
+  it("what ran through all of this leaves nothing either", async () => {
+    const traces = tracesOf(await guests.pod("steady"));
+    assert.match(remainsOf(traces).join(), /process .*qemu.*link veth.*network namespace.*the agent's/s);
+    await guests.remove("steady");
+    assert.deepEqual(remainsOf(traces), []);
+  });
+});

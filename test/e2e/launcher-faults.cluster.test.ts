@@ -1,0 +1,147 @@
+/** A launcher that dies under its guest, and a pod that only pretends to be one. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import type { Client } from "../../kube/client.ts";
+import { type Container, PODS, type Pod } from "../../kube/resources.ts";
+import { connectCluster, makeNamespace, removeNamespace, until, untilLogged } from "../harness/cluster.ts";
+import { condition, Guests } from "../harness/guest.ts";
+import { killProgram, remainsOf, tracesOf } from "../harness/node.ts";
+
+/**
+ * Runs in the pretender: dials the agent as a launcher does, and prints each thing that the agent or the pod's /dev
+ * has for it as a line of JSON.
+ */
+const PRETENDER = `
+  const { performServerHandshake } = require("node:http2");
+  const { statSync } = require("node:fs");
+  const { connect } = require("node:net");
+  const say = (what) => console.log(JSON.stringify(what));
+  const tun = () => { const { uid, gid } = statSync("/dev/net/tun"); return { uid, gid }; };
+  say({ before: tun(), links: Object.keys(require("node:os").networkInterfaces()).sort() });
+  const socket = connect("/run/virtpod/agent/agent.sock", () => {
+    say({ connected: true });
+    performServerHandshake(socket).on("stream", (stream, headers) => {
+      let body = "";
+      stream.on("data", (chunk) => { body += chunk; }).on("end", () => {
+        say({ path: headers[":path"], attachment: JSON.parse(body) });
+        stream.respond({ ":status": 204 }, { endStream: true });
+      });
+    });
+  });
+  socket.on("error", () => {}).on("close", () => {
+    say({ closed: true, after: tun(), links: Object.keys(require("node:os").networkInterfaces()).sort() });
+  });
+`;
+
+interface Said {
+  readonly before?: { readonly uid: number };
+  readonly after?: { readonly uid: number };
+  readonly links?: readonly string[];
+  readonly attachment?: { readonly ok: boolean; readonly code?: string; readonly message?: string };
+}
+
+describe("a launcher", { concurrency: 3 }, () => {
+  let client: Client;
+  let guests: Guests;
+  before(async () => {
+    client = await connectCluster();
+    guests = new Guests(client, await makeNamespace(client, "launchers"));
+  });
+  after(async () => {
+    await removeNamespace(client, guests.namespace);
+    await client.close();
+  });
+
+  /** The program dies: the incarnation has failed, the next one comes after the back-off, nothing is left of the first. */
+  async function assertRestarted(name: string, program: RegExp, words: RegExp): Promise<void> {
+    await guests.create(name);
+    const { pod } = await guests.answering(name);
+    const traces = tracesOf(pod);
+    const vmiUid = pod.metadata.labels?.["kubevirt.io/created-by"];
+    const failed = guests.untilVmi(
+      name,
+      "the phase Failed",
+      20_000,
+      ({ metadata, status }) => metadata.uid === vmiUid && status?.phase === "Failed",
+    );
+    const backingOff = guests.untilStatus(name, "CrashLoopBackOff", 20_000);
+    killProgram(pod, program);
+    assert.match(condition(await failed, "Ready")?.message ?? "", words);
+    const retryAt = Date.parse((await backingOff).status?.startFailure?.retryAfterTimestamp ?? "");
+    const next = await guests.untilVmi(
+      name,
+      "the next incarnation running",
+      60_000,
+      ({ metadata, status }) => metadata.uid !== vmiUid && status?.phase === "Running",
+    );
+    assert.ok(Date.parse(next.metadata.creationTimestamp ?? "") >= retryAt, "it was started before its time");
+    assert.deepEqual(remainsOf(traces), []);
+    await guests.remove(name);
+  }
+
+  it("whose process is killed has failed, and the VM starts again after a back-off", () =>
+    assertRestarted("no-launcher", /^node$/, /exit code 137/));
+
+  it("whose qemu is killed says so, and the VM starts again after a back-off", () =>
+    assertRestarted("no-qemu", /^qemu-system/, /qemu/));
+
+  it("is not every pod that asks for a launcher's devices: one that pretends gets nothing", async () => {
+    const { items } = await client
+      .resource(PODS)
+      .namespace("virtpod")
+      .list({ labelSelector: "app.kubernetes.io/name=virtpod-agent" });
+    const image = items[0]?.spec.initContainers?.[0]?.image ?? "";
+    await pods().create({ metadata: { name: "pretender" }, spec: pretender(image) });
+    await until(client, PODS, {
+      namespace: guests.namespace,
+      name: "pretender",
+      what: "a started container",
+      timeoutMs: 20_000,
+      when: (pod) =>
+        pod?.status?.containerStatuses?.[0]?.state?.waiting === undefined && pod?.status?.phase !== "Pending",
+    });
+    const where = { namespace: guests.namespace, name: "pretender" };
+    const { input } = await untilLogged(client, where, /"closed":true.*\n/, 45_000);
+    const said = input
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Said);
+    const first = said.find((one) => one.before !== undefined);
+    const last = said.find((one) => one.after !== undefined);
+    assert.equal(first?.before?.uid, 0, input);
+    assert.deepEqual([last?.after, last?.links], [first?.before, first?.links], input);
+    const attachments = said.flatMap(({ attachment }) => (attachment === undefined ? [] : [attachment]));
+    assert.deepEqual(
+      attachments.map(({ ok, code }) => ({ ok, code })),
+      [{ ok: false, code: "NotAnnounced" }],
+      input,
+    );
+    await pods().delete("pretender", { gracePeriodSeconds: 0 });
+  });
+
+  const pods = () => client.resource(PODS).namespace(guests.namespace);
+
+  /** As much like a launcher as anyone may make it: its image, user and devices, but not the operator's word. */
+  function pretender(image: string): Pod["spec"] {
+    const devices = { "virtpod.io/launcher": "1", "devices.kubevirt.io/tun": "1" };
+    const container: Container = {
+      name: "compute",
+      image,
+      imagePullPolicy: "IfNotPresent",
+      command: ["/usr/bin/node", "-e", PRETENDER],
+      resources: { requests: devices, limits: devices },
+      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+    };
+    return {
+      restartPolicy: "Never",
+      automountServiceAccountToken: false,
+      securityContext: {
+        runAsUser: 107,
+        runAsGroup: 107,
+        runAsNonRoot: true,
+        seccompProfile: { type: "RuntimeDefault" },
+      },
+      containers: [container],
+    };
+  }
+});

@@ -1,0 +1,131 @@
+/** Run strategies, stopping, and what a VM's spec becomes in its pod and its guest. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import type { Client } from "../../kube/client.ts";
+import { mergePatch } from "../../kube/request.ts";
+import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
+import { connectCluster, makeNamespace, removeNamespace, untilGone } from "../harness/cluster.ts";
+import { ask, condition, Guests } from "../harness/guest.ts";
+
+describe("the life of a VM", { concurrency: 3 }, () => {
+  let client: Client;
+  let guests: Guests;
+  before(async () => {
+    client = await connectCluster();
+    guests = new Guests(client, await makeNamespace(client, "lifecycle"));
+  });
+  after(async () => {
+    await removeNamespace(client, guests.namespace);
+    await client.close();
+  });
+
+  const change = (name: string, spec: object) =>
+    client.resource(VIRTUAL_MACHINES).namespace(guests.namespace).patch(name, mergePatch({ spec }));
+  const untilStopped = async (name: string) => {
+    const { namespace } = guests;
+    await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs: 20_000 });
+    const vm = await guests.untilStatus(name, "Stopped", 5_000);
+    assert.deepEqual([vm.status?.ready, vm.status?.created], [false, false]);
+  };
+
+  it("follows its run strategy: Halted has none, Always starts, Halted stops", async () => {
+    await guests.create("strategy", { vm: { runStrategy: "Halted" } });
+    const vm = await guests.untilStatus("strategy", "Stopped", 10_000);
+    assert.equal(condition(vm, "Ready")?.reason, "VMINotExists");
+    await change("strategy", { runStrategy: "Always" });
+    await guests.untilStatus("strategy", "Running", 60_000);
+    await change("strategy", { runStrategy: "Halted" });
+    await untilStopped("strategy");
+    await guests.remove("strategy");
+  });
+
+  it("follows `running`, and starts a guest again that powers itself off", async () => {
+    await guests.create("running", { vm: { running: true } });
+    const { pod } = await guests.answering("running");
+    await guests.type("running", "poweroff");
+    await guests.untilVmi(
+      "running",
+      "another incarnation that runs",
+      60_000,
+      ({ metadata, status }) =>
+        metadata.uid !== pod.metadata.labels?.["kubevirt.io/created-by"] && status?.phase === "Running",
+    );
+    const vm = await guests.untilStatus("running", "Running", 5_000);
+    assert.equal(vm.status?.startFailure, undefined);
+    await change("running", { running: false });
+    await untilStopped("running");
+    await guests.remove("running");
+  });
+
+  it("starts paused when its startStrategy says so, without a step of the guest, and can be deleted", async () => {
+    await guests.create("paused", { spec: { startStrategy: "Paused" } });
+    const vm = await guests.untilStatus("paused", "Paused", 60_000);
+    assert.equal(vm.status?.ready, false);
+    assert.equal(condition(vm, "Paused")?.type, "Paused");
+    const vmi = await client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(guests.namespace).get("paused");
+    assert.equal(vmi.status?.phase, "Running");
+    await guests.remove("paused");
+  });
+
+  it("with a grace period of 0 is destroyed at once, even a guest that ignores the power button", async () => {
+    const kernelArgs = "console=ttyS0 virtpod.noacpi=1";
+    await guests.create("graceless", { kernelArgs, spec: { terminationGracePeriodSeconds: 0 } });
+    await guests.answering("graceless");
+    const elapsedMs = await guests.remove("graceless");
+    assert.ok(elapsedMs < 4_000, `it took ${elapsedMs} ms`);
+  });
+
+  it("that ignores the power button is destroyed at its deadline, and its VMI says Failed", async () => {
+    const kernelArgs = "console=ttyS0 virtpod.noacpi=1";
+    await guests.create("stubborn", { kernelArgs, spec: { terminationGracePeriodSeconds: 4 } });
+    await guests.answering("stubborn");
+    const ended = guests.untilVmi(
+      "stubborn",
+      "the phase Failed",
+      30_000,
+      ({ status }) => status?.phase === "Failed",
+    );
+    const startedAt = performance.now();
+    await client.resource(VIRTUAL_MACHINES).namespace(guests.namespace).delete("stubborn");
+    const vmi = await ended;
+    const elapsedMs = performance.now() - startedAt;
+    assert.ok(elapsedMs >= 4_000 && elapsedMs < 9_000, `it took ${elapsedMs} ms`);
+    assert.match(condition(vmi, "Ready")?.message ?? "", /did not power off within its grace period/);
+    const { namespace } = guests;
+    await untilGone(client, VIRTUAL_MACHINES, { namespace, name: "stubborn", timeoutMs: 5_000 });
+  });
+
+  it("gives its guest its host name, and its pod its labels and resources", async () => {
+    await guests.create("described", {
+      labels: { app: "described", tier: "test" },
+      spec: { hostname: "chosen" },
+      domain: {
+        cpu: { cores: 2 },
+        resources: { requests: { cpu: "150m", memory: "64Mi" }, limits: { cpu: "1", memory: "256Mi" } },
+      },
+    });
+    const { pod, address } = await guests.answering("described");
+    assert.equal((await ask<{ hostname: string }>(address, "/")).hostname, "chosen");
+    assert.equal(pod.metadata.labels?.["app"], "described");
+    assert.equal(pod.metadata.labels?.["tier"], "test");
+    assert.equal(pod.spec.hostname, "chosen");
+    const { requests, limits } = pod.spec.containers[0]?.resources ?? {};
+    assert.equal(requests?.["cpu"], "150m");
+    assert.equal(limits?.["cpu"], "1");
+    const mebibytes = (quantity: string | undefined) => Number(/^(\d+)Mi$/.exec(quantity ?? "")?.[1]);
+    // Both carry the same overhead of the machine itself on top of what was asked for.
+    const overhead = mebibytes(requests?.["memory"]) - 64;
+    assert.ok(overhead > 0, JSON.stringify(requests));
+    assert.equal(mebibytes(limits?.["memory"]) - 256, overhead);
+    await guests.remove("described");
+  });
+
+  it("reaches another VM by its address", async () => {
+    await Promise.all([guests.create("here"), guests.create("there")]);
+    const [here, there] = await Promise.all([guests.answering("here"), guests.answering("there")]);
+    const request = `printf 'GET /uptime HTTP/1.0\\r\\n\\r\\n' | nc ${there.address} 80`;
+    await guests.type("here", request, /"uptimeSeconds":\s*[\d.]+/);
+    assert.notEqual(here.address, there.address);
+    await Promise.all([guests.remove("here"), guests.remove("there")]);
+  });
+});

@@ -1,0 +1,95 @@
+/** The development cluster's node from the inside: processes by container, links, namespaces, the agent's records. */
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { basename } from "node:path";
+import type { Pod } from "../../kube/resources.ts";
+import { capture } from "./command.ts";
+
+export interface NodeProcess {
+  /** On this machine. */
+  readonly pid: number;
+  /** Name of the program's file, e.g. `node` or `qemu-system-x86_64`. */
+  readonly program: string;
+}
+
+/** Processes of a pod's containers by their cgroup, the pause program's and exec's included. */
+export function processesOf(podUid: string): NodeProcess[] {
+  // The systemd driver writes the UID with underscores.
+  const names = [podUid, podUid.replaceAll("-", "_")];
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const cgroup = readFileSync(`/proc/${name}/cgroup`, "utf8");
+        if (!names.some((uid) => cgroup.includes(uid))) return [];
+        return [{ pid: Number(name), program: basename(readlinkSync(`/proc/${name}/exe`)) }];
+      } catch {
+        // It ended in between.
+        return [];
+      }
+    });
+}
+
+/** SIGKILL to each process of the pod that runs this program. @throws Error when there is none */
+export function killProgram(pod: Pod, program: RegExp): void {
+  const found = processesOf(pod.metadata.uid).filter((one) => program.test(one.program));
+  if (found.length === 0) throw new Error(`pod ${pod.metadata.name} runs no ${program} on this machine`);
+  for (const { pid } of found) process.kill(pid, "SIGKILL");
+}
+
+export interface PodTraces {
+  readonly podUid: string;
+  /** Inode of the pod's network namespace. */
+  readonly namespace: number;
+  /** The host's end of the pod's veth. */
+  readonly link: string;
+}
+
+interface Link {
+  readonly ifindex: number;
+  readonly ifname: string;
+  readonly link_index?: number;
+}
+
+const links = (args: readonly string[]) => JSON.parse(capture("./cluster/enter", args)) as Link[];
+
+/** What a running launcher pod has on its node that must be gone after it. */
+export function tracesOf(pod: Pod): PodTraces {
+  const [first] = processesOf(pod.metadata.uid);
+  if (first === undefined) throw new Error(`pod ${pod.metadata.name} has no process on this machine`);
+  const inside = JSON.parse(
+    capture("nsenter", [`--net=/proc/${first.pid}/ns/net`, "ip", "-json", "link"]),
+  ) as Link[];
+  const peer = inside.find(({ link_index }) => link_index !== undefined)?.link_index;
+  const link = links(["ip", "-json", "link"]).find(({ ifindex }) => ifindex === peer);
+  if (link === undefined) throw new Error(`pod ${pod.metadata.name} has no veth on its node`);
+  const namespace = statSync(`/proc/${first.pid}/ns/net`).ino;
+  return { podUid: pod.metadata.uid, namespace, link: link.ifname };
+}
+
+/** What is left of a pod, as sentences; none when it left nothing. */
+export function remainsOf({ podUid, namespace, link }: PodTraces): string[] {
+  const remains = processesOf(podUid).map(({ pid, program }) => `process ${pid} (${program})`);
+  if (links(["ip", "-json", "link"]).some(({ ifname }) => ifname === link)) remains.push(`link ${link}`);
+  const inodes = capture("./cluster/enter", ["find", "/run/netns", "-type", "f", "-printf", "%i\n"]);
+  if (inodes.split("\n").includes(String(namespace))) remains.push(`network namespace ${namespace}`);
+  const records = capture("./cluster/enter", ["find", "/var/lib/virtpod/agent/state", "-name", `${podUid}*`]);
+  if (records !== "") remains.push(`the agent's ${records.trim()}`);
+  return remains;
+}
+
+/** SIGKILL to the kubelet, which stays away until ensureKubelet. */
+export function killKubelet(): void {
+  const pid = kubeletPid();
+  if (pid === undefined) throw new Error("the node runs no kubelet");
+  capture("./cluster/enter", ["kill", "-KILL", pid]);
+}
+
+/** Returns when a kubelet runs and is healthy. */
+export function ensureKubelet(): void {
+  if (kubeletPid() === undefined) capture("./cluster/kubelet-restart", []);
+}
+
+/** In the node. */
+function kubeletPid(): string | undefined {
+  return capture("./cluster/enter", ["sh", "-c", "pidof kubelet || true"]).trim().split(" ")[0] || undefined;
+}

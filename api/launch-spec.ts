@@ -96,7 +96,7 @@ export type LaunchDiskSource =
 export type InterfaceModel = "virtio" | "e1000" | "e1000e" | "rtl8139";
 
 export interface LaunchInterface {
-  /** Name of the interface and of the network; libvirt alias `ua-<name>`. */
+  /** Name of the interface and of the network; libvirt alias `ua-<name>`, `ua-<name>_interface` where a disk has it. */
   readonly name: string;
   readonly binding: "bridge";
   /** The pod's interface that is bridged, e.g. `eth0`. */

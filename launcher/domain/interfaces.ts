@@ -15,25 +15,43 @@ export function isPcie(model: InterfaceModel): boolean {
 export function interfaceElements(
   interfaces: readonly LaunchInterface[],
   attachments: readonly InterfaceAttachment[],
-  places: { readonly ports: readonly RootPort[]; readonly bus: PciBus; readonly orders: BootOrders },
+  among: {
+    readonly ports: readonly RootPort[];
+    readonly bus: PciBus;
+    readonly orders: BootOrders;
+    readonly diskNames: ReadonlySet<string>;
+  },
 ): readonly Element[] {
-  const ports = places.ports.values();
+  const ports = among.ports.values();
   return interfaces.map((iface) => {
     const attachment = attachments.find(({ name }) => name === iface.name);
     if (attachment === undefined) {
       throw new DomainXmlError("InterfaceNotAttached", `interface ${iface.name}: the agent attached none`);
     }
-    const address = isPcie(iface.model) ? ports.next().value?.address : places.bus.address();
-    return interfaceElement(iface, attachment, places.orders.get(`interface/${iface.name}`), address);
+    const address = isPcie(iface.model) ? ports.next().value?.address : among.bus.address();
+    return interfaceElement(iface, attachment, {
+      alias: interfaceAlias(iface.name, among.diskNames),
+      bootOrder: among.orders.get(`interface/${iface.name}`),
+      address,
+    });
   });
 }
 
+/** Aliases are unique in a domain, names only among disks and among interfaces; no name has an underscore. */
+function interfaceAlias(name: string, diskNames: ReadonlySet<string>): string {
+  return diskNames.has(name) ? `ua-${name}_interface` : `ua-${name}`;
+}
+
 function interfaceElement(
-  { name, model }: LaunchInterface,
+  { model }: LaunchInterface,
   { guest, tap, podInterface }: InterfaceAttachment,
-  bootOrder: number | undefined,
-  address: Element | undefined,
+  own: {
+    readonly alias: string;
+    readonly bootOrder: number | undefined;
+    readonly address: Element | undefined;
+  },
 ): Element {
+  const { alias, bootOrder, address } = own;
   return element(
     "interface",
     { type: "ethernet" },
@@ -46,7 +64,7 @@ function interfaceElement(
     element("mtu", { size: podInterface.mtu }),
     // The boot ROM costs memory and start time: only for who boots from the network.
     bootOrder === undefined ? element("rom", { enabled: "no" }) : element("boot", { order: bootOrder }),
-    element("alias", { name: `ua-${name}` }),
+    element("alias", { name: alias }),
     address,
   );
 }

@@ -155,7 +155,10 @@ describe("domain XML", () => {
         );
         assert.deepEqual(
           (xml.devices.interface ?? []).map((nic: InterfaceXml) => [nic.alias.name, nic.target.dev]),
-          interfaces.map(({ name }, index) => [`ua-${name}`, `tap${index}`]),
+          interfaces.map(({ name }, index) => {
+            const isTaken = disks.some((disk) => disk.name === name);
+            return [isTaken ? `ua-${name}_interface` : `ua-${name}`, `tap${index}`];
+          }),
         );
         assert.equal(xml.devices.graphics !== undefined, domain.graphics);
         assert.equal(xml.devices.serial !== undefined, domain.serialConsole);
@@ -165,11 +168,16 @@ describe("domain XML", () => {
     );
   });
 
-  it("gives no PCI address, disk target or boot order twice", () => {
+  it("gives no PCI address, disk target, boot order or alias twice", () => {
     fc.assert(
       fc.property(anySpec, (spec) => {
         const text = domainXml(spec, resourcesOf(spec));
-        for (const pattern of [/<address type="pci"[^>]*>/g, /<target dev="[^"]*"/g, /<boot [^>]*>/g]) {
+        for (const pattern of [
+          /<address type="pci"[^>]*>/g,
+          /<target dev="[^"]*"/g,
+          /<boot [^>]*>/g,
+          /<alias [^>]*>/g,
+        ]) {
           const found = [...text.matchAll(pattern)].map(([match]) =>
             match.replace(' multifunction="on"', ""),
           );
@@ -177,6 +185,15 @@ describe("domain XML", () => {
         }
       }),
     );
+  });
+
+  it("tells a disk and an interface of the same name apart", () => {
+    const { disk, interface: nics } = parse({
+      ...SMALL_SPEC,
+      disks: [{ ...DISK, name: "default" }],
+      interfaces: [NIC],
+    }).devices;
+    assert.deepEqual([disk[0].alias.name, nics[0].alias.name], ["ua-default", "ua-default_interface"]);
   });
 
   it("boots hard disks before CD-ROMs, in their order, where no order was given", () => {

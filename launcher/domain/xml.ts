@@ -127,6 +127,7 @@ function devicesElement(spec: LaunchSpec, resources: DomainResources): Element {
   const ports = rootPorts(spec.interfaces.filter(({ model }) => isPcie(model)).length);
   const orders = bootOrders(spec);
   const uses = (name: string) => spec.disks.some((disk) => disk.bus === name);
+  const diskNames = new Set(spec.disks.map(({ name }) => name));
   const disks = diskDevices(spec.disks, resources.disks);
   return element(
     "devices",
@@ -136,7 +137,7 @@ function devicesElement(spec: LaunchSpec, resources: DomainResources): Element {
     usbController(uses("usb"), bus),
     uses("scsi") ? virtioController("scsi", bus) : undefined,
     virtioController("virtio-serial", bus),
-    ...interfaceElements(spec.interfaces, resources.interfaces, { ports, bus, orders }),
+    ...interfaceElements(spec.interfaces, resources.interfaces, { ports, bus, orders, diskNames }),
     ...diskElements(disks, { bus, orders }),
     ...serialElements(domain, paths),
     element(

@@ -26,11 +26,7 @@ export function parseAgentStatus(value: unknown): AgentStatus {
     case "node":
       return { type: "node", node: parseNode(status["node"]) };
     case "launcher":
-      return {
-        type: "launcher",
-        podUid: text(status["podUid"], "podUid"),
-        status: parseLauncherStatus(status["status"]),
-      };
+      return parseToldLauncher(text(status["podUid"], "podUid"), status["status"]);
     case "disconnected":
       return { type: "disconnected", podUid: text(status["podUid"], "podUid") };
     case "refused":
@@ -38,10 +34,23 @@ export function parseAgentStatus(value: unknown): AgentStatus {
         type: "refused",
         podUid: text(status["podUid"], "podUid"),
         code: text(status["code"], "code"),
-        message: text(status["message"], "message", MAX_MESSAGE_CHARACTERS),
+        message: sentence(status["message"], "message"),
       };
     default:
       throw malformed("type", "is none that this operator knows");
+  }
+}
+
+/**
+ * What a launcher says passes through its agent unread. One that says nonsense is told of as refused: were it the
+ * stream that is refused, a single captured launcher would silence its whole node.
+ */
+function parseToldLauncher(podUid: string, value: unknown): AgentStatus {
+  try {
+    return { type: "launcher", podUid, status: parseLauncherStatus(value) };
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    return { type: "refused", podUid, code: error.code, message: error.message };
   }
 }
 
@@ -66,7 +75,7 @@ export function parseDomainEnd(value: unknown): DomainEnd {
     reason: oneOf(end["reason"], END_REASONS, "end.reason"),
     acpiRequested: end["acpiRequested"] === true,
     code: text(end["code"], "end.code"),
-    message: text(end["message"], "end.message", MAX_MESSAGE_CHARACTERS),
+    message: sentence(end["message"], "end.message"),
   };
 }
 
@@ -76,7 +85,7 @@ function parseNode(value: unknown): NodeFacts {
   return {
     kvm: {
       usable: kvm["usable"] === true,
-      reason: text(kvm["reason"], "node.kvm.reason", MAX_MESSAGE_CHARACTERS),
+      reason: sentence(kvm["reason"], "node.kvm.reason"),
     },
     agentVersion: text(node["agentVersion"], "node.agentVersion"),
   };
@@ -87,7 +96,7 @@ function parsePaused(value: unknown): NonNullable<LauncherStatus["paused"]> {
   const { message } = paused;
   return {
     reason: text(paused["reason"], "paused.reason"),
-    ...(message === undefined ? {} : { message: text(message, "paused.message", MAX_MESSAGE_CHARACTERS) }),
+    ...(message === undefined ? {} : { message: sentence(message, "paused.message") }),
   };
 }
 
@@ -134,6 +143,12 @@ function list(value: unknown, field: string, max: number): readonly unknown[] {
 function text(value: unknown, field: string, max: number = MAX_NAME_CHARACTERS): string {
   if (typeof value === "string" && value.length <= max) return value;
   throw malformed(field, `is not a string of at most ${max} characters`);
+}
+
+/** For people: what is too long is cut, since the rest of it is no reason to know nothing. */
+function sentence(value: unknown, field: string): string {
+  if (typeof value !== "string") throw malformed(field, "is not a string");
+  return value.length <= MAX_MESSAGE_CHARACTERS ? value : `${value.slice(0, MAX_MESSAGE_CHARACTERS - 1)}…`;
 }
 
 function oneOf<T extends string>(value: unknown, allowed: readonly T[], field: string): T {

@@ -64,6 +64,7 @@ async function dial(
   t: TestContext,
   { port, authority }: Uplink,
   told: readonly AgentStatus[] = [],
+  { statusEnds = false } = {},
 ): Promise<FakeAgent> {
   const socket = connect({ host: "127.0.0.1", port, servername: SERVER_NAME, ca: authority.certificatePem });
   socket.on("error", () => {});
@@ -82,7 +83,7 @@ async function dial(
       request.replyLines(
         (async function* () {
           yield* told;
-          await new Promise(() => {});
+          if (!statusEnds) await new Promise(() => {});
         })(),
       ),
   });
@@ -158,6 +159,116 @@ describe("the uplink", () => {
     await dropped;
     assert.equal(statuses.launcher("b", "node-1")?.status?.phase, "running");
     statuses.stop();
+  });
+
+  it("tells of a launcher that speaks nonsense as refused, and goes on with the node's others", async (t) => {
+    const up = await uplink(t);
+    const statuses = new Statuses(up.agents, (_node, error) => assert.fail(String(error)));
+    statuses.start();
+    const told = once(statuses, "launcher");
+    const toldGood = new Promise<void>((resolve) => {
+      statuses.on("launcher", (uid) => uid === "good" && resolve());
+    });
+    const bad = { ...status("running"), interfaces: [{}] } as unknown as LauncherStatus;
+    await dial(t, up, [
+      { type: "launcher", podUid: "bad", status: bad },
+      { type: "launcher", podUid: "good", status: status("running") },
+    ]);
+    assert.deepEqual(await told, ["bad"]);
+    await toldGood;
+    assert.equal(statuses.launcher("bad", "node-1")?.refused?.code, "MalformedStatus");
+    assert.equal(statuses.launcher("good", "node-1")?.status?.phase, "running");
+    statuses.stop();
+  });
+
+  it("cuts a sentence that is too long for a condition", async (t) => {
+    const up = await uplink(t);
+    const statuses = new Statuses(up.agents, (_node, error) => assert.fail(String(error)));
+    statuses.start();
+    const told = once(statuses, "launcher");
+    await dial(t, up, [{ type: "refused", podUid: "a", code: "C", message: "x".repeat(5000) }]);
+    await told;
+    assert.equal(statuses.launcher("a", "node-1")?.refused?.message.length, 4096);
+    statuses.stop();
+  });
+
+  it("keeps nothing of a pod that is gone, nor what is told of it afterwards", async (t) => {
+    const up = await uplink(t);
+    const statuses = new Statuses(up.agents, (_node, error) => assert.fail(String(error)));
+    statuses.start();
+    statuses.forget("gone", "node-1");
+    const told = once(statuses, "launcher");
+    await dial(t, up, [
+      { type: "launcher", podUid: "gone", status: status("stopped") },
+      { type: "launcher", podUid: "a", status: status("running") },
+    ]);
+    assert.deepEqual(await told, ["a"]);
+    assert.equal(statuses.size, 1);
+    statuses.forget("a", "node-1");
+    assert.equal(statuses.size, 0);
+    statuses.stop();
+  });
+
+  it("ends the connection of an agent whose status stream ends, so that it comes anew", async (t) => {
+    const up = await uplink(t);
+    const errors: string[] = [];
+    const statuses = new Statuses(up.agents, (_node, error) => errors.push(String(error)));
+    statuses.start();
+    const agent = await dial(t, up, [], { statusEnds: true });
+    await agent.served.ended;
+    assert.match(errors[0] ?? "", /ended its status stream/);
+    statuses.stop();
+  });
+
+  it("destroys an agent's earlier status connection when it makes a new one", async (t) => {
+    const up = await uplink(t);
+    const statuses = new Statuses(up.agents, (_node, error) => assert.fail(String(error)));
+    statuses.start();
+    const earlier = await dial(t, up);
+    await dial(t, up, [{ type: "launcher", podUid: "a", status: status("running") }]);
+    await earlier.served.ended;
+    assert(up.agents.isConnected("node-1"));
+    statuses.stop();
+  });
+
+  it("remembers nothing of what an agent was announced once that agent is lost", async (t) => {
+    const up = await uplink(t);
+    const announcer = new Announcer({
+      agents: up.agents,
+      launchersOn: () => [launcher("a")],
+      // The agent may be gone before it has answered.
+      onError: () => {},
+    });
+    announcer.start(1);
+    const agent = await dial(t, up);
+    await agent.announced();
+    assert.equal(announcer.size, 1);
+    const lost = once(up.agents, "lost");
+    agent.served.destroy();
+    await lost;
+    assert.equal(announcer.size, 0);
+    announcer.stop();
+  });
+
+  it("reports a defect in gathering an announcement as an error, and tries again", async (t) => {
+    const up = await uplink(t);
+    const errors: string[] = [];
+    let calls = 0;
+    const announcer = new Announcer({
+      agents: up.agents,
+      launchersOn: () => {
+        calls += 1;
+        if (calls === 1) throw new Error("a defect");
+        return [launcher("a")];
+      },
+      onError: (_node, error) => errors.push(String(error)),
+    });
+    announcer.start(1);
+    const agent = await dial(t, up);
+    await agent.announced();
+    assert.deepEqual(errors, ["Error: a defect"]);
+    assert.equal(agent.announcements.length, 1);
+    announcer.stop();
   });
 
   it("ends the connection of an agent that tells what no agent may tell", async (t) => {

@@ -66,7 +66,9 @@ function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelerator): L
           kernelBoot: {
             ...inKernelBoot("kernelPath", kernelBoot.container.kernelPath),
             ...inKernelBoot("initrdPath", kernelBoot.container.initrdPath),
-            ...(kernelBoot.kernelArgs === undefined ? {} : { kernelArgs: kernelBoot.kernelArgs }),
+            ...(kernelBoot.kernelArgs === undefined
+              ? {}
+              : { kernelArgs: withoutNul(kernelBoot.kernelArgs, "kernelArgs") }),
           },
         }),
     graphics: devices.autoattachGraphicsDevice ?? true,
@@ -77,7 +79,15 @@ function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelerator): L
 }
 
 function inKernelBoot(name: string, path: string | undefined): Record<string, string> {
-  return path === undefined ? {} : { [name]: `${LAUNCHER_PATHS.kernelBoot}/${path.replace(/^\/+/, "")}` };
+  return path === undefined
+    ? {}
+    : { [name]: `${LAUNCHER_PATHS.kernelBoot}/${withoutNul(path, name).replace(/^\/+/, "")}` };
+}
+
+/** No program can be given such a text, and CEL can't look for the character. @throws SpecError */
+function withoutNul(text: string, field: string): string {
+  if (text.includes("\0")) throw new SpecError(`${field} contains a NUL character; remove it`);
+  return text;
 }
 
 /** KubeVirt's rule: without a topology, as many sockets as the CPU limit or request asks for, else one. */
@@ -140,7 +150,7 @@ function resolveSource(volume: Volume): LaunchDisk["source"] {
     return {
       kind: "containerDisk",
       imageDirectory: directory,
-      ...(path === undefined ? {} : { path }),
+      ...(path === undefined ? {} : { path: withoutNul(path, "path") }),
       overlayPath: `${LAUNCHER_PATHS.scratch}/${volume.name}.qcow2`,
     };
   }

@@ -22,6 +22,8 @@ class LibvirtDomainConnection implements DomainConnection {
   readonly #domain: DomainRef;
   readonly #setListener: (listener: (event: DomainEvent) => void) => void;
 
+  #onFact: (fact: DomainFact) => void = () => {};
+
   constructor(
     connection: LibvirtConnection,
     uuid: string,
@@ -37,6 +39,7 @@ class LibvirtDomainConnection implements DomainConnection {
   }
 
   async listen(onFact: (fact: DomainFact) => void): Promise<void> {
+    this.#onFact = onFact;
     this.#setListener((event) => {
       if (event.kind !== "lifecycle" || event.domain.uuid !== this.#domain.uuid) return;
       const fact = factOfEvent(event.event, event.detail);
@@ -70,7 +73,10 @@ class LibvirtDomainConnection implements DomainConnection {
       await this.#connection.destroyDomain(this.#domain);
     } catch (error) {
       // It has ended by itself meanwhile, and its event tells how.
-      if (!isCode(error, "DomainNotFound") && !isCode(error, "DomainStateInvalid")) throw error;
+      if (isCode(error, "DomainStateInvalid")) return;
+      if (!isCode(error, "DomainNotFound")) throw error;
+      // A libvirtd that was restarted a moment ago ends the domain without an event (seen with 9.0).
+      this.#onFact({ kind: "gone", how: "destroyed" });
     }
   }
 

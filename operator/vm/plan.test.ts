@@ -162,6 +162,20 @@ describe("a VM whose guest failed", () => {
     assert(kinds(due.writes).includes("createInstance"));
   });
 
+  it("says why the start failed, also when the VMI that said so is gone", () => {
+    const message = "the guest's kernel panicked";
+    const dead = failed(undefined);
+    const conditions = [{ ...ready("False"), message }];
+    const first = statusOf(
+      plan(observe({ vmi: { ...dead, status: { ...dead.status, conditions } } })).writes,
+    );
+    const said = first?.conditions?.find(({ type }) => type === "Failure")?.message;
+    assert.match(said ?? "", /^the start failed, the next one is due at .*: the guest's kernel panicked$/);
+    assert.ok(first !== undefined);
+    const later = statusOf(plan(observe({ vm: vm({ status: first }) })).writes);
+    assert.equal(later?.conditions?.find(({ type }) => type === "Failure")?.message, said);
+  });
+
   it("counts one failed VMI once, however often it is looked at", () => {
     const world = apply(observe({ vmi: failed(2) }), plan(observe({ vmi: failed(2) })).writes);
     const again = plan({

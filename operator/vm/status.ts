@@ -93,15 +93,9 @@ function conditionsOf({ vm, vmi, foreign, isStarting, failure, now }: StatusInpu
         "delete it or rename the virtual machine",
     });
   }
-  if (isBackingOff(failure, now)) {
-    conditions.push({
-      type: "Failure",
-      status: "True",
-      reason: "CrashLoopBackOff",
-      message:
-        `the guest failed ${failure?.consecutiveFailCount} times in a row; the next start is due at ` +
-        `${failure?.retryAfterTimestamp}. Read its console: kubectl logs of its launcher pod`,
-    });
+  if (failure !== undefined && isBackingOff(failure, now)) {
+    const message = backOffMessage(vm, vmi, failure);
+    conditions.push({ type: "Failure", status: "True", reason: "CrashLoopBackOff", message });
   }
   if (isRestartRequired(vm, vmi)) {
     conditions.push({
@@ -141,6 +135,20 @@ function parsedOrUndefined(text: string | undefined): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Says why the last incarnation failed, also when that is gone: then as it was said while it was there. */
+function backOffMessage(
+  vm: VirtualMachine,
+  vmi: VirtualMachineInstance | undefined,
+  { consecutiveFailCount: count, retryAfterTimestamp }: StartFailure,
+): string {
+  const said = conditionOf(vm.status?.conditions, "Failure");
+  const hasFailed = vmi !== undefined && isFinal(vmi);
+  if (!hasFailed && said?.reason === "CrashLoopBackOff" && said.message !== undefined) return said.message;
+  const why = hasFailed ? conditionOf(vmi.status?.conditions, "Ready")?.message : undefined;
+  const times = count === 1 ? "the start failed" : `${count} starts in a row failed`;
+  return `${times}, the next one is due at ${retryAfterTimestamp}: ${why ?? "see the virtual machine's events"}`;
 }
 
 function unknownReadiness(

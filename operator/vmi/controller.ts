@@ -11,6 +11,7 @@ import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
 import { isControlledBy } from "../../kube/ownership.ts";
+import { ItemExponentialFailureRateLimiter } from "../../kube/rate-limiter.ts";
 import { jsonPatch } from "../../kube/request.ts";
 import { PODS, type Pod } from "../../kube/resources.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
@@ -47,6 +48,8 @@ interface CreateFailure {
 /** An agent that is about to connect decides between KVM and emulation; so long is it waited for. */
 const FACTS_PATIENCE_MS = 10_000;
 const FACTS_RETRY_MS = 250;
+/** No event tells that a quota was raised or a policy relaxed: whoever did it waits no longer than this. */
+const MAX_RETRY_MS = 60_000;
 
 export class VmiController {
   readonly controller: Controller<VirtualMachineInstance>;
@@ -67,6 +70,7 @@ export class VmiController {
         { informer: caches.pods, map: (pod: Pod) => [vmiKeyOf(pod)].filter((key) => key !== undefined) },
       ],
       concurrency: 8,
+      rateLimiter: new ItemExponentialFailureRateLimiter(undefined, MAX_RETRY_MS),
       logger,
       metrics,
       clock: this.#clock,

@@ -14,7 +14,11 @@ export function probesAndMetrics(registry: Registry, isReady: () => boolean, por
     }
     if (path === "/metrics") {
       response.setHeader("content-type", registry.contentType);
-      return void response.end(await registry.metrics());
+      const text = await registry.metrics().catch((error: unknown) => {
+        response.statusCode = 500;
+        return `# ${error instanceof Error ? error.message : String(error)}\n`;
+      });
+      return void response.end(text);
     }
     response.statusCode = 404;
     response.end();

@@ -7,5 +7,7 @@ import { pipeline } from "node:stream/promises";
  * An error is the ordinary end of a console whose client left, so none is thrown.
  */
 export async function relay(left: Duplex, right: Duplex): Promise<void> {
+  // pipeline() listens for errors only until it is over; one that comes later concerns nobody, and must not be fatal.
+  for (const side of [left, right]) side.on("error", () => {});
   await Promise.allSettled([pipeline(left, right), pipeline(right, left)]);
 }

@@ -2,7 +2,8 @@
  * Who calls the aggregated API: the API server's front proxy vouches for them in headers, and its client
  * certificate vouches for the front proxy. Facts: Kubernetes' "Configure the aggregation layer".
  */
-import type { IncomingHttpHeaders } from "node:http";
+/** Each value of a header by itself, under its name in small letters (`headersDistinct` of Node's requests). */
+export type DistinctHeaders = Readonly<Record<string, readonly string[] | undefined>>;
 
 export interface Caller {
   readonly user: string;
@@ -44,7 +45,7 @@ export function parseFrontProxyTrust(data: Readonly<Record<string, string>>): Fr
 export function callerOf(
   trust: FrontProxyTrust,
   certificateCommonName: string | undefined,
-  headers: IncomingHttpHeaders,
+  headers: DistinctHeaders,
 ): Caller | undefined {
   const mayName =
     trust.allowedNames.length === 0 ||
@@ -61,27 +62,30 @@ export function callerOf(
   };
 }
 
-/** Node joins repeated headers with ", "; the front proxy escapes no comma in groups, so neither do we. */
-function valuesOf(headers: IncomingHttpHeaders, names: readonly string[]): string[] {
-  return names.flatMap((name) => {
-    const value = headers[name.toLowerCase()];
-    if (value === undefined) return [];
-    return (Array.isArray(value) ? value : value.split(", ")).filter((one) => one !== "");
-  });
+/**
+ * One value a header line. A line is never split: names of users and groups may contain commas, and whoever chose
+ * such a name could put a second one, of a group that isn't theirs, behind it.
+ */
+function valuesOf(headers: DistinctHeaders, names: readonly string[]): string[] {
+  return names.flatMap((name) => headers[name.toLowerCase()] ?? []).filter((value) => value !== "");
 }
 
-function extraOf(
-  headers: IncomingHttpHeaders,
-  prefixes: readonly string[],
-): Record<string, readonly string[]> {
+function extraOf(headers: DistinctHeaders, prefixes: readonly string[]): Record<string, readonly string[]> {
   const extra: Record<string, readonly string[]> = {};
   for (const name of Object.keys(headers)) {
     const prefix = prefixes.find((candidate) => name.startsWith(candidate.toLowerCase()));
-    // The front proxy percent-encodes what a header name can't carry, e.g. the "/" in a key.
-    if (prefix !== undefined)
-      extra[decodeURIComponent(name.slice(prefix.length))] = valuesOf(headers, [name]);
+    if (prefix !== undefined) extra[unescaped(name.slice(prefix.length))] = valuesOf(headers, [name]);
   }
   return extra;
+}
+
+/** The front proxy percent-encodes what a header name can't carry, e.g. the "/" in a key; what isn't stays as it is. */
+function unescaped(key: string): string {
+  try {
+    return decodeURIComponent(key);
+  } catch {
+    return key;
+  }
 }
 
 function stringList(json: string | undefined, fallback: readonly string[] = []): readonly string[] {

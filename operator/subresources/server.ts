@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { createWebSocketStream, WebSocketServer } from "ws";
+import { createWebSocketStream, type WebSocket, WebSocketServer } from "ws";
 import { SUBRESOURCES_PORT } from "../../api/names.ts";
 import { relay } from "../../transport/relay.ts";
 import type { KeyedCertificate } from "../certificates/authority.ts";
@@ -30,12 +30,20 @@ export interface SubresourceServerOptions {
 export const PLAIN_PROTOCOL = "plain.kubevirt.io";
 const STREAMS: readonly string[] = ["console", "vnc"];
 const MAX_MESSAGE_BYTES = 1024 * 1024;
+/** A caller of many groups has them all in the headers; Go's servers take 1 MiB. */
+const MAX_HEADER_BYTES = 256 * 1024;
+/** Ends the streams of an API server that vanished. */
+const TCP_KEEP_ALIVE_MS = 30_000;
+const LAST_BYTES_MS = 500;
 
 export class SubresourceServer {
   readonly #server: Server;
   readonly #options: SubresourceServerOptions;
+  /** Upgraded ones too, which the server itself knows no more. */
+  readonly #sockets = new Set<TLSSocket>();
   readonly #websockets = new WebSocketServer({
     noServer: true,
+    clientTracking: false,
     maxPayload: MAX_MESSAGE_BYTES,
     perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(PLAIN_PROTOCOL) ? PLAIN_PROTOCOL : false),
@@ -47,9 +55,16 @@ export class SubresourceServer {
       ...tlsMaterial(options.certificate, options.trust),
       requestCert: true,
       rejectUnauthorized: true,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
     });
     this.#server.on("request", (request, response) => void this.#answer(request, response));
     this.#server.on("upgrade", (request, socket, head) => void this.#upgrade(request, socket, head));
+    this.#server.on("secureConnection", (socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
   }
 
   /** Resolves with the port once it listens. */
@@ -68,8 +83,7 @@ export class SubresourceServer {
   }
 
   close(): Promise<void> {
-    for (const client of this.#websockets.clients) client.terminate();
-    this.#server.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
     return new Promise((resolve) => {
       this.#server.close(() => resolve());
     });
@@ -77,8 +91,7 @@ export class SubresourceServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const { pathname } = requestUrl(request);
-      const document = discovery(pathname);
+      const document = discovery(pathnameOf(request));
       if (document === undefined) {
         const path = await this.#authorized(request);
         throw STREAMS.includes(path.subresource)
@@ -113,9 +126,14 @@ export class SubresourceServer {
         stream.destroy();
         return;
       }
+      let isUpgraded = false;
       this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
+        isUpgraded = true;
+        closeAfter(websocket, stream);
         void relay(createWebSocketStream(websocket), stream);
       });
+      // A handshake that is no websocket's has been answered, and nobody will read the console.
+      if (!isUpgraded) stream.destroy();
     } catch (error) {
       const status = this.#statusOf(request, error);
       const body = statusBody(status);
@@ -128,11 +146,15 @@ export class SubresourceServer {
 
   /** @throws StatusError NotFound, Unauthorized, Forbidden */
   async #authorized(request: IncomingMessage): Promise<SubresourcePath> {
-    const path = parseSubresourcePath(requestUrl(request).pathname);
+    const path = parseSubresourcePath(pathnameOf(request));
     if (path === undefined)
       throw new StatusError("NotFound", "the server could not find the requested resource");
     const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject ?? {};
-    const caller = callerOf(this.#options.trust, typeof CN === "string" ? CN : undefined, request.headers);
+    const caller = callerOf(
+      this.#options.trust,
+      typeof CN === "string" ? CN : undefined,
+      request.headersDistinct,
+    );
     if (caller === undefined) throw new StatusError("Unauthorized", "the front proxy names no caller");
     const verb = request.method === "PUT" || request.method === "POST" ? "update" : "get";
     if (!(await this.#options.authorize(caller, verb, path))) {
@@ -154,8 +176,20 @@ export class SubresourceServer {
   }
 }
 
-function requestUrl(request: IncomingMessage): URL {
-  return new URL(request.url ?? "/", "https://subresources.invalid");
+/**
+ * A client that leaves only ends what it sends, as the two streams see it; a guest that is silent would keep its
+ * console taken for ever. What the client sent last still gets through.
+ */
+function closeAfter(websocket: WebSocket, stream: Duplex): void {
+  websocket.once("close", () => {
+    const timer = setTimeout(() => stream.destroy(), LAST_BYTES_MS);
+    stream.once("close", () => clearTimeout(timer));
+  });
+}
+
+/** As it came: nothing in it is resolved or taken for a host. */
+function pathnameOf(request: IncomingMessage): string {
+  return (request.url ?? "/").split("?", 1)[0] ?? "/";
 }
 
 function tlsMaterial(certificate: KeyedCertificate, trust: FrontProxyTrust): Record<string, string> {

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { instance } from "./instance.fixture.ts";
+import { resolveInterfaces, resolveLaunchSpec, SpecError } from "./launch-spec.ts";
+import { overheadBytes } from "./memory.ts";
+
+const MIB = 1024 * 1024;
+
+describe("a LaunchSpec", () => {
+  it("holds every default", () => {
+    const { uuid, ...domain } = resolveLaunchSpec(instance(), "kvm").domain;
+    assert.match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    assert.deepEqual(domain, {
+      machineType: "q35",
+      accelerator: "kvm",
+      cpu: { sockets: 1, cores: 1, threads: 1, model: "host-model" },
+      memoryBytes: 128 * MIB,
+      graphics: true,
+      serialConsole: true,
+      memBalloon: true,
+      rng: false,
+    });
+  });
+
+  it("keeps a VM's UUID over its incarnations, and gives no two VMs the same", () => {
+    const of = (uid: string, owner: string) => {
+      const reference = {
+        apiVersion: "kubevirt.io/v1",
+        kind: "VirtualMachine",
+        name: "tiny",
+        uid: owner,
+        controller: true,
+      };
+      return resolveLaunchSpec(instance({}, { uid, ownerReferences: [reference] }), "kvm").domain.uuid;
+    };
+    assert.equal(of("first", "vm-1"), of("second", "vm-1"));
+    assert.notEqual(of("first", "vm-1"), of("first", "vm-2"));
+  });
+
+  it("takes vCPUs from the topology, else from the CPU limit, rounded up", () => {
+    const cpu = (domain: object) => {
+      const { sockets, cores, threads } = resolveLaunchSpec(instance({ domain }), "kvm").domain.cpu;
+      return [sockets, cores, threads];
+    };
+    assert.deepEqual(cpu({ cpu: { cores: 2 }, resources: { limits: { cpu: "4" } } }), [1, 2, 1]);
+    assert.deepEqual(cpu({ resources: { limits: { cpu: "1500m" }, requests: { cpu: "8" } } }), [2, 1, 1]);
+    assert.deepEqual(cpu({ resources: { requests: { cpu: "100m" } } }), [1, 1, 1]);
+  });
+
+  it("takes memory from guest, else from the request, else from the limit, in whole bytes", () => {
+    const bytes = (domain: object) => resolveLaunchSpec(instance({ domain }), "kvm").domain.memoryBytes;
+    const resources = { requests: { memory: "2Mi" }, limits: { memory: "3Mi" } };
+    assert.equal(bytes({ memory: { guest: "1Mi" }, resources }), MIB);
+    assert.equal(bytes({ memory: {}, resources }), 2 * MIB);
+    assert.equal(bytes({ memory: {}, resources: { limits: resources.limits } }), 3 * MIB);
+    assert.equal(bytes({ memory: { guest: "0.0015Gi" } }), 1_610_612);
+    assert.throws(() => bytes({ memory: {} }), SpecError);
+  });
+
+  it("refuses what the schema lets by and nothing could carry out", () => {
+    const disks = { devices: { disks: [{ name: "d" }] } };
+    const resolve = (spec: Parameters<typeof instance>[0]) => () => resolveLaunchSpec(instance(spec), "kvm");
+    assert.throws(resolve({ domain: disks }), /has no volume/);
+    assert.throws(resolve({ domain: disks, volumes: [{ name: "d" }] }), /names no source/);
+    assert.throws(
+      resolve({ domain: disks, volumes: [{ name: "d", emptyDisk: { capacity: "1023Ki" } }] }),
+      /at least 1Mi/,
+    );
+    const kernelBoot = { kernelArgs: "a\0b", container: { image: "i", kernelPath: "/k" } };
+    assert.throws(resolve({ domain: { firmware: { kernelBoot } } }), /kernelArgs contains a NUL/);
+  });
+
+  it("has no more than 16 queues per interface, and one where the card has no more", () => {
+    const queues = (cores: number, model: "virtio" | "e1000") =>
+      resolveInterfaces(
+        instance({
+          domain: {
+            cpu: { cores },
+            devices: { networkInterfaceMultiqueue: true, interfaces: [{ name: "n", model }] },
+          },
+          networks: [{ name: "n", pod: {} }],
+        }).spec,
+      )[0]?.queues;
+    assert.deepEqual([queues(4, "virtio"), queues(512, "virtio"), queues(4, "e1000")], [4, 16, 1]);
+  });
+});
+
+describe("the memory beside the guest's", () => {
+  const domain = (over: object = {}) => resolveLaunchSpec(instance({ domain: over }), "kvm").domain;
+
+  it("grows with vCPUs, guest memory, graphics and emulation, in whole mebibytes", () => {
+    const least = overheadBytes(domain({ devices: { autoattachGraphicsDevice: false } }));
+    for (const more of [{}, { cpu: { cores: 2 } }, { memory: { guest: "1Gi" } }]) {
+      const bytes = overheadBytes(domain(more));
+      assert(bytes > least);
+      assert.equal(bytes % MIB, 0);
+    }
+    assert.equal(overheadBytes({ ...domain(), tcgCacheBytes: 64 * MIB }) - overheadBytes(domain()), 64 * MIB);
+  });
+});

@@ -4,8 +4,16 @@ import { after, before, describe, it } from "node:test";
 import type { Client } from "../../kube/client.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { connectCluster, makeNamespace, removeNamespace, untilGone } from "../harness/cluster.ts";
-import { ask, condition, Guests } from "../harness/guest.ts";
+import {
+  connectCluster,
+  kubeconfigPath,
+  makeNamespace,
+  removeNamespace,
+  untilGone,
+} from "../harness/cluster.ts";
+import { capture } from "../harness/command.ts";
+import { ask, condition, Guests, tiny } from "../harness/guest.ts";
+import { isConsoleLine } from "../harness/log.ts";
 
 describe("the life of a VM", { concurrency: 3 }, () => {
   let client: Client;
@@ -64,7 +72,17 @@ describe("the life of a VM", { concurrency: 3 }, () => {
     assert.equal(condition(vm, "Paused")?.type, "Paused");
     const vmi = await client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(guests.namespace).get("paused");
     assert.equal(vmi.status?.phase, "Running");
-    await guests.remove("paused");
+    // Meanwhile another guest boots, and the paused one has not printed a line.
+    await guests.create("unpaused");
+    await guests.answering("unpaused");
+    const { metadata } = await guests.pod("paused");
+    const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
+    const lines = capture("kubectl", ["logs", metadata.name, "-n", guests.namespace], env).split("\n");
+    assert.deepEqual(
+      lines.filter((line) => line !== "" && isConsoleLine(line)),
+      [],
+    );
+    await Promise.all([guests.remove("paused"), guests.remove("unpaused")]);
   });
 
   it("with a grace period of 0 is destroyed at once, even a guest that ignores the power button", async () => {
@@ -93,6 +111,32 @@ describe("the life of a VM", { concurrency: 3 }, () => {
     assert.match(condition(vmi, "Ready")?.message ?? "", /did not power off within its grace period/);
     const { namespace } = guests;
     await untilGone(client, VIRTUAL_MACHINES, { namespace, name: "stubborn", timeoutMs: 5_000 });
+  });
+
+  it("may be a VMI's alone: it runs once, ends as the guest ends, and a VM of its name leaves it alone", async () => {
+    const { namespace } = guests;
+    const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
+    await vmis.create({ metadata: { name: "alone" }, spec: tiny("alone").spec.template.spec });
+    await guests.answering("alone");
+    await guests.create("alone");
+    await guests.untilVm(
+      "alone",
+      "a condition that names the stranger",
+      10_000,
+      (vm) => condition(vm, "Failure")?.reason === "InstanceNotOwned",
+    );
+    await client.resource(VIRTUAL_MACHINES).namespace(namespace).delete("alone");
+    await untilGone(client, VIRTUAL_MACHINES, { namespace, name: "alone", timeoutMs: 5_000 });
+    await guests.type("alone", "poweroff");
+    const vmi = await guests.untilVmi(
+      "alone",
+      "the phase Succeeded",
+      20_000,
+      ({ status }) => status?.phase === "Succeeded",
+    );
+    assert.match(condition(vmi, "Ready")?.message ?? "", /the guest powered off by itself/);
+    await vmis.delete("alone");
+    await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name: "alone", timeoutMs: 10_000 });
   });
 
   it("gives its guest its host name, and its pod its labels and resources", async () => {

@@ -70,11 +70,19 @@ export function tracesOf(pod: Pod): PodTraces {
 export function remainsOf({ podUid, namespace, link }: PodTraces): string[] {
   const remains = processesOf(podUid).map(({ pid, program }) => `process ${pid} (${program})`);
   if (links(["ip", "-json", "link"]).some(({ ifname }) => ifname === link)) remains.push(`link ${link}`);
-  const inodes = capture("./cluster/enter", ["find", "/run/netns", "-type", "f", "-printf", "%i\n"]);
-  if (inodes.split("\n").includes(String(namespace))) remains.push(`network namespace ${namespace}`);
+  // Not by find: it takes the inode from the directory, which has that of the file under the mount.
+  const inodes = inNode("stat --format %i /run/netns/* || true");
+  if (inodes.includes(String(namespace))) remains.push(`network namespace ${namespace}`);
+  const mounts = inNode("cat /proc/self/mountinfo").filter((line) => line.includes(podUid));
+  if (mounts.length > 0) remains.push(`${mounts.length} mounts`);
   const records = capture("./cluster/enter", ["find", "/var/lib/virtpod/agent/state", "-name", `${podUid}*`]);
   if (records !== "") remains.push(`the agent's ${records.trim()}`);
   return remains;
+}
+
+/** Lines that a shell in the node prints. */
+function inNode(script: string): string[] {
+  return capture("./cluster/enter", ["sh", "-c", script]).split("\n");
 }
 
 /** SIGKILL to the kubelet, which stays away until ensureKubelet. */

@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import { RequestError, TransportError } from "./errors.ts";
 import { parseJson, readLines } from "./lines.ts";
 import { MAX_BODY_BYTES } from "./server.ts";
-import { type KeepAliveOptions, keepAlive, SESSION_OPTIONS, sessionEnd } from "./session.ts";
+import { destroySession, type KeepAliveOptions, keepAlive, SESSION_OPTIONS, sessionEnd } from "./session.ts";
 
 /** Until a response's headers (and for `request` its body) must be there, in milliseconds. */
 export const DEFAULT_DEADLINE_MS = 10_000;
@@ -22,12 +22,14 @@ export class Http2Client {
   /** Resolves when the connection is over, however it ended. */
   readonly ended: Promise<{ readonly cause?: Error }>;
   readonly #session: ClientHttp2Session;
+  readonly #socket: Duplex;
 
   /** Speaks HTTP/2 as a client on an accepted socket, which belongs to the session from then on. */
   constructor(socket: Duplex, options: { readonly keepAlive?: KeepAliveOptions } = {}) {
+    this.#socket = socket;
     this.#session = connect("http://peer", { ...SESSION_OPTIONS, createConnection: () => socket });
     this.ended = sessionEnd(this.#session);
-    if (options.keepAlive) keepAlive(this.#session, options.keepAlive);
+    if (options.keepAlive) keepAlive(this.#session, socket, options.keepAlive);
   }
 
   get isOpen(): boolean {
@@ -78,7 +80,7 @@ export class Http2Client {
   }
 
   destroy(error?: Error): void {
-    this.#session.destroy(error);
+    destroySession(this.#session, this.#socket, error);
   }
 
   #start(method: string, path: string, endStream: boolean): ClientHttp2Stream {

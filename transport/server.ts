@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import type { ErrorBody } from "../api/launcher-protocol.ts";
 import { RequestError, TransportError } from "./errors.ts";
 import { parseJson } from "./lines.ts";
-import { type KeepAliveOptions, keepAlive, SESSION_OPTIONS, sessionEnd } from "./session.ts";
+import { destroySession, type KeepAliveOptions, keepAlive, SESSION_OPTIONS, sessionEnd } from "./session.ts";
 
 /** Largest JSON body of a request, in bytes. */
 export const MAX_BODY_BYTES = 4 * 1024 * 1024;
@@ -36,7 +36,7 @@ export interface ServedConnection {
 export function serveHttp2(socket: Duplex, routes: Routes, options: ServeOptions = {}): ServedConnection {
   const session: ServerHttp2Session = performServerHandshake(socket, SESSION_OPTIONS);
   const ended = sessionEnd(session);
-  if (options.keepAlive) keepAlive(session, options.keepAlive);
+  if (options.keepAlive) keepAlive(session, socket, options.keepAlive);
   const table = compile(routes);
   session.on("stream", (stream, headers) => {
     const method = String(headers[":method"] ?? "");
@@ -46,7 +46,7 @@ export function serveHttp2(socket: Duplex, routes: Routes, options: ServeOptions
   return {
     ended,
     close: () => session.close(),
-    destroy: (error) => session.destroy(error),
+    destroy: (error) => destroySession(session, socket, error),
   };
 }
 
@@ -101,16 +101,22 @@ export class TransportRequest {
    */
   async replyLines(source: AsyncIterable<unknown>): Promise<void> {
     this.stream.respond({ ":status": 200, "content-type": "application/x-ndjson" });
-    const gone = new Promise<"gone">((resolve) => {
-      this.stream.once("close", () => resolve("gone"));
-    });
+    // One promise for each wait: a race with one that lives as long as the stream would keep every value of its life.
+    let leave = () => {};
+    this.stream.once("close", () => leave());
+    const orGone = <T>(waiting: Promise<T>): Promise<T | undefined> =>
+      new Promise((resolve, reject) => {
+        leave = () => resolve(undefined);
+        if (this.stream.closed) leave();
+        waiting.then(resolve, reject);
+      });
     const values = source[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const next = await Promise.race([values.next(), gone]);
-        if (next === "gone" || next.done) break;
+        const next = await orGone(values.next());
+        if (next === undefined || next.done) break;
         if (!this.stream.write(`${JSON.stringify(next.value)}\n`)) {
-          await Promise.race([new Promise((resolve) => this.stream.once("drain", resolve)), gone]);
+          await orGone(new Promise((resolve) => this.stream.once("drain", resolve)));
         }
       }
     } finally {
@@ -159,8 +165,8 @@ async function answer(
     request.fail(404, { code: "UnknownRoute", message: `there is no ${request.method} ${request.path}` });
     return;
   }
-  request.params = parameters(route, segments);
   try {
+    request.params = parameters(route, segments);
     await route.handle(request);
   } catch (error) {
     if (error instanceof RequestError) {
@@ -187,7 +193,16 @@ function matches(route: CompiledRoute, segments: readonly string[]): boolean {
 function parameters(route: CompiledRoute, segments: readonly string[]): Record<string, string> {
   const result: Record<string, string> = {};
   route.segments.forEach((segment, i) => {
-    if (segment.startsWith("{")) result[segment.slice(1, -1)] = decodeURIComponent(segments[i] ?? "");
+    if (segment.startsWith("{")) result[segment.slice(1, -1)] = decoded(segments[i] ?? "");
   });
   return result;
+}
+
+/** @throws RequestError 400 */
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch (cause) {
+    throw new RequestError(400, "MalformedPath", `"${segment}" is no percent-encoded text`, { cause });
+  }
 }

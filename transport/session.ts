@@ -1,5 +1,6 @@
 /** What both ends of a connection share: settings, liveness, and waiting for the end. */
 import type { Http2Session, SessionOptions } from "node:http2";
+import type { Duplex } from "node:stream";
 import { TransportError } from "./errors.ts";
 
 /** Limits of one session; a peer that needs more is broken or hostile. */
@@ -16,20 +17,26 @@ export interface KeepAliveOptions {
 }
 
 /** Notices a half-open connection: TCP alone tells of a vanished peer only after many minutes. */
-export function keepAlive(session: Http2Session, { intervalMs, deadlineMs }: KeepAliveOptions): void {
+export function keepAlive(
+  session: Http2Session,
+  socket: Duplex,
+  { intervalMs, deadlineMs }: KeepAliveOptions,
+): void {
   let overdue: NodeJS.Timeout | undefined;
+  // Destroying the session fails the ping under way: that must not become the reason.
+  let hasVanished = false;
   const interval = setInterval(() => {
     // A session that is closing still waits for its streams, and would wait for ever for a peer that has vanished.
     if (overdue !== undefined || session.destroyed) return;
     overdue = setTimeout(() => {
-      session.destroy(
-        new TransportError("ConnectionClosed", `the peer answered no ping for ${deadlineMs} ms`),
-      );
+      const error = new TransportError("ConnectionClosed", `the peer answered no ping for ${deadlineMs} ms`);
+      hasVanished = true;
+      destroySession(session, socket, error);
     }, deadlineMs);
     session.ping((error) => {
       clearTimeout(overdue);
       overdue = undefined;
-      if (error !== null && !session.destroyed) session.destroy(error);
+      if (error !== null && !hasVanished && !session.destroyed) destroySession(session, socket, error);
     });
   }, intervalMs);
   interval.unref();
@@ -37,6 +44,12 @@ export function keepAlive(session: Http2Session, { intervalMs, deadlineMs }: Kee
     clearInterval(interval);
     clearTimeout(overdue);
   });
+}
+
+/** At once. A session that was closing would only half-close its socket, and wait for the peer to do the same. */
+export function destroySession(session: Http2Session, socket: Duplex, error?: Error): void {
+  session.destroy(error);
+  socket.destroy();
 }
 
 /** Resolves when the session is over, however it ended; `cause` tells why where it was an error. */

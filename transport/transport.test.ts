@@ -33,6 +33,31 @@ async function pair(
 }
 
 describe("requests over a dialled socket", () => {
+  it("answer a path that is no percent-encoded text with 400", async (t) => {
+    const { client } = await pair(t, { "GET /v1/things/{id}": (request) => request.reply(204) });
+    await assert.rejects(client.request("GET", "/v1/things/%zz"), { status: 400, code: "MalformedPath" });
+  });
+
+  it("end with the session when the peer vanished, even while the session is closing", async (t) => {
+    const path = join(tmpdir(), `transport-${process.pid}-${sockets++}.sock`);
+    const listener = createServer({ pauseOnConnect: true }).listen(path);
+    await once(listener, "listening");
+    const socket = connect(path);
+    const [silent] = (await once(listener, "connection")) as [Socket];
+    t.after(() => {
+      silent.destroy();
+      listener.close();
+    });
+    const client = new Http2Client(socket, { keepAlive: { intervalMs: 5, deadlineMs: 5 } });
+    const asked = assert.rejects(client.request("GET", "/v1/never"), { code: "ConnectionClosed" });
+    // The session starts its request in a later turn; closed before that, it has nothing to wait for.
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+    client.close();
+    const { cause } = await client.ended;
+    assert.match(cause?.message ?? "", /answered no ping/);
+    await asked;
+  });
+
   it("carry a JSON body and path parameters to the dialler and its answer back", async (t) => {
     const { client } = await pair(t, {
       "PUT /v1/things/{id}": async (request) => {

@@ -23,8 +23,18 @@ export function mergeConditions(
   return wanted.map((condition) => {
     const earlier = before.find((one) => one.type === condition.type);
     const lastTransitionTime = earlier?.status === condition.status ? earlier.lastTransitionTime : undefined;
-    return { ...condition, lastTransitionTime: lastTransitionTime ?? now };
+    return { ...withinLimits(condition), lastTransitionTime: lastTransitionTime ?? now };
   });
+}
+
+/** Far below the CRD's own limit: a refusal of the API server's may quote the whole object that it refuses. */
+const MAX_MESSAGE_CHARACTERS = 4096;
+
+/** Longer than the CRD allows, a message would make every write of the status fail, and so hide itself. */
+function withinLimits(condition: WantedCondition): WantedCondition {
+  const { message = "" } = condition;
+  if (message.length <= MAX_MESSAGE_CHARACTERS) return condition;
+  return { ...condition, message: `${message.slice(0, MAX_MESSAGE_CHARACTERS - 1)}…` };
 }
 
 export function isTrue(conditions: readonly Condition[] | undefined, type: string): boolean {

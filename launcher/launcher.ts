@@ -68,6 +68,7 @@ export class Launcher {
   readonly #status: Latest<LauncherStatus>;
   #attachmentDeadline: Timer | undefined;
   #disks: readonly PreparedDisk[] = [];
+  #isDomainRead = false;
   #machineType: string | undefined;
   #firstLeaseAtMs: number | undefined;
 
@@ -188,13 +189,13 @@ export class Launcher {
     const xml = domainXml({ disks: this.#disks, interfaces: this.#network.attachments });
     this.#console.open();
     await this.#hypervisor.create(xml, { paused: spec.startPaused });
-    this.#hypervisor.machineType().then(
-      (machineType) => {
-        this.#machineType = machineType;
-        this.#publish();
-      },
-      (error: unknown) => log.warn({ err: error }, "cannot read the domain's machine type"),
-    );
+    try {
+      this.#machineType = await this.#hypervisor.machineType();
+    } catch (error) {
+      log.warn({ err: error }, "cannot read the domain's machine type");
+    }
+    this.#isDomainRead = true;
+    this.#publish();
   }
 
   #attachmentOverdue(): void {
@@ -225,7 +226,13 @@ export class Launcher {
     this.#status.set(this.#currentStatus());
   }
 
+  /** Running is told together with the machine type: each word of its own would cost a write to the API. */
   #currentStatus(): LauncherStatus {
+    const status = this.#statusOfDomain();
+    return status.phase === "running" && !this.#isDomainRead ? { ...status, phase: "starting" } : status;
+  }
+
+  #statusOfDomain(): LauncherStatus {
     return statusOf(this.#driver.state, {
       epochMs: this.#epochMs,
       launcherStartedAtMs: this.#startedAtMs,

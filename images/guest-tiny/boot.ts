@@ -86,7 +86,7 @@ export function qemuCommand({ root, guest }: Machine, monitor: string, options: 
   const { disk = false, memory = 128, append = "", cards = 1, devices = [] } = options;
   const boot = disk
     ? ["-drive", `file=${guest}/disk/disk.img,format=raw,if=virtio,snapshot=on`]
-    : ["-kernel", `${guest}/boot/vmlinuz`, "-initrd", `${guest}/boot/initrd.gz`];
+    : ["-kernel", `${guest}/boot/vmlinux`, "-initrd", `${guest}/boot/initrd.gz`];
   const arguments_ = disk ? [] : ["-append", `console=ttyS0 quiet ${append}`.trim()];
   const card = [
     ...["-netdev", `tap,id=net0,ifname=${network.interface},script=no,downscript=no`],

@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import type { Debian, Package } from "../debian.ts";
 import { cacheFolder, epoch } from "../layer.ts";
 import { run } from "../process.ts";
+import { extractVmlinux } from "./vmlinux.ts";
 
 const sources = import.meta.dirname;
 
@@ -66,7 +67,7 @@ function canonical(name: string): string {
 }
 
 /**
- * Makes `vmlinuz` and `initrd.gz` in a folder.
+ * Makes `vmlinuz`, the same kernel uncompressed as `vmlinux`, and `initrd.gz` in a folder.
  *
  * @param licences folder for the licences of what Debian gave
  */
@@ -90,6 +91,7 @@ export async function makeGuest(debian: Debian, folder: string, licences: string
     const release = kernel.name.replace("linux-image-", "");
     const guest = { kernel: join(folder, "vmlinuz"), initrd: join(folder, "initrd.gz") };
     await copyFile(join(work, "debian/boot", `vmlinuz-${release}`), guest.kernel);
+    await writeFile(join(folder, "vmlinux"), extractVmlinux(await readFile(guest.kernel)));
 
     const root = join(work, "root");
     for (const path of ["bin", "dev", "proc", "sys", "tmp", "etc", "lib/modules"]) {

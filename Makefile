@@ -15,7 +15,7 @@ CLUSTER_TESTS = $(shell git ls-files -co --exclude-standard '*.cluster.test.ts' 
 
 .PHONY: help
 help: ## what can be made here
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 18
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@./cluster/prerequisites

@@ -2,7 +2,7 @@
  * How long a guest takes to its address, and where that goes: a plain pod, the same guest under bare qemu and a VM
  * take turns, so that whatever else the machine does hits all three alike.
  */
-import { bootGuest, type Machine, prepareMachine } from "../images/guest-tiny/boot.ts";
+import { bootGuest, kernelArguments, type Machine, prepareMachine } from "../images/guest-tiny/boot.ts";
 import type { Client } from "../kube/client.ts";
 import { PODS } from "../kube/resources.ts";
 import { sleep } from "../lib/clock.ts";
@@ -40,7 +40,7 @@ export interface StartupReport {
 }
 
 /** Bare qemu and the VM boot the same guest: what images/guest-tiny/boot.ts gives it is the VM's too. */
-const GUEST = { memoryMiB: 128, kernelArguments: "console=ttyS0 quiet" } as const;
+const GUEST = { memoryMiB: 128, kernelArguments } as const;
 const AT_ONCE = 5;
 const AT_ONCE_ROUNDS = 2;
 const START_TIMEOUT_MS = 120_000;

@@ -22,7 +22,7 @@ type Ending = "escaped" | "input ended" | "lost";
 export async function console_(name: string, flags: ConsoleFlags): Promise<void> {
   const cluster = clusterOf(flags);
   const target = `${cluster.namespace}/${name}`;
-  const backoff = new Backoff({ initialMs: 250, maxMs: 5_000 });
+  const backoff = new Backoff({ initialMs: 250, maxMs: 10_000, resetAfterMs: 60_000 });
   const say = (line: string) => process.stderr.write(`${line}\r\n`);
   let websocket = await firstConnection(cluster, name, flags.timeout * 1000);
   say(`Connected to the console of ${target}. The escape sequence is ^]`);
@@ -32,8 +32,8 @@ export async function console_(name: string, flags: ConsoleFlags): Promise<void>
       const ending = await attach(websocket);
       if (ending !== "lost") return;
       say(`\r\nThe connection to ${target} was lost, connecting again; ^] leaves`);
+      // Not reset: two clients that take a console from each other give way more and more slowly.
       websocket = await reconnect(cluster, name, backoff);
-      backoff.reset();
       say(`Connected again to ${target}`);
     }
   } finally {

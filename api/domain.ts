@@ -146,7 +146,7 @@ const firmwareSchema = object(
         maxLength: 36,
         pattern: "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
         description:
-          "SMBIOS UUID of the guest. Default: made from the VM's name and namespace, so stable over restarts.",
+          "SMBIOS UUID of the guest. Default: made from the VM's UID, so stable over restarts and new when the VM is made anew.",
       }),
     ),
     serial: Type.Optional(

@@ -24,8 +24,6 @@ export const VMI_CONDITIONS = {
   liveMigratable: "LiveMigratable",
   /** Copied from the pod while it can't be scheduled. */
   podScheduled: "PodScheduled",
-  /** The guest runs without KVM. */
-  softwareEmulation: "SoftwareEmulation",
 } as const;
 
 const text = (description: string, maxLength = 1024) => Type.String({ maxLength, description });

@@ -223,7 +223,7 @@ function ended(state: MachineState, how: "shutdown" | "destroyed" | "crashed" | 
         how === "unknown" ? "DomainLost" : "QemuCrashed",
         how === "unknown"
           ? "the domain was gone when libvirtd came back"
-          : "qemu ended without the guest or the launcher asking for it; its log tells why",
+          : "qemu ended without the guest or the launcher asking for it",
       );
   }
 }

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { delimiter, dirname, join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import type { Client } from "../kube/client.ts";
 import { VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import { connectCluster, ROOT, until, untilGone } from "./harness/cluster.ts";
@@ -156,8 +156,8 @@ function printConsole(observer: Observer): void {
 function printNext(observer: Observer, kubectl: string): void {
   heading(green("a guest runs and answers; try"));
   const paths = [join(ROOT, "node_modules/node/bin"), ...(kubectl === "kubectl" ? [] : [dirname(kubectl)])];
-  const isMissing = !(process.env["PATH"] ?? "").split(delimiter).includes(paths[0] ?? "");
-  if (isMissing || paths.length > 1) console.log(`  export PATH=${paths.join(":")}:$PATH`);
+  // make puts Node 24 first in its own PATH; the person's shell has still another one, or none.
+  console.log(`  export PATH=${paths.join(":")}:$PATH`);
   console.log(`  export KUBECONFIG=${process.env["KUBECONFIG"]}\n`);
   console.log(`  node cli/main.ts console ${NAME}     ${dim("# a shell in the guest; Ctrl+] leaves")}`);
   console.log(

@@ -12,6 +12,7 @@ import type { KubeMetrics } from "../../kube/metrics.ts";
 import { isControlledBy } from "../../kube/ownership.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Caches } from "../caches.ts";
+import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
 import { instanceOf } from "./instance.ts";
 import { plan, type Write } from "./plan.ts";
@@ -93,11 +94,11 @@ export class VmController {
       case "addFinalizer":
         return this.#noted(
           key,
-          await vms.patch(name, withFinalizers(vm, [...finalizers, FINALIZER_VM]), { signal }),
+          await vms.patch(name, finalizersPatch(vm, [...finalizers, FINALIZER_VM]), { signal }),
         );
       case "removeFinalizer": {
         const left = finalizers.filter((finalizer) => finalizer !== FINALIZER_VM);
-        await vms.patch(name, withFinalizers(vm, left), { signal }).catch(ignoreNotFound);
+        await vms.patch(name, finalizersPatch(vm, left), { signal }).catch(ignoreNotFound);
         return undefined;
       }
       case "updateStatus":
@@ -146,12 +147,6 @@ export class VmController {
     this.#ownWrites.wrote(key, this.#options.caches.vms, vm);
     return vm;
   }
-}
-
-/** Fails with a conflict when the VM has changed since it was read. */
-function withFinalizers({ metadata }: VirtualMachine, finalizers: readonly string[]) {
-  const { resourceVersion } = metadata;
-  return { type: "merge" as const, body: { metadata: { resourceVersion, finalizers } } };
 }
 
 function isInstance(answer: unknown): answer is VirtualMachineInstance {

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import { rfc3339 } from "../../lib/time.ts";
 
 /** `lastFailedVMIUID` is the incarnation that was counted last, so that it is counted once. */
 export type StartFailure = NonNullable<VirtualMachineStatus["startFailure"]>;
@@ -41,8 +42,7 @@ export function startFailureAfter({
   return {
     consecutiveFailCount,
     lastFailedVMIUID: uid,
-    // Whole seconds, as the API's times are.
-    retryAfterTimestamp: new Date(retryAt).toISOString().replace(/\.\d+Z$/, "Z"),
+    retryAfterTimestamp: rfc3339(new Date(retryAt)),
   };
 }
 

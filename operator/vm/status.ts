@@ -1,8 +1,10 @@
 /** The status of a VM as it should read: what `kubectl get vm` tells. Pure. */
+
 import { isDeepStrictEqual } from "node:util";
 import { ANNOTATION_STARTED_TEMPLATE, ANNOTATION_VM_GENERATION } from "../../api/names.ts";
 import { type VirtualMachine, type VirtualMachineStatus, VM_CONDITIONS } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import { rfc3339 } from "../../lib/time.ts";
 import { conditionOf, isTrue, mergeConditions, type WantedCondition } from "../vmi/conditions.ts";
 import { isFinal, NOT_RUNNING } from "../vmi/status.ts";
 import { retryTime, type StartFailure } from "./start-failure.ts";
@@ -166,8 +168,4 @@ function copied({ type, status, reason, message }: WantedCondition): WantedCondi
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
   };
-}
-
-function rfc3339(date: Date): string {
-  return date.toISOString().replace(/\.\d+Z$/, "Z");
 }

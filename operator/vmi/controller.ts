@@ -22,9 +22,11 @@ import { jsonPatch } from "../../kube/request.ts";
 import { PODS, type Pod } from "../../kube/resources.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { formatBytes, QuantityError } from "../../lib/quantity.ts";
+import { rfc3339 } from "../../lib/time.ts";
 import { BY_UID, BY_VMI, type Caches, vmiKeyOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
 import { OperatorError } from "../errors.ts";
+import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
 import type { Statuses } from "../uplink/statuses.ts";
 import { resolveLaunchSpec, SpecError } from "./launch-spec.ts";
@@ -275,13 +277,13 @@ export class VmiController {
       case "addFinalizer":
         return this.#noted(
           key,
-          await vmis.patch(name, withFinalizers(vmi, [...(vmi.metadata.finalizers ?? []), FINALIZER_VMI]), {
+          await vmis.patch(name, finalizersPatch(vmi, [...(vmi.metadata.finalizers ?? []), FINALIZER_VMI]), {
             signal,
           }),
         );
       case "removeFinalizer": {
         const left = (vmi.metadata.finalizers ?? []).filter((finalizer) => finalizer !== FINALIZER_VMI);
-        await vmis.patch(name, withFinalizers(vmi, left), { signal }).catch(ignoreNotFound);
+        await vmis.patch(name, finalizersPatch(vmi, left), { signal }).catch(ignoreNotFound);
         return undefined;
       }
       case "updateStatus":
@@ -348,12 +350,6 @@ export class VmiController {
   }
 }
 
-/** Fails with a conflict when the VMI has changed since it was read. */
-function withFinalizers({ metadata }: VirtualMachineInstance, finalizers: readonly string[]) {
-  const { resourceVersion } = metadata;
-  return { type: "merge" as const, body: { metadata: { resourceVersion, finalizers } } };
-}
-
 function resolvedFacts({ domain }: LaunchSpec): ResolvedFacts {
   const { sockets, cores, threads } = domain.cpu;
   const guestMemory = formatBytes(domain.memoryBytes);
@@ -362,8 +358,4 @@ function resolvedFacts({ domain }: LaunchSpec): ResolvedFacts {
 
 function isPod(answer: unknown): answer is Pod {
   return typeof answer === "object" && answer !== null && (answer as { kind?: unknown }).kind === "Pod";
-}
-
-function rfc3339(date: Date): string {
-  return date.toISOString().replace(/\.\d+Z$/, "Z");
 }

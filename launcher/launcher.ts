@@ -229,7 +229,9 @@ export class Launcher {
   /** Running is told together with the machine type: each word of its own would cost a write to the API. */
   #currentStatus(): LauncherStatus {
     const status = this.#statusOfDomain();
-    return status.phase === "running" && !this.#isDomainRead ? { ...status, phase: "starting" } : status;
+    if (status.phase !== "running" || this.#isDomainRead) return status;
+    const { paused: _, ...rest } = status;
+    return { ...rest, phase: "starting" };
   }
 
   #statusOfDomain(): LauncherStatus {

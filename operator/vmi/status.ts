@@ -177,7 +177,7 @@ function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefi
   const problem = ending === undefined ? problemOf(input) : undefined;
   if (problem !== undefined) conditions.push({ type: "Synchronized", status: "False", ...problem });
   const paused = told?.status?.paused;
-  if (paused !== undefined && ending === undefined) {
+  if (paused !== undefined && phase === "Running") {
     conditions.push({
       type: "Paused",
       status: "True",

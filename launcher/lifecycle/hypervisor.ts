@@ -11,10 +11,8 @@ export interface HypervisorListener {
   onReconnected(): void;
 }
 
-/** Every call rejects with code `LibvirtUnavailable` while libvirtd is away or when it dies meanwhile. */
-export interface Hypervisor {
-  /** Starts libvirtd, and again whenever it ends, until `close`. */
-  run(): void;
+/** What can be asked of the one domain, through a hypervisor that lasts or one connection that may not. */
+export interface DomainCalls {
   create(xml: string, options: { readonly paused: boolean }): Promise<void>;
   /** The machine type that libvirt chose for the running domain. */
   machineType(): Promise<string | undefined>;
@@ -24,5 +22,11 @@ export interface Hypervisor {
   resume(): Promise<void>;
   reset(): Promise<void>;
   softReboot(): Promise<void>;
+}
+
+/** Every call rejects with code `LibvirtUnavailable` while libvirtd is away or when it dies meanwhile. */
+export interface Hypervisor extends DomainCalls {
+  /** Starts libvirtd, and again whenever it ends, until `close`. */
+  run(): void;
   close(): void;
 }

@@ -7,7 +7,7 @@ import { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { LauncherError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { Hypervisor, HypervisorListener } from "./hypervisor.ts";
+import type { DomainCalls, Hypervisor, HypervisorListener } from "./hypervisor.ts";
 import type { DomainFact } from "./machine.ts";
 
 /** libvirtd's process. */
@@ -18,21 +18,13 @@ export interface Daemon {
 }
 
 /** A connection to libvirtd, about the launcher's one domain. When it ends, open calls reject with code `LibvirtUnavailable`. */
-export interface DomainConnection {
+export interface DomainConnection extends DomainCalls {
   /** Resolves when the connection is over, however it ended. */
   readonly closed: Promise<unknown>;
   /** Tells facts from now on. */
   listen(onFact: (fact: DomainFact) => void): Promise<void>;
   /** The domain's state, as the fact that brought it about. */
   readState(): Promise<DomainFact>;
-  create(xml: string, options: { readonly paused: boolean }): Promise<void>;
-  machineType(): Promise<string | undefined>;
-  acpiShutdown(): Promise<void>;
-  destroy(): Promise<void>;
-  pause(): Promise<void>;
-  resume(): Promise<void>;
-  reset(): Promise<void>;
-  softReboot(): Promise<void>;
   close(): void;
 }
 

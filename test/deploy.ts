@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { kubeconfigPath, ROOT } from "./harness/cluster.ts";
-import { capture, runVisible } from "./harness/command.ts";
+import { clusterTool, runVisible } from "./harness/command.ts";
 
 const NAMESPACE = "virtpod";
 const registry = process.env["REGISTRY"];
@@ -25,7 +25,7 @@ if (registry === undefined) {
 } else {
   runVisible("node", ["images/push.ts", registry]);
 }
-const helm = capture("./cluster/tool", ["helm"]).trim();
+const helm = clusterTool("helm");
 const arguments_ = [
   "upgrade",
   "--install",

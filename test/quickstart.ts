@@ -8,7 +8,7 @@ import { dirname, join, relative } from "node:path";
 import type { Client } from "../kube/client.ts";
 import { VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import { connectCluster, ROOT, until, untilGone } from "./harness/cluster.ts";
-import { capture, runVisible } from "./harness/command.ts";
+import { clusterTool, runVisible } from "./harness/command.ts";
 import { isConsoleLine } from "./harness/log.ts";
 import { EXAMPLE } from "./harness/machine.ts";
 import { Observer, type Step } from "./harness/timeline.ts";
@@ -74,7 +74,7 @@ function prepareCluster(): void {
 
 function findKubectl(): string {
   const isHere = spawnSync("kubectl", ["version", "--client"], { stdio: "ignore" }).status === 0;
-  return isHere ? "kubectl" : capture("./cluster/tool", ["kubectl"]).trim();
+  return isHere ? "kubectl" : clusterTool("kubectl");
 }
 
 async function removeEarlier(client: Client): Promise<void> {

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
 import { kubeconfigPath, ROOT } from "../harness/cluster.ts";
-import { capture } from "../harness/command.ts";
+import { clusterTool } from "../harness/command.ts";
 
 const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
 const NAMESPACE = "virtpod";
-const helmPath = capture("./cluster/tool", ["helm"]).trim();
+const helmPath = clusterTool("helm");
 
 function run(program: string, args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(program, args, { cwd: ROOT, env, encoding: "utf8" });

@@ -33,6 +33,19 @@ export function capture(
   return result.stdout;
 }
 
+/** Path of a program of the development cluster; one that must be built first shows its progress meanwhile. */
+export function clusterTool(name: string): string {
+  const tool = "./cluster/tool";
+  const result = spawnSync(tool, [name], {
+    cwd: ROOT,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  if (result.error !== undefined) throw result.error;
+  if (result.status !== 0) throw new Error(`${tool} ${name} ended with status ${result.status}`);
+  return result.stdout.trim();
+}
+
 export interface Interactive {
   write(text: string): void;
   /** Resolves when the output since the start matches. @throws Error with the output after the deadline */

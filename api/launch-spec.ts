@@ -22,6 +22,7 @@ export interface LaunchSpec {
   readonly gracePeriodSeconds: number;
   /** `startStrategy: Paused`. */
   readonly startPaused: boolean;
+  readonly accessCredentials?: readonly LaunchAccessCredential[];
 }
 
 export interface LaunchDomain {
@@ -45,6 +46,15 @@ export interface LaunchDomain {
   readonly memBalloon: boolean;
   /** virtio-rng (`devices.rng`). */
   readonly rng: boolean;
+  /** `firmware.bootloader.efi`; without it the guest boots by SeaBIOS. */
+  readonly efi?: LaunchEfi;
+  /** `domain.ioThreadsPolicy` resolved: how many I/O threads the domain has; 0 or absent: qemu's main loop does it. */
+  readonly ioThreads?: number;
+}
+
+export interface LaunchEfi {
+  /** Signed boot loaders only; needs SMM. Default of KubeVirt's field: true. */
+  readonly secureBoot: boolean;
 }
 
 export interface LaunchCpu {
@@ -72,8 +82,31 @@ export interface LaunchDisk {
   readonly readonly: boolean;
   readonly bootOrder?: number;
   readonly serial?: string;
-  readonly cache?: "none" | "writethrough" | "writeback";
+  /** Without it `none` where the file system can do O_DIRECT, else `writethrough` (the launcher asks it). */
+  readonly cache?: DiskCache;
+  /** qemu's `aio`; without it `native` on a block device or a raw file without holes, with cache none; else `threads`. */
+  readonly io?: DiskIo;
+  /** What happens when the backing store fails. Default: stop, which pauses the guest; enospace: only for want of room. */
+  readonly errorPolicy?: DiskErrorPolicy;
+  /** Several VMs may write at once: no lock, no cache. Only of a raw source: `file` or `block`. */
+  readonly shareable?: boolean;
+  /** Bytes; `matchVolume` is resolved by the launcher, which sees the device. */
+  readonly blockSize?: DiskBlockSize | "matchVolume";
+  /** Number of the I/O thread that serves it, from 1 to `domain.ioThreads`; virtio only. */
+  readonly ioThread?: number;
+  /** virtio-blk queues (`blockMultiQueue`). Default: 1. */
+  readonly queues?: number;
   readonly source: LaunchDiskSource;
+}
+
+export type DiskCache = "none" | "writethrough" | "writeback";
+export type DiskIo = "native" | "threads";
+export type DiskErrorPolicy = "stop" | "ignore" | "report" | "enospace";
+
+/** Powers of two, in bytes: the guest's smallest request, and what the device writes at once. */
+export interface DiskBlockSize {
+  readonly logical: number;
+  readonly physical: number;
 }
 
 export type LaunchDiskSource =
@@ -91,6 +124,72 @@ export type LaunchDiskSource =
       /** qcow2 file to make, on an emptyDir (disk or tmpfs). */
       readonly path: string;
       readonly capacityBytes: number;
+    }
+  /**
+   * A raw file on a PersistentVolumeClaim of volumeMode Filesystem, or a hostDisk, made sparse where it is missing.
+   * Always raw, whatever its first bytes are: the guest writes them.
+   */
+  | {
+      readonly kind: "file";
+      /** `<mount>/disk.img` */
+      readonly path: string;
+      /**
+       * The claim's capacity: size of the file that is made where none is, up to a tenth less where the file system
+       * itself takes its part of the claim (KubeVirt's tolerance). Absent: the file must be there.
+       */
+      readonly capacityBytes?: number;
+    }
+  /** A PersistentVolumeClaim of volumeMode Block. */
+  | { readonly kind: "block"; readonly path: string }
+  /** A claim that is only read, below a qcow2 overlay that is lost with the pod. */
+  | {
+      readonly kind: "ephemeral";
+      readonly backing: { readonly kind: "file" | "block"; readonly path: string };
+      readonly overlayPath: string;
+    }
+  /** ISO 9660 with the label `cidata` or `config-2`, made by the launcher on tmpfs: it may hold secrets. */
+  | {
+      readonly kind: "cloudInit";
+      readonly format: "noCloud" | "configDrive";
+      readonly path: string;
+      /** Inline (decoded) or a file of a mounted Secret: keys `userdata` (or `userData`), `networkdata` (or `networkData`). */
+      readonly userData?: CloudInitData;
+      readonly networkData?: CloudInitData;
+      /** `instance-id` and `uuid`: the VM's stable UUID, so that cloud-init runs once per instance. */
+      readonly instanceId: string;
+      readonly hostname: string;
+    }
+  /** ISO 9660 of a mounted ConfigMap, Secret, ServiceAccount, downwardAPI or sysprep volume. */
+  | {
+      readonly kind: "files";
+      readonly directory: string;
+      readonly path: string;
+      /** `volumeLabel`; default `cfgdata`. */
+      readonly volumeLabel: string;
+      /** Renders the only file of the directory as `autounattend.xml` and `unattend.xml` where only one of them is there. */
+      readonly sysprep?: true;
+    };
+
+export type CloudInitData =
+  | { readonly text: string }
+  /** Where the Secret is mounted; the first key of `keys` that is there is taken. */
+  | { readonly directory: string; readonly keys: readonly string[] };
+
+/** `spec.accessCredentials[]`: mounted Secrets whose keys and passwords the guest is given. */
+export type LaunchAccessCredential =
+  | {
+      readonly kind: "sshPublicKey";
+      /** Mounted Secret; every file in it is a list of public keys. */
+      readonly directory: string;
+      readonly propagation: "noCloud" | "configDrive" | "qemuGuestAgent";
+      /** Users whose authorized_keys are written; only with qemuGuestAgent. */
+      readonly users: readonly string[];
+    }
+  /** Every file in it is named like a user and holds that user's password. */
+  | {
+      readonly kind: "userPassword";
+      readonly directory: string;
+      readonly propagation: "qemuGuestAgent";
     };
 
 export type InterfaceModel = "virtio" | "e1000" | "e1000e" | "rtl8139";

@@ -51,12 +51,18 @@ export const LAUNCHER_PATHS = {
   capabilities: "/run/virtpod/agent/capabilities",
   /** One folder per volume, named as the volume. */
   volumes: "/run/virtpod/volumes",
+  /** One device per volume of mode Block, named as the volume. */
+  devices: "/dev/virtpod",
+  /** One folder per access credential, named by its index: its mounted Secret. */
+  credentials: "/run/virtpod/credentials",
   /** The kernelBoot image volume. */
   kernelBoot: "/run/virtpod/kernel-boot",
   /** emptyDir for overlays over container disks. */
   scratch: "/run/virtpod/scratch",
   /** emptyDir (memory) for sockets, pid files, XDG folders. */
   runtime: "/run/virtpod/runtime",
+  /** ISO images that the launcher makes of cloud-init data and mounted files; in `runtime`, because they may hold secrets. */
+  images: "/run/virtpod/runtime/images",
   /** The kubelet's default termination message path. */
   terminationMessage: "/dev/termination-log",
 } as const;

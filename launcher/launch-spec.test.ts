@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import type { LaunchSpec } from "../api/launch-spec.ts";
+import type { LaunchDisk, LaunchDiskSource, LaunchSpec } from "../api/launch-spec.ts";
 import { LauncherError } from "./errors.ts";
 import { parseLaunchSpec } from "./launch-spec.ts";
 
@@ -39,7 +39,7 @@ const SPEC: LaunchSpec = {
 
 /** The spec with the value at a path replaced, or removed where it is undefined. */
 function changed(path: string, value: unknown): string {
-  const copy = structuredClone(SPEC) as unknown as Record<string, unknown>;
+  const copy = structuredClone(FULL) as unknown as Record<string, unknown>;
   const keys = path.split(".");
   const last = keys.pop() ?? "";
   const parent = keys.reduce((at, key) => at[key] as Record<string, unknown>, copy);
@@ -47,9 +47,61 @@ function changed(path: string, value: unknown): string {
   return JSON.stringify(copy);
 }
 
+/** A disk of every source and with every knob. */
+const FULL: LaunchSpec = {
+  ...SPEC,
+  domain: { ...SPEC.domain, efi: { secureBoot: true }, ioThreads: 2 },
+  disks: [
+    ...SPEC.disks,
+    {
+      name: "data",
+      device: "disk",
+      bus: "virtio",
+      readonly: false,
+      bootOrder: 2,
+      serial: "A1",
+      cache: "none",
+      io: "native",
+      errorPolicy: "enospace",
+      shareable: true,
+      blockSize: { logical: 512, physical: 4096 },
+      ioThread: 2,
+      queues: 4,
+      source: { kind: "file", path: "/v/data/disk.img", capacityBytes: 1024 },
+    },
+    disk("hdd", { kind: "block", path: "/dev/virtpod/hdd" }),
+    disk("golden", { kind: "ephemeral", backing: { kind: "block", path: "/b" }, overlayPath: "/o" }),
+    disk("seed", {
+      kind: "cloudInit",
+      format: "configDrive",
+      path: "/i/seed.iso",
+      userData: { text: "#cloud-config\n" },
+      networkData: { directory: "/v/seed", keys: ["networkdata", "networkData"] },
+      instanceId: "i-1",
+      hostname: "vm-a",
+    }),
+    disk("unattend", {
+      kind: "files",
+      directory: "/v/s",
+      path: "/i/s",
+      volumeLabel: "unattend",
+      sysprep: true,
+    }),
+  ],
+  accessCredentials: [
+    { kind: "sshPublicKey", directory: "/c/0", propagation: "qemuGuestAgent", users: ["root"] },
+    { kind: "userPassword", directory: "/c/1", propagation: "qemuGuestAgent" },
+  ],
+};
+
+function disk(name: string, source: LaunchDiskSource): LaunchDisk {
+  return { name, device: "cdrom", bus: "sata", readonly: true, blockSize: "matchVolume", source };
+}
+
 describe("a LaunchSpec", () => {
   it("is read as it was written", () => {
     assert.deepEqual(parseLaunchSpec(JSON.stringify(SPEC)), SPEC);
+    assert.deepEqual(parseLaunchSpec(JSON.stringify(FULL)), FULL);
   });
 
   const refusals: readonly (readonly [path: string, value: unknown, message: RegExp])[] = [
@@ -64,6 +116,19 @@ describe("a LaunchSpec", () => {
     ["disks.0.source.kind", "hostDisk", /disks\[0\]\.source\.kind: must be one of containerDisk, emptyDisk/],
     ["disks.0.source.kind", "constructor", /disks\[0\]\.source\.kind/],
     ["disks.0.source.overlayPath", "relative", /disks\[0\]\.source\.overlayPath/],
+    ["disks.1.cache", "unsafe", /disks\[1\]\.cache/],
+    ["disks.1.blockSize.physical", 1000, /disks\[1\]\.blockSize\.physical: must be a power of two, is 1000/],
+    ["disks.1.blockSize", "matchGuest", /disks\[1\]\.blockSize/],
+    ["disks.1.ioThread", 3, /data is served by I\/O thread 3, but the domain has 2/],
+    ["disks.1.source.capacityBytes", 0, /disks\[1\]\.source\.capacityBytes/],
+    [
+      "disks.4.source.userData",
+      { text: "a", keys: [] },
+      /disks\[4\]\.source\.userData\.keys: this field is unknown/,
+    ],
+    ["disks.4.source.networkData.keys", ["../x"], /networkData\.keys\[0\]: must be a Secret's key/],
+    ["disks.5.source.volumeLabel", "ä", /volumeLabel/],
+    ["accessCredentials.1.propagation", "noCloud", /accessCredentials\[1\]\.propagation/],
     ["disks.1", SPEC.disks[0], /two are named root/],
     ["interfaces.0.queues", 0, /interfaces\[0\]\.queues/],
     ["interfaces.0.podInterface", "eth0; rm", /interfaces\[0\]\.podInterface/],

@@ -1,15 +1,30 @@
 /** Reads the LaunchSpec out of the environment's string. */
 import type {
+  CloudInitData,
+  DiskBlockSize,
+  LaunchAccessCredential,
   LaunchCpu,
   LaunchDisk,
   LaunchDiskSource,
   LaunchDomain,
+  LaunchEfi,
   LaunchInterface,
   LaunchKernelBoot,
   LaunchSpec,
 } from "../api/launch-spec.ts";
 import { ENV_LAUNCH_SPEC } from "../api/names.ts";
-import { array, boolean, type Check, integer, object, oneOf, optional, string, tagged } from "./check.ts";
+import {
+  array,
+  boolean,
+  type Check,
+  CheckError,
+  integer,
+  object,
+  oneOf,
+  optional,
+  string,
+  tagged,
+} from "./check.ts";
 import { LauncherError } from "./errors.ts";
 
 /** The only version of the document that this launcher reads. */
@@ -17,6 +32,10 @@ const VERSION = 1;
 const MAX_DISKS = 64;
 /** bridgeAddress() has ten. */
 const MAX_INTERFACES = 10;
+const MAX_IO_THREADS = 64;
+const MAX_CREDENTIALS = 64;
+/** What `LAUNCH_SPEC_MAX_BYTES` leaves of it; KubeVirt's own limit, 2048 bytes, is the operator's to keep. */
+const MAX_INLINE_CHARACTERS = 128 * 1024;
 
 const name = string({
   maxLength: 253,
@@ -27,6 +46,8 @@ const uuid = string({ pattern: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i, w
 /** Without `..`, so that a path stays below the directory it is joined to. */
 const path = string({ pattern: /^\/(?!(.*\/)?\.\.(\/|$))/, what: "an absolute path without .." });
 const positive = integer({ min: 1 });
+/** ISO 9660 allows 32 characters of a volume's identifier, Joliet 16 (UCS-2). */
+const volumeLabel = string({ maxLength: 32, pattern: /^[ -~]+$/, what: "a volume label in ASCII" });
 
 const cpu = object<LaunchCpu>({
   sockets: positive,
@@ -54,21 +75,61 @@ const domain = object<LaunchDomain>({
   serialConsole: boolean,
   memBalloon: boolean,
   rng: boolean,
+  efi: optional(object<LaunchEfi>({ secureBoot: boolean })),
+  ioThreads: optional(integer({ min: 0, max: MAX_IO_THREADS })),
+});
+
+type Source<Kind extends LaunchDiskSource["kind"]> = Extract<LaunchDiskSource, { kind: Kind }>;
+
+const cloudInitData: Check<CloudInitData> = (value, at) =>
+  typeof value === "object" && value !== null && "text" in value
+    ? inlineData(value, at)
+    : mountedData(value, at);
+
+const inlineData = object<Extract<CloudInitData, { text: string }>>({
+  text: string({ maxLength: MAX_INLINE_CHARACTERS }),
+});
+
+const mountedData = object<Extract<CloudInitData, { directory: string }>>({
+  directory: path,
+  keys: array(string({ pattern: /^[-._a-zA-Z0-9]+$/, what: "a Secret's key" }), { maxItems: 8 }),
 });
 
 const diskSource: Check<LaunchDiskSource> = tagged<LaunchDiskSource>("kind", {
-  containerDisk: object<Extract<LaunchDiskSource, { kind: "containerDisk" }>>({
+  containerDisk: object<Source<"containerDisk">>({
     kind: oneOf("containerDisk"),
     imageDirectory: path,
     path: optional(path),
     overlayPath: path,
   }),
-  emptyDisk: object<Extract<LaunchDiskSource, { kind: "emptyDisk" }>>({
-    kind: oneOf("emptyDisk"),
+  emptyDisk: object<Source<"emptyDisk">>({ kind: oneOf("emptyDisk"), path, capacityBytes: positive }),
+  file: object<Source<"file">>({ kind: oneOf("file"), path, capacityBytes: optional(positive) }),
+  block: object<Source<"block">>({ kind: oneOf("block"), path }),
+  ephemeral: object<Source<"ephemeral">>({
+    kind: oneOf("ephemeral"),
+    backing: object<Source<"ephemeral">["backing"]>({ kind: oneOf("file", "block"), path }),
+    overlayPath: path,
+  }),
+  cloudInit: object<Source<"cloudInit">>({
+    kind: oneOf("cloudInit"),
+    format: oneOf("noCloud", "configDrive"),
     path,
-    capacityBytes: positive,
+    userData: optional(cloudInitData),
+    networkData: optional(cloudInitData),
+    instanceId: string({ maxLength: 512 }),
+    hostname: string({ maxLength: 253 }),
+  }),
+  files: object<Source<"files">>({
+    kind: oneOf("files"),
+    directory: path,
+    path,
+    volumeLabel,
+    sysprep: optional(oneOf(true)),
   }),
 });
+
+/** virtio-blk and scsi-disk take 512 to 2 MiB; libvirt asks for powers of two. */
+const blockSize = object<DiskBlockSize>({ logical: powerOfTwo, physical: powerOfTwo });
 
 const disk = object<LaunchDisk>({
   name,
@@ -78,6 +139,14 @@ const disk = object<LaunchDisk>({
   bootOrder: optional(positive),
   serial: optional(string({ maxLength: 256 })),
   cache: optional(oneOf("none", "writethrough", "writeback")),
+  io: optional(oneOf("native", "threads")),
+  errorPolicy: optional(oneOf("stop", "ignore", "report", "enospace")),
+  shareable: optional(boolean),
+  blockSize: optional((value, at) =>
+    value === "matchVolume" ? ("matchVolume" as const) : blockSize(value, at),
+  ),
+  ioThread: optional(integer({ min: 1, max: MAX_IO_THREADS })),
+  queues: optional(integer({ min: 1, max: 256 })),
   source: diskSource,
 });
 
@@ -89,6 +158,20 @@ const launchInterface = object<LaunchInterface>({
   model: oneOf("virtio", "e1000", "e1000e", "rtl8139"),
   bootOrder: optional(positive),
   queues: integer({ min: 1, max: 256 }),
+});
+
+const accessCredential: Check<LaunchAccessCredential> = tagged<LaunchAccessCredential>("kind", {
+  sshPublicKey: object<Extract<LaunchAccessCredential, { kind: "sshPublicKey" }>>({
+    kind: oneOf("sshPublicKey"),
+    directory: path,
+    propagation: oneOf("noCloud", "configDrive", "qemuGuestAgent"),
+    users: array(string({ maxLength: 32 }), { maxItems: 64 }),
+  }),
+  userPassword: object<Extract<LaunchAccessCredential, { kind: "userPassword" }>>({
+    kind: oneOf("userPassword"),
+    directory: path,
+    propagation: oneOf("qemuGuestAgent"),
+  }),
 });
 
 const launchSpec = object<LaunchSpec>({
@@ -103,6 +186,7 @@ const launchSpec = object<LaunchSpec>({
   subdomain: optional(name),
   gracePeriodSeconds: integer({ min: 0 }),
   startPaused: boolean,
+  accessCredentials: optional(array(accessCredential, { maxItems: MAX_CREDENTIALS })),
 });
 
 /** @throws LauncherError LaunchSpecInvalid, LaunchSpecVersion */
@@ -121,7 +205,15 @@ export function parseLaunchSpec(text: string | undefined): LaunchSpec {
   const spec = checked(document);
   refuseDuplicates("disks", spec.disks);
   refuseDuplicates("interfaces", spec.interfaces);
+  refuseAbsentIoThreads(spec);
   return spec;
+}
+
+function powerOfTwo(value: unknown, at: string): number {
+  const number = integer({ min: 512, max: 2 * 1024 * 1024 })(value, at);
+  if (!Number.isInteger(Math.log2(number)))
+    throw new CheckError(`${at}: must be a power of two, is ${number}`);
+  return number;
 }
 
 function parseJson(text: string): unknown {
@@ -145,6 +237,16 @@ function refuseDuplicates(field: string, items: readonly { readonly name: string
   for (const item of items) {
     if (seen.has(item.name)) throw invalid(`LaunchSpec ${field}: two are named ${item.name}`);
     seen.add(item.name);
+  }
+}
+
+function refuseAbsentIoThreads({ disks, domain: { ioThreads = 0 } }: LaunchSpec): void {
+  for (const { name, ioThread = 0 } of disks) {
+    if (ioThread > ioThreads) {
+      throw invalid(
+        `LaunchSpec disks: ${name} is served by I/O thread ${ioThread}, but the domain has ${ioThreads}`,
+      );
+    }
   }
 }
 

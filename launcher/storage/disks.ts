@@ -1,5 +1,6 @@
 /** Prepares every disk of a LaunchSpec. */
 import type { LaunchDisk } from "../../api/launch-spec.ts";
+import { LauncherError } from "../errors.ts";
 import { findContainerDisk } from "./container-disk.ts";
 import { createQcow2 } from "./qemu-img.ts";
 
@@ -29,5 +30,10 @@ async function prepareDisk({ name, source }: LaunchDisk): Promise<PreparedDisk> 
     case "emptyDisk":
       await createQcow2({ path: source.path, virtualSizeBytes: source.capacityBytes });
       return { name, path: source.path, format: "qcow2" };
+    default:
+      throw new LauncherError(
+        "DiskCreation",
+        `disk ${name}: this launcher can't prepare a ${source.kind} yet`,
+      );
   }
 }

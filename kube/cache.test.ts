@@ -79,6 +79,21 @@ test("replayed and outdated events change nothing, and the version never goes ba
   assert.equal(cache.lister.size, 1);
 });
 
+test("an event older than the list does not bring back what the list no longer had", () => {
+  const cache = new Cache<ConfigMap>();
+  cache.replace([object("a", 5)], "10");
+  assert.deepEqual(cache.apply("ADDED", object("gone", 7)), []);
+  assert.deepEqual(summary(cache.apply("ADDED", object("new", 11))), ["added new"]);
+});
+
+test("a list of a server restored from a backup ends what was known of deletes that have not happened there", () => {
+  const cache = new Cache<ConfigMap>();
+  cache.replace([object("a", 5)], "10");
+  cache.apply("DELETED", object("a", 100));
+  cache.replace([], "50");
+  assert.deepEqual(summary(cache.apply("ADDED", object("a", 60))), ["added a"]);
+});
+
 test("managedFields are never kept, a transform cuts more, and in tests objects are frozen to the bottom", () => {
   const cache = new Cache<ConfigMap>({
     transform: ({ data: _, ...rest }) => rest,

@@ -27,9 +27,11 @@ export class Cache<T extends KubeObject> {
   readonly #store: Store<T>;
   readonly #transform: ((object: T) => T) | undefined;
   readonly #freeze: boolean;
-  /** Versions of late deletes: an older event that comes after one is a replay, not a new object. */
+  /** Versions of deletes since the last list: an older event that comes after one is a replay, not a new object. */
   readonly #graves = new LruMap<string, string>(MAX_GRAVES);
   #resourceVersion = "";
+  /** Version of the last list: what it did not have was not there, whatever a replay says. */
+  #listedVersion = "";
   #isFilled = false;
 
   constructor(options: CacheOptions<T> = {}) {
@@ -74,6 +76,8 @@ export class Cache<T extends KubeObject> {
         deltas.push({ type: "deleted", object, isFinalStateKnown: false });
       }
     }
+    this.#graves.clear();
+    this.#listedVersion = resourceVersion;
     this.#resourceVersion = resourceVersion;
     this.#isFilled = true;
     return deltas;
@@ -83,7 +87,8 @@ export class Cache<T extends KubeObject> {
   apply(type: "ADDED" | "MODIFIED" | "DELETED", raw: T): Delta<T>[] {
     const version = raw.metadata.resourceVersion ?? "";
     const key = keyOf(raw);
-    const lastVersion = this.#store.get(key)?.metadata.resourceVersion ?? this.#graves.get(key) ?? "";
+    const lastVersion =
+      this.#store.get(key)?.metadata.resourceVersion ?? this.#graves.get(key) ?? this.#listedVersion;
     this.advance(version);
     if (isOlder(version, lastVersion)) {
       return [];

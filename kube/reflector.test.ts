@@ -211,6 +211,88 @@ describe("the reflector", () => {
     await it.end();
   });
 
+  const line = (type: string, name: string, version: number, metadata: object = {}) =>
+    `${JSON.stringify({
+      type,
+      object: {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { name, namespace: "default", uid: name, resourceVersion: String(version), ...metadata },
+      },
+    })}\n`;
+
+  test("takes changes into account that come between a streaming list's objects and its end", async () => {
+    const it = start();
+    it.server.compact();
+    const end = { annotations: { "k8s.io/initial-events-end": "true" } };
+    const lines = [
+      line("ADDED", "stays", 10),
+      line("ADDED", "goes", 11),
+      line("ADDED", "changes", 12),
+      line("DELETED", "goes", 20),
+      line("MODIFIED", "changes", 21),
+      line("ADDED", "goes", 11),
+      line("BOOKMARK", "", it.server.storage.version, end),
+    ];
+    it.server.intercept = ({ path }) =>
+      path.includes("sendInitialEvents") ? { statusCode: 200, text: lines.join("") } : undefined;
+    await it.run();
+    assert.deepEqual(it.told, ["initial stays", "initial changes"]);
+    assert.equal(it.informer.get("default/changes")?.metadata.resourceVersion, "21");
+    await it.end();
+  });
+
+  test("lists in pages after a streaming list that failed, and as a stream again the time after", async () => {
+    const it = start({}, 1);
+    let left = 1;
+    it.server.intercept = ({ path }) =>
+      path.includes("sendInitialEvents") && left-- > 0 ? { statusCode: 500, text: "boom" } : undefined;
+    await it.launch();
+    await it.backOff();
+    await until(() => it.informer.hasSynced);
+    assert.equal(it.server.requests.filter(isList).length, 1);
+    it.server.compact();
+    await it.make("new");
+    it.server.compact();
+    const [watch] = it.server.watches;
+    watch?.break();
+    await it.backOff();
+    await it.backOff();
+    await until(
+      () => it.server.requests.filter(({ path }) => path.includes("sendInitialEvents")).length === 2,
+    );
+    assert.equal(it.server.requests.filter(isList).length, 1);
+    await it.end();
+  });
+
+  test("does not wait for the end of a streaming list from a server that does not know what that is", async () => {
+    const it = start({}, 1);
+    const text = line("ADDED", "old-0", 1) + line("BOOKMARK", "", 2);
+    it.server.intercept = ({ path }) =>
+      path.includes("sendInitialEvents") ? { statusCode: 200, text } : undefined;
+    await it.launch();
+    await it.backOff();
+    await until(() => it.informer.hasSynced);
+    assert.deepEqual(it.told, ["initial old-0"]);
+    await it.end();
+  });
+
+  test("opens a watch anew whose bytes trickle and never make up a line", async () => {
+    const it = start({}, 1);
+    await it.run();
+    const [watch] = it.server.watches;
+    watch?.mute();
+    for (let second = 0; second < 180; second += 1) {
+      watch?.push(" ");
+      it.clock.advance(1000);
+    }
+    await it.backOff();
+    const made = await it.make("after");
+    await seen(it.informer, made);
+    assert.deepEqual(it.told, ["initial old-0", "add after"]);
+    await it.end();
+  });
+
   const faults: { name: string; answer: FakeResponse }[] = [
     { name: "a page of HTML with 200", answer: { statusCode: 200, text: "<html>log in</html>\n" } },
     { name: "half a line", answer: { statusCode: 200, text: '{"type":"ADD' } },
@@ -262,8 +344,7 @@ describe("the reflector", () => {
         ? { statusCode: 429, text: "later", headers: { "retry-after": "45" } }
         : undefined;
     await it.launch();
-    await until(() => it.clock.pending === 1);
-    assert.equal(it.clock.nextInMs, 45_000);
+    await until(() => it.clock.nextInMs === 45_000);
     it.clock.advance(45_000);
     await until(() => it.informer.hasSynced);
     await it.end();

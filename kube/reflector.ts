@@ -1,5 +1,6 @@
 import { Backoff } from "../lib/backoff.ts";
 import { type Clock, sleep, systemClock } from "../lib/clock.ts";
+import { Cache } from "./cache.ts";
 import {
   BadRequestError,
   ConnectionError,
@@ -15,7 +16,9 @@ import {
 import { type Logger, silentLogger } from "./logger.ts";
 import { KubeMetrics } from "./metrics.ts";
 import { compareResourceVersions, type KubeObject, resourceName } from "./objects.ts";
+import type { WatchEvent } from "./request.ts";
 import { PAGE_SIZE, type ResourceClient } from "./resource-client.ts";
+import { StallTimer } from "./stall-timer.ts";
 
 /** Where a reflector puts what it reads. */
 export interface ReflectorSink<T> {
@@ -35,7 +38,10 @@ export interface ReflectorOptions<T extends KubeObject> {
   /** Lists through the watch (KEP-3157) where the server can; true unless told. */
   readonly streamingList?: boolean;
   readonly pageSize?: number;
-  /** Silence after which a watch is opened anew; 90 s unless told. The server sends a bookmark every minute. */
+  /**
+   * Time without a byte after which a watch is opened anew; 90 s unless told. The server sends a bookmark every
+   * minute. Bytes that never make up a line are suffered for at most twice as long.
+   */
   readonly silenceTimeoutMs?: number;
   readonly maxLineBytes?: number;
   readonly logger?: Logger;
@@ -50,6 +56,7 @@ const BACKOFF = { initialMs: 800, maxMs: 30_000, jitter: 1, resetAfterMs: 120_00
 const MIN_WATCH_SECONDS = 300;
 /** A watch that ends so soon and without events is a failure, or it would be opened in a tight loop. */
 const SHORT_WATCH_MS = 1000;
+const SILENCE_TIMEOUT_MS = 90_000;
 const LIST_TIMEOUT_MS = 60_000;
 /** Lists in a row older than what was seen, after which we believe that the server was restored from a backup. */
 const MAX_STALE_LISTS = 5;
@@ -63,7 +70,9 @@ export class Reflector<T extends KubeObject> {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #backoff: Backoff;
-  #isStreaming: boolean;
+  #canStream: boolean;
+  /** The last list failed as a stream; the next one comes in pages, because getting on beats elegance. */
+  #isNextInPages = false;
   /** Where to watch on from; undefined when only a list can help. */
   #resourceVersion: string | undefined;
   /** Highest version ever seen, to tell a list that is behind. */
@@ -79,7 +88,7 @@ export class Reflector<T extends KubeObject> {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#backoff = new Backoff({ ...BACKOFF, clock: this.#clock, random: this.#random });
-    this.#isStreaming = options.streamingList ?? true;
+    this.#canStream = options.streamingList ?? true;
   }
 
   /** Makes the next round start from a list. The present watch goes on until then. */
@@ -103,7 +112,7 @@ export class Reflector<T extends KubeObject> {
 
   /** One list if needed, and one watch. */
   async #round(signal: AbortSignal): Promise<void> {
-    if (this.#resourceVersion === undefined && !this.#isStreaming) {
+    if (this.#resourceVersion === undefined && (!this.#canStream || this.#isNextInPages)) {
       const { objects, resourceVersion } = await this.#list(signal);
       this.#replace(objects, resourceVersion);
     }
@@ -153,36 +162,40 @@ export class Reflector<T extends KubeObject> {
   /** Watches from the known place, or from nothing with the present objects first. */
   async #watch(signal: AbortSignal): Promise<void> {
     const { sink } = this.#options;
-    let initial: T[] | undefined = this.#resourceVersion === undefined ? [] : undefined;
+    // Changes may come between the present objects and the bookmark that ends them, deletes too.
+    let initial =
+      this.#resourceVersion === undefined
+        ? new Cache<T>({ transform: (object) => sink.shrink(object) })
+        : undefined;
     if (initial !== undefined) {
       this.#metrics.listed(this.#name, this.#reason);
     }
     this.#metrics.watching(this.#name);
     const openedMs = this.#clock.monotonic();
     let events = 0;
-    for await (const event of this.#events(initial !== undefined, signal)) {
-      events += 1;
-      if (initial !== undefined) {
-        if (event.type === "BOOKMARK") {
-          if (event.initialEventsEnd) {
-            this.#replace(initial, event.resourceVersion);
-            initial = undefined;
-          }
-        } else if (event.type !== "DELETED") {
-          initial.push(sink.shrink(event.object));
+    const { silenceTimeoutMs = SILENCE_TIMEOUT_MS } = this.#options;
+    const stall = new StallTimer(this.#clock, silenceTimeoutMs, `watch ${this.#name}`, signal);
+    try {
+      for await (const event of this.#events(initial !== undefined, silenceTimeoutMs, stall.signal)) {
+        events += 1;
+        stall.beat();
+        if (initial !== undefined) {
+          initial = this.#takeInitial(initial, event);
+          continue;
         }
-        continue;
+        if (event.type === "BOOKMARK") {
+          this.#advance(event.resourceVersion);
+          sink.advance(event.resourceVersion);
+        } else {
+          this.#advance(event.object.metadata.resourceVersion ?? "");
+          sink.apply(event.type, event.object);
+        }
+        if (this.#resourceVersion === undefined) {
+          return;
+        }
       }
-      if (event.type === "BOOKMARK") {
-        this.#advance(event.resourceVersion);
-        sink.advance(event.resourceVersion);
-      } else {
-        this.#advance(event.object.metadata.resourceVersion ?? "");
-        sink.apply(event.type, event.object);
-      }
-      if (this.#resourceVersion === undefined) {
-        return;
-      }
+    } finally {
+      stall.dispose();
     }
     if (initial !== undefined) {
       throw new ProtocolError(
@@ -194,7 +207,21 @@ export class Reflector<T extends KubeObject> {
     }
   }
 
-  #events(isInitial: boolean, signal: AbortSignal) {
+  /** One event of a streaming list. @returns undefined once the list is whole */
+  #takeInitial(initial: Cache<T>, event: WatchEvent<T>): Cache<T> | undefined {
+    if (event.type !== "BOOKMARK") {
+      initial.apply(event.type, event.object);
+      return initial;
+    }
+    if (!event.initialEventsEnd) {
+      // A server that does not know sendInitialEvents ignores it, and the end would never come.
+      throw new ProtocolError(`watch ${this.#name}: a bookmark came before the end of the initial events`);
+    }
+    this.#replace(initial.lister.list(), event.resourceVersion);
+    return undefined;
+  }
+
+  #events(isInitial: boolean, silenceTimeoutMs: number, signal: AbortSignal) {
     const { resource, labelSelector, fieldSelector, maxLineBytes } = this.#options;
     return resource.watch({
       ...(labelSelector !== undefined && { labelSelector }),
@@ -204,7 +231,7 @@ export class Reflector<T extends KubeObject> {
       ...(this.#resourceVersion !== undefined && { resourceVersion: this.#resourceVersion }),
       allowBookmarks: true,
       timeoutSeconds: Math.floor(MIN_WATCH_SECONDS * (1 + this.#random())),
-      silenceTimeoutMs: this.#options.silenceTimeoutMs ?? 90_000,
+      silenceTimeoutMs,
       signal,
     });
   }
@@ -217,6 +244,7 @@ export class Reflector<T extends KubeObject> {
       );
     }
     this.#staleLists = 0;
+    this.#isNextInPages = false;
     this.#newest = resourceVersion;
     this.#resourceVersion = resourceVersion;
     this.#options.sink.replace(objects, resourceVersion);
@@ -248,15 +276,17 @@ export class Reflector<T extends KubeObject> {
     const code = error instanceof KubeError ? error.code : "KUBE_UNKNOWN";
     this.#metrics.reflectorFailed(this.#name, code);
     const cannotStream = error instanceof BadRequestError || error instanceof InvalidError;
-    if (this.#isStreaming && this.#resourceVersion === undefined && cannotStream) {
-      this.#isStreaming = false;
+    if (this.#canStream && !this.#isNextInPages && this.#resourceVersion === undefined && cannotStream) {
+      this.#canStream = false;
       this.#logger.info(
         { resource: this.#name, err: error },
         "the server cannot stream lists; listing in pages",
       );
       return;
     }
-    if (!canResume(error)) {
+    if (this.#resourceVersion === undefined) {
+      this.#isNextInPages = !this.#isNextInPages;
+    } else if (!canResume(error)) {
       this.#forgetPlace(code);
     }
     const retryAfterMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;

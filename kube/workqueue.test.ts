@@ -127,6 +127,17 @@ describe("the work queue", () => {
     assert.equal(clock.pending, 0);
   });
 
+  test("hands a key added in the turn of the shutdown to who waits for one, so that a drain can end", async () => {
+    const { queue } = newQueue();
+    const [first, second] = [queue.get(), queue.get()];
+    queue.add("a");
+    const drained = queue.shutDownWithDrain();
+    assert.equal((await first)?.key, "a");
+    assert.equal(await second, undefined);
+    queue.done("a");
+    await drained;
+  });
+
   test("a drain ends when the last key is done, dirty ones included, or when its signal aborts", async () => {
     const { queue } = newQueue();
     queue.add("a");
@@ -159,6 +170,22 @@ describe("the work queue", () => {
     queue.forget("a");
     queue.addRateLimited("a");
     assert.equal(clock.nextInMs, 5);
+  });
+
+  test("counts adds that merge as one, and the wait for a key's own run to end as waiting", () => {
+    const clock = new FakeClock();
+    const metrics = new QueueMetrics();
+    const queue = new WorkQueue({ clock, metrics });
+    queue.add("a");
+    queue.add("a");
+    queue.tryGet();
+    queue.add("a");
+    queue.add("a");
+    clock.advance(2000);
+    queue.done("a");
+    clock.advance(1000);
+    queue.tryGet();
+    assert.deepEqual([metrics.adds, metrics.queueSeconds.sum, metrics.workSeconds.sum], [2, 3, 2]);
   });
 
   test("counts adds, retries, waits and the work in progress", () => {

@@ -31,8 +31,10 @@ interface Entry extends HeapItem, Listed<Entry> {
   isProcessing: boolean;
   /** Added again while processing. */
   isDirty: boolean;
-  /** When it became ready or dirty, then when its processing began. */
-  sinceMs: number;
+  /** When it became ready, or dirty while processing. */
+  addedMs: number;
+  /** When its processing began. */
+  startedMs: number;
 }
 
 interface Waiter {
@@ -85,7 +87,6 @@ export class WorkQueue {
     if (this.#isShuttingDown) {
       return;
     }
-    this.#metrics.adds += 1;
     const entry = this.#raise(key, options?.priority ?? DEFAULT_PRIORITY);
     if (entry.place >= 0) {
       this.#delayed.remove(entry);
@@ -164,11 +165,10 @@ export class WorkQueue {
     }
     entry.isProcessing = false;
     this.#processingCount -= 1;
-    const nowMs = this.#clock.monotonic();
-    this.#metrics.workSeconds.observe((nowMs - entry.sinceMs) / 1000);
+    this.#metrics.workSeconds.observe((this.#clock.monotonic() - entry.startedMs) / 1000);
     if (entry.isDirty) {
       entry.isDirty = false;
-      this.#push(entry, nowMs);
+      this.#push(entry);
     } else if (entry.place < 0) {
       this.#entries.delete(key);
     }
@@ -184,6 +184,8 @@ export class WorkQueue {
         this.#entries.delete(entry.key);
       }
     }
+    // Keys added in this very turn have not been handed to their waiters yet.
+    this.#dispatch();
     for (const waiter of this.#waiters) {
       waiter.resolve(undefined);
     }
@@ -216,7 +218,8 @@ export class WorkQueue {
         next: undefined,
         isProcessing: false,
         isDirty: false,
-        sinceMs: 0,
+        addedMs: 0,
+        startedMs: 0,
       };
       this.#entries.set(key, entry);
       return entry;
@@ -239,15 +242,17 @@ export class WorkQueue {
     if (entry.ready !== undefined || entry.isDirty) {
       return;
     }
+    // As client-go counts: an add that merges with another is none, and waiting for one's own run to end is waiting.
+    this.#metrics.adds += 1;
+    entry.addedMs = this.#clock.monotonic();
     if (entry.isProcessing) {
       entry.isDirty = true;
       return;
     }
-    this.#push(entry, this.#clock.monotonic());
+    this.#push(entry);
   }
 
-  #push(entry: Entry, nowMs: number): void {
-    entry.sinceMs = nowMs;
+  #push(entry: Entry): void {
     this.#list(entry.priority).push(entry);
     this.#readyCount += 1;
     if (this.#waiters.size > 0 && !this.#isDispatching) {
@@ -271,8 +276,8 @@ export class WorkQueue {
 
   #start(entry: Entry): QueueItem {
     const nowMs = this.#clock.monotonic();
-    this.#metrics.queueSeconds.observe((nowMs - entry.sinceMs) / 1000);
-    entry.sinceMs = nowMs;
+    this.#metrics.queueSeconds.observe((nowMs - entry.addedMs) / 1000);
+    entry.startedMs = nowMs;
     entry.isProcessing = true;
     this.#processingCount += 1;
     return { key: entry.key, priority: entry.priority };
@@ -312,7 +317,6 @@ export class WorkQueue {
       first = this.#delayed.peek()
     ) {
       this.#delayed.remove(first);
-      this.#metrics.adds += 1;
       this.#makeReady(first);
     }
     this.#arm();
@@ -332,7 +336,7 @@ export class WorkQueue {
     let longestSeconds = 0;
     for (const entry of this.#entries.values()) {
       if (entry.isProcessing) {
-        const seconds = (nowMs - entry.sinceMs) / 1000;
+        const seconds = (nowMs - entry.startedMs) / 1000;
         unfinishedSeconds += seconds;
         longestSeconds = Math.max(longestSeconds, seconds);
       }

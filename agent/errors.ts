@@ -1,4 +1,5 @@
 /** Errors of the agent: a sentence for people, a stable code for programs. */
+import { CodedError } from "../lib/coded-error.ts";
 
 export type AgentErrorCode =
   /** The kernel does not say who is on the other end of a socket. */
@@ -28,14 +29,8 @@ export type AgentErrorCode =
   /** A protobuf message is cut short or malformed. */
   | "MalformedMessage";
 
-export class AgentError extends Error {
+export class AgentError extends CodedError<AgentErrorCode> {
   override readonly name = "AgentError";
-  readonly code: AgentErrorCode;
-
-  constructor(code: AgentErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }
 
 /** The code of a failed system call (`ENOENT` …), or undefined for any other error. */

@@ -1,4 +1,5 @@
 /** Errors of the launcher: each becomes the end of a domain or the answer to a request, by its stable code. */
+import { CodedError } from "../lib/coded-error.ts";
 
 export type LauncherErrorCode =
   | "LaunchSpecInvalid"
@@ -18,14 +19,8 @@ export type LauncherErrorCode =
   | "LibvirtStart"
   | "DomainCreation";
 
-export class LauncherError extends Error {
+export class LauncherError extends CodedError<LauncherErrorCode> {
   override readonly name = "LauncherError";
-  readonly code: LauncherErrorCode;
-
-  constructor(code: LauncherErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }
 
 /** The stable code and the sentence of anything thrown: errors of other modules carry a `code` of their own. */

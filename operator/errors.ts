@@ -1,4 +1,5 @@
 /** Errors of the operator that somebody branches on or reads. */
+import { CodedError } from "../lib/coded-error.ts";
 
 export type OperatorErrorCode =
   | "AgentRejected"
@@ -8,12 +9,6 @@ export type OperatorErrorCode =
   | "InvalidConfiguration"
   | "LaunchSpecTooLarge";
 
-export class OperatorError extends Error {
+export class OperatorError extends CodedError<OperatorErrorCode> {
   override readonly name = "OperatorError";
-  readonly code: OperatorErrorCode;
-
-  constructor(code: OperatorErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -1,4 +1,5 @@
 /** Errors of the connections between operator, agent and launcher. */
+import { CodedError } from "../lib/coded-error.ts";
 
 /** Thrown by a handler to answer a request with `status` and an ErrorBody; thrown by a client that got one. */
 export class RequestError extends Error {
@@ -22,12 +23,6 @@ export type TransportErrorCode =
   | "MalformedJson";
 
 /** The connection or the peer's bytes failed, not the request as such. */
-export class TransportError extends Error {
+export class TransportError extends CodedError<TransportErrorCode> {
   override readonly name = "TransportError";
-  readonly code: TransportErrorCode;
-
-  constructor(code: TransportErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -1,4 +1,5 @@
 /** Why a pod's network could not be wired: a sentence that names pod and interface, and a stable code. */
+import { CodedError } from "../../lib/coded-error.ts";
 
 export type NetworkErrorCode =
   /** The announcement asks for an interface whose name, MAC or number of queues is not acceptable. */
@@ -17,12 +18,6 @@ export type NetworkErrorCode =
   /** Every command succeeded, yet the namespace is not as planned. */
   | "NotConverged";
 
-export class NetworkError extends Error {
+export class NetworkError extends CodedError<NetworkErrorCode> {
   override readonly name = "NetworkError";
-  readonly code: NetworkErrorCode;
-
-  constructor(code: NetworkErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

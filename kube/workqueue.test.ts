@@ -9,7 +9,7 @@ import {
   ItemFastSlowRateLimiter,
   MaxOfRateLimiter,
 } from "./rate-limiter.ts";
-import { LOW_PRIORITY, WorkQueue } from "./workqueue.ts";
+import { LOW_PRIORITY, type QueueItem, WorkQueue } from "./workqueue.ts";
 
 const newQueue = (clock = new FakeClock()) => ({ clock, queue: new WorkQueue({ clock }) });
 
@@ -214,31 +214,42 @@ type Command =
       readonly priority: number;
       readonly delayMs: number;
     }
-  | { readonly do: "get" }
+  | { readonly do: "tryGet" | "get" | "shutDown" }
   | { readonly do: "done"; readonly key: string }
   | { readonly do: "advance"; readonly ms: number };
 
 const key = fc.constantFrom("a", "b", "c", "d");
 const command: fc.Arbitrary<Command> = fc.oneof(
-  fc.record({
-    do: fc.constantFrom("add" as const, "addAfter" as const),
-    key,
-    priority: fc.integer({ min: -1, max: 1 }),
-    delayMs: fc.integer({ min: 1, max: 20 }),
-  }),
-  fc.record({ do: fc.constant("get" as const) }),
-  fc.record({ do: fc.constant("done" as const), key }),
-  fc.record({ do: fc.constant("advance" as const), ms: fc.integer({ min: 1, max: 10 }) }),
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constantFrom("add" as const, "addAfter" as const),
+      key,
+      priority: fc.integer({ min: -1, max: 1 }),
+      delayMs: fc.integer({ min: 1, max: 20 }),
+    }),
+  },
+  { weight: 8, arbitrary: fc.record({ do: fc.constantFrom("tryGet" as const, "get" as const) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("done" as const), key }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant("advance" as const), ms: fc.integer({ min: 1, max: 10 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("shutDown" as const) }) },
 );
 
 /** The contract in its plainest words: for each key when it may run, at what priority, and in what order. */
 class Model {
   nowMs = 0;
+  isShuttingDown = false;
   #turn = 0;
   readonly wanted = new Map<string, { dueMs: number; priority: number; turn: number | undefined }>();
   readonly processing = new Set<string>();
 
   want(key: string, priority: number, dueMs: number): void {
+    if (this.isShuttingDown) {
+      return;
+    }
     const known = this.wanted.get(key);
     if (known === undefined) {
       this.wanted.set(key, { dueMs, priority, turn: undefined });
@@ -264,64 +275,117 @@ class Model {
     }
   }
 
-  /** The keys that may come next: those of the highest priority. Ties in due time leave the order open. */
+  /** What is not due by now never comes; what waits for its key's own run does. */
+  shutDown(): void {
+    this.isShuttingDown = true;
+    for (const [key, item] of this.wanted) {
+      if (item.dueMs > this.nowMs) {
+        this.wanted.delete(key);
+      }
+    }
+  }
+
+  get ready(): string[] {
+    return [...this.wanted].filter(([, item]) => item.turn !== undefined).map(([key]) => key);
+  }
+
+  /** The key that comes next, of the highest priority. Ties in due time leave the order open. */
   next(): string | undefined {
-    const ready = [...this.wanted].filter(([, item]) => item.turn !== undefined);
-    ready.sort(([, a], [, b]) => b.priority - a.priority || (a.turn ?? 0) - (b.turn ?? 0));
-    return ready[0]?.[0];
+    const item = (key: string) => this.wanted.get(key) ?? assert.fail();
+    return this.ready.sort(
+      (a, b) => item(b).priority - item(a).priority || (item(a).turn ?? 0) - (item(b).turn ?? 0),
+    )[0];
+  }
+
+  /** Checks what the queue handed out against what may come next. */
+  take(got: QueueItem | undefined): void {
+    const expected = this.next();
+    assert.equal(got === undefined, expected === undefined);
+    if (got === undefined || expected === undefined) {
+      return;
+    }
+    const due = this.wanted.get(expected);
+    const item = this.wanted.get(got.key);
+    assert.equal(got.priority, due?.priority, "the highest priority goes first");
+    assert.ok(!this.processing.has(got.key), "no key twice at once");
+    assert.ok(item !== undefined && item.dueMs <= this.nowMs, "no key before its time");
+    // Keys due in the same ms have no order among themselves.
+    assert.ok(got.key === expected || item.dueMs === due?.dueMs, `${got.key} came before ${expected}`);
+    this.wanted.delete(got.key);
+    this.processing.add(got.key);
   }
 }
 
-test("the work queue does what its model does, whatever the order of calls", () => {
-  fc.assert(
-    fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
-      const { clock, queue } = newQueue();
-      const model = new Model();
-      for (const step of commands) {
-        if (step.do === "add") {
+test("the work queue does what its model does, whatever the order of calls", async () => {
+  // Without a size fast-check makes short arrays, however long they may be.
+  const turn = fc.array(command, { minLength: 1, maxLength: 4 });
+  const turns = fc.array(turn, { maxLength: 30, size: "max" });
+  const property = fc.asyncProperty(turns, async (steps) => {
+    const { clock, queue } = newQueue();
+    const model = new Model();
+    const handedOut: (QueueItem | undefined)[] = [];
+    let waiting = 0;
+    let isDrained = false;
+    const run = (step: Command) => {
+      switch (step.do) {
+        case "add":
           queue.add(step.key, { priority: step.priority });
           model.want(step.key, step.priority, model.nowMs);
-        } else if (step.do === "addAfter") {
+          break;
+        case "addAfter":
           queue.addAfter(step.key, step.delayMs, { priority: step.priority });
           model.want(step.key, step.priority, model.nowMs + step.delayMs);
-        } else if (step.do === "done") {
+          break;
+        case "done":
           queue.done(step.key);
           model.processing.delete(step.key);
           model.settle();
-        } else if (step.do === "advance") {
+          break;
+        case "advance":
           // One ms at a time, so that due times never tie by rounding.
           for (let ms = 0; ms < step.ms; ms += 1) {
             clock.advance(1);
             model.nowMs += 1;
             model.settle();
           }
-        } else {
-          const expected = model.next();
-          const item = queue.tryGet();
-          const due = expected === undefined ? undefined : model.wanted.get(expected);
-          assert.equal(item === undefined, expected === undefined);
-          if (item !== undefined) {
-            const got = model.wanted.get(item.key);
-            assert.equal(item.priority, due?.priority, "the highest priority goes first");
-            assert.ok(!model.processing.has(item.key), "no key twice at once");
-            assert.ok(got !== undefined && got.dueMs <= model.nowMs, "no key before its time");
-            // Keys due in the same ms have no order among themselves.
-            assert.ok(
-              item.key === expected || got.dueMs === due?.dueMs,
-              `${item.key} came before ${expected}`,
-            );
-            model.wanted.delete(item.key);
-            model.processing.add(item.key);
+          break;
+        case "tryGet":
+          // Who waits comes first, at the end of the turn.
+          if (waiting === 0) {
+            model.take(queue.tryGet());
           }
-        }
-        assert.equal(
-          queue.length,
-          [...model.wanted.values()].filter((item) => item.turn !== undefined).length,
-        );
+          break;
+        case "get":
+          if (model.next() === undefined && !model.isShuttingDown) {
+            waiting += 1;
+            void queue.get().then((item) => handedOut.push(item));
+          }
+          break;
+        case "shutDown":
+          void queue.shutDownWithDrain().then(() => {
+            isDrained = true;
+          });
+          model.shutDown();
+          break;
       }
-    }),
-    { numRuns: 500 },
-  );
+    };
+    for (const turn of steps) {
+      turn.forEach(run);
+      await new Promise((resolve) => setImmediate(resolve));
+      for (const item of handedOut.splice(0)) {
+        waiting -= 1;
+        model.take(item);
+      }
+      if (waiting > 0) {
+        assert.deepEqual(model.ready, [], "nobody waits while a key is ready");
+        assert.equal(model.isShuttingDown, false, "a shutdown ends the waiting");
+      }
+      assert.equal(queue.length, model.ready.length);
+      const isIdle = model.wanted.size === 0 && model.processing.size === 0;
+      assert.equal(isDrained, model.isShuttingDown && isIdle);
+    }
+  });
+  await fc.assert(property, { numRuns: 500 });
 });
 
 describe("rate limiters", () => {

@@ -2,7 +2,7 @@
 # Everything that the commands of this folder share.
 here=$(dirname "${BASH_SOURCE[0]}")
 for part in settings log host host-settings tools cgroup network node daemon certificates \
-  kubeconfig image control-plane containerd kubelet services lifecycle; do
+  kubeconfig image control-plane containerd kubelet services volume storage lifecycle; do
   # shellcheck source=/dev/null
   . "$here/$part.sh"
 done

@@ -5,11 +5,12 @@
 # daemon_pid NAME: its PID inside the node; false if it does not run. The node's
 # own /proc is read from outside.
 daemon_pid() {
-  local init pid exe
+  local init pid command
   init=$(node_init) || return 1
   pid=$(cat "$run/$1.pid" 2>/dev/null) || return 1
-  exe=$(readlink "/proc/$init/root/proc/$pid/exe") || return 1
-  [[ $(basename "${exe% (deleted)}") == "$1" ]] || return 1
+  command=$(cat "/proc/$init/root/proc/$pid/comm" 2>/dev/null) || return 1
+  # The kernel keeps 15 characters, of a script those of its own name.
+  [[ $command == "${1:0:15}" ]] || return 1
   echo "$pid"
 }
 

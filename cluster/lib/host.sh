@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the machine must bring, and what is installed on it when missing.
 
-packages=(gcc iproute2 libc6-dev mount nftables openssl procps runc util-linux)
+packages=(e2fsprogs gcc iproute2 libc6-dev mount nftables openssl procps runc util-linux)
 
 check_host() {
   ((EUID == 0)) || fail "the cluster makes namespaces, links and mounts: run this as root."

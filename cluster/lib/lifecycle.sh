@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The order in which the parts come up, and how all of them go.
 
-daemons=(etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy coredns)
+daemons=(etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy coredns provisioner)
 
 # lock_cluster: one cluster/up, down or kubelet command at a time, held through descriptor 9.
 lock_cluster() {
@@ -54,6 +54,7 @@ ensure_cluster() {
   ensure_kubelet
   ensure_proxy
   ensure_dns
+  ensure_provisioner
   wait_for_daemon coredns 60 dns_ready
   step "CoreDNS is ready"
   wait_for_daemon kubelet 60 kubelet_healthy
@@ -87,6 +88,7 @@ remove_remains() {
   if grep -q " $state/" /proc/self/mountinfo; then
     fail "something is still mounted below $state; cluster/leftovers lists it."
   fi
+  remove_volumes
   rm -rf --one-file-system "${node_state:?}"/{etcd,lib,log,run,config,volume-plugins,init}
   remove_made_folders
   restore_host_settings

@@ -29,5 +29,6 @@ certificates=$state/certificates
 logs=$node_state/logs
 run=$node_state/run
 config=$node_state/config
+volumes=$node_state/volumes
 api_server=https://$node_address:6443
 containerd_socket=/run/containerd/containerd.sock

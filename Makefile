@@ -38,6 +38,7 @@ test-unit: node_modules/.package-lock.json ## fast and pure
 
 .PHONY: test-boundary
 test-boundary: node_modules/.package-lock.json ## across real sockets, namespaces, libvirtd and qemu
+	@./test/prerequisites
 	@$(TEST) --test-concurrency=1 $(BOUNDARY_TESTS)
 
 .PHONY: test-spine
@@ -54,6 +55,7 @@ test-e2e: deploy ## real guests on the real cluster
 
 .PHONY: test
 test: node_modules/.package-lock.json ## everything; the last line counts
+	@./test/prerequisites
 	@$(NODE) test/run.ts
 
 .PHONY: cluster-up

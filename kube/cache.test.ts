@@ -33,7 +33,7 @@ test("an index finds what a scan finds, after any adds, changes and deletes", ()
     values: fc.option(fc.uniqueArray(fc.constantFrom("x", "y", "z")), { nil: undefined }),
   });
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 40, size: "max" }), (steps) => {
       const indexer = (stored: ConfigMap) => Object.keys(stored.data ?? {});
       const store = new Store<ConfigMap>({ data: indexer });
       steps.forEach(({ name, values }, version) => {
@@ -115,8 +115,8 @@ test("whatever is delivered twice, or late, the cache ends at what the server ha
   const change = fc.record({ name: fc.constantFrom("a", "b", "c"), isDelete: fc.boolean() });
   fc.assert(
     fc.property(
-      fc.array(change, { minLength: 1, maxLength: 30 }),
-      fc.array(fc.nat({ max: 40 }), { maxLength: 30 }),
+      fc.array(change, { minLength: 1, maxLength: 30, size: "max" }),
+      fc.array(fc.nat({ max: 40 }), { maxLength: 30, size: "max" }),
       fc.nat({ max: 30 }),
       (changes, replays, listAt) => {
         const server = new Map<string, ConfigMap>();

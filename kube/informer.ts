@@ -38,6 +38,12 @@ export interface InformerOptions<T extends KubeObject>
   readonly random?: () => number;
 }
 
+/** A handler as added; the same handler may be added twice. */
+interface Registration<T> {
+  readonly handler: EventHandler<T>;
+  isActive: boolean;
+}
+
 interface VersionWaiter {
   readonly resourceVersion: string;
   readonly resolve: () => void;
@@ -62,11 +68,12 @@ export class Informer<T extends KubeObject> implements Lister<T> {
   readonly #metrics: KubeMetrics;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #handlers = new Set<EventHandler<T>>();
+  /** Replaced, never changed: a handler that adds another must not have it told of what it has just been told. */
+  #handlers: readonly Registration<T>[] = [];
   readonly #synced = Promise.withResolvers<void>();
   #versionWaiters: VersionWaiter[] = [];
-  /** Keys deleted while an audit runs. */
-  #deletedInAudit: Set<string> | undefined;
+  /** UIDs deleted while an audit runs, for each that does. */
+  readonly #audits = new Set<Set<string>>();
 
   constructor(options: InformerOptions<T>) {
     this.#options = options;
@@ -119,12 +126,14 @@ export class Informer<T extends KubeObject> implements Lister<T> {
 
   /** Adds a handler and tells it of all objects that are there; returns how to take it away. */
   addHandler(handler: EventHandler<T>): () => void {
-    this.#handlers.add(handler);
+    const registration = { handler, isActive: true };
+    this.#handlers = [...this.#handlers, registration];
     for (const object of this.list()) {
-      this.#tell(handler, { type: "added", object, isInInitialList: true });
+      this.#tell(registration, { type: "added", object, isInInitialList: true });
     }
     return () => {
-      this.#handlers.delete(handler);
+      registration.isActive = false;
+      this.#handlers = this.#handlers.filter((other) => other !== registration);
     };
   }
 
@@ -196,7 +205,7 @@ export class Informer<T extends KubeObject> implements Lister<T> {
    */
   async audit(signal: AbortSignal): Promise<string[]> {
     const deleted = new Set<string>();
-    this.#deletedInAudit = deleted;
+    this.#audits.add(deleted);
     try {
       const { labelSelector, fieldSelector, resource } = this.#options;
       const misses = await auditCache({
@@ -217,16 +226,19 @@ export class Informer<T extends KubeObject> implements Lister<T> {
       }
       return misses;
     } finally {
-      this.#deletedInAudit = undefined;
+      this.#audits.delete(deleted);
     }
   }
 
   #changed(deltas: readonly Delta<T>[]): void {
+    const handlers = this.#handlers;
     for (const delta of deltas) {
       if (delta.type === "deleted") {
-        this.#deletedInAudit?.add(`${delta.object.metadata.uid}`);
+        for (const deleted of this.#audits) {
+          deleted.add(`${delta.object.metadata.uid}`);
+        }
       }
-      for (const handler of this.#handlers) {
+      for (const handler of handlers) {
         this.#tell(handler, delta);
       }
     }
@@ -241,7 +253,10 @@ export class Informer<T extends KubeObject> implements Lister<T> {
     }
   }
 
-  #tell(handler: EventHandler<T>, delta: Delta<T>): void {
+  #tell({ handler, isActive }: Registration<T>, delta: Delta<T>): void {
+    if (!isActive) {
+      return;
+    }
     try {
       switch (delta.type) {
         case "added":
@@ -261,8 +276,9 @@ export class Informer<T extends KubeObject> implements Lister<T> {
   }
 
   #resync(): void {
+    const handlers = this.#handlers;
     for (const object of this.list()) {
-      for (const handler of this.#handlers) {
+      for (const handler of handlers) {
         this.#tell(handler, { type: "updated", previous: object, object });
       }
     }

@@ -433,6 +433,39 @@ describe("the informer", () => {
     await it.end();
   });
 
+  test("tells a handler that another adds on the way of everything once, and one that it takes away of no more", async () => {
+    const it = start({}, 3);
+    const late: string[] = [];
+    const leaving: string[] = [];
+    it.informer.addHandler({
+      name: "adds and removes",
+      onAdd: () => {
+        if (late.length === 0) {
+          it.informer.addHandler({ name: "late", onAdd: ({ metadata }) => late.push(metadata.name) });
+          remove();
+        }
+      },
+    });
+    const remove = it.informer.addHandler({
+      name: "leaving",
+      onAdd: ({ metadata }) => leaving.push(metadata.name),
+    });
+    await it.run();
+    assert.deepEqual(late, ["old-0", "old-1", "old-2"]);
+    assert.deepEqual(leaving, []);
+    await it.end();
+  });
+
+  test("two audits at once do not hide each other's deletes", async () => {
+    const it = start({}, 2);
+    await it.run();
+    const long = it.informer.audit(AbortSignal.timeout(DEADLINE_MS));
+    const short = it.informer.audit(AbortSignal.timeout(DEADLINE_MS));
+    await it.configMaps.delete("old-1");
+    assert.deepEqual(await Promise.all([long, short]), [[], []]);
+    await it.end();
+  });
+
   test("resyncs from the cache without a request", async () => {
     const it = start({ resyncMs: 60_000 }, 2);
     await it.run();

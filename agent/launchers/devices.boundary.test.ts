@@ -56,6 +56,31 @@ test("the container's own device nodes get the launchers' user", () => {
   assert.equal(ownerOf(join(hostRoot, "dev/kvm")), 0);
 });
 
+test("the block devices of its claims get it too", () => {
+  mkdirSync(join(root, "dev/virtpod"));
+  execFileSync("mknod", ["-m", "600", join(root, "dev/virtpod/data"), "b", "7", "0"]);
+  execFileSync("mknod", ["-m", "600", join(root, "dev/sda"), "b", "8", "0"]);
+  assert.deepEqual(handOverDevices(container, owner, hostRoot), ["/dev/virtpod/data"]);
+  assert.equal(ownerOf(join(root, "dev/virtpod/data")), LAUNCHER_UID);
+  assert.equal(ownerOf(join(root, "dev/sda")), 0);
+});
+
+test("where a block device is expected, a link, a file and a character device are refused", () => {
+  mkdirSync(join(root, "dev/virtpod"));
+  execFileSync("mknod", ["-m", "600", join(directory, "disk"), "b", "8", "0"]);
+  symlinkSync(join(directory, "disk"), join(root, "dev/virtpod/data"));
+  assert.throws(() => handOverDevices(container, owner, hostRoot), { code: "DeviceRefused" });
+  assert.equal(ownerOf(join(directory, "disk")), 0);
+  rmSync(join(root, "dev/virtpod/data"));
+
+  writeFileSync(join(root, "dev/virtpod/data"), "");
+  assert.throws(() => handOverDevices(container, owner, hostRoot), { code: "DeviceRefused" });
+  rmSync(join(root, "dev/virtpod/data"));
+
+  makeDevice(join(root, "dev/virtpod/data"), 200);
+  assert.throws(() => handOverDevices(container, owner, hostRoot), { code: "DeviceRefused" });
+});
+
 test("handing over twice is handing over once", () => {
   makeDevice(join(root, "dev/net/tun"), 200);
   handOverDevices(container, owner, hostRoot);

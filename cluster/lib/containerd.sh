@@ -27,8 +27,7 @@ ensure_containerd() {
 JSON
   # restrict_oom_score_adj: without CAP_SYS_RESOURCE runc may not lower the score,
   # and dies with "can't get final child's PID from pipe".
-  # device_ownership_from_security_context: a container that isn't root opens its
-  # block volumes, which the kubelet otherwise hands to root alone.
+  # device_ownership_from_security_context stays off, as clusters have it.
   cat >"$config/containerd/config.toml" <<TOML
 version = 3
 root = "$node_state/containerd"
@@ -42,7 +41,7 @@ sandbox = "$pause_image"
 
 [plugins.'io.containerd.cri.v1.runtime']
 restrict_oom_score_adj = true
-device_ownership_from_security_context = true
+device_ownership_from_security_context = false
 
 [plugins.'io.containerd.cri.v1.runtime'.cni]
 bin_dirs = ["$plugins"]

@@ -3,7 +3,14 @@
 # A volume can neither hold more than it claims nor take room from another.
 
 # attach_image IMAGE: prints its loop device. Direct: a guest's fsync reaches the file, and nothing is cached twice.
-attach_image() { losetup --find --show --direct-io=on "$1"; }
+# Disks are the group disk's, as udev would have it.
+attach_image() {
+  local device
+  device=$(losetup --find --show --direct-io=on "$1")
+  chown root:disk "$device"
+  chmod 660 "$device"
+  echo "$device"
+}
 
 # loops_on FILE: its loop devices, by the file's inode: a path would be that of the mount namespace that made them.
 loops_on() { losetup --associated "$1" --noheadings --output NAME; }

@@ -74,6 +74,10 @@ bundle: node_modules/.package-lock.json
 images: node_modules/.package-lock.json ## OCI archives in build/images
 	@$(NODE) images/build.ts
 
+.PHONY: guest-debian
+guest-debian: node_modules/.package-lock.json ## a Debian guest to try things in, made when it is wanted
+	@$(NODE) images/build.ts virtpod-guest-debian
+
 .PHONY: push
 push: images ## push the images: make push REGISTRY=registry.example/virtpod
 	@$(NODE) images/push.ts "$(REGISTRY)"

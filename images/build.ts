@@ -1,6 +1,6 @@
 /**
  * Builds the images: `node images/build.ts [--fresh] [--registry HOST/PATH] [--tag TAG] [NAME…]`.
- * Each image NAME, all of them by default, ends up in `build/images/NAME.tar`.
+ * Each image NAME, by default all but those made on demand, ends up in `build/images/NAME.tar`.
  */
 import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { writeArchive } from "./archive.ts";
 import { bundle } from "./bundle.ts";
 import { Debian } from "./debian.ts";
+import { debianGuestLayer } from "./guest-debian/layer.ts";
 import { guestLayer } from "./guest-tiny/layer.ts";
 import { epoch, type LayerFile } from "./layer.ts";
 import { baseLayer, bundleLayer, debianLayer, type LayerOptions, nodeLayer } from "./layers.ts";
@@ -31,6 +32,7 @@ async function layersOf(
   options: LayerOptions,
 ): Promise<LayerFile[]> {
   if (name === "virtpod-guest-tiny") return [await guestLayer(debian, options)];
+  if (name === "virtpod-guest-debian") return [await debianGuestLayer(debian, options)];
   const pick = name === "virtpod" ? recipes.virtpod : recipes.launcher;
   const base = await baseLayer(debian, options);
   const node = await nodeLayer();
@@ -70,7 +72,8 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const wanted = positionals.length > 0 ? positionals : names;
+const wanted =
+  positionals.length > 0 ? positionals : names.filter((name) => !recipes.onDemand.includes(name));
 const unknown = wanted.find((name) => !isImage(name));
 if (unknown !== undefined) {
   console.error(`no image is called ${unknown}: there are ${names.join(", ")}`);

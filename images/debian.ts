@@ -68,10 +68,15 @@ export class Debian {
   readonly #debs = join(cacheFolder(), "debs");
   #ready: Promise<void> | undefined;
 
+  /** File with apt's sources of {@link suite}, as `sources.list(5)` says. */
+  async sourcesFile(): Promise<string> {
+    await this.#prepare();
+    return join(this.#root, "sources.list");
+  }
+
   /** Packages that installing the named ones would bring, with every dependency, but no recommendation. */
   async resolve(names: readonly string[]): Promise<Package[]> {
-    this.#ready ??= this.#update();
-    await this.#ready;
+    await this.#prepare();
     return parseSimulation(await this.#apt(["install", "--simulate", "--", ...names]));
   }
 
@@ -94,6 +99,11 @@ export class Debian {
       }
     }
     return packages.map((entry) => join(this.#debs, debFile(entry)));
+  }
+
+  #prepare(): Promise<void> {
+    this.#ready ??= this.#update();
+    return this.#ready;
   }
 
   async #update(): Promise<void> {

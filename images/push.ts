@@ -4,11 +4,12 @@
  * `--insecure` allows plain HTTP.
  * Credentials are those that `skopeo login` or `docker login` left.
  */
+import { existsSync } from "node:fs";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { run } from "./process.ts";
-import { runtimes } from "./recipes.ts";
+import { type ImageName, onDemand, runtimes } from "./recipes.ts";
 import { needTools } from "./tools.ts";
 
 const output = join(import.meta.dirname, "../build/images");
@@ -35,8 +36,9 @@ export function tagOf(index: string): string {
 
 async function push(registry: string, insecure: boolean): Promise<void> {
   await needTools(["skopeo"]);
-  for (const name of Object.keys(runtimes)) {
+  for (const name of Object.keys(runtimes) as ImageName[]) {
     const file = join(output, `${name}.tar`);
+    if (onDemand.includes(name) && !existsSync(file)) continue;
     await access(file).catch((cause: unknown) => {
       throw new Error(`${file} does not exist: run \`make images\` first`, { cause });
     });

@@ -141,13 +141,18 @@ export const runtimes = {
     workingDirectory: "/",
   },
   "virtpod-guest-tiny": {},
+  "virtpod-guest-debian": {},
 } as const satisfies Record<string, Runtime>;
 
 export type ImageName = keyof typeof runtimes;
+
+/** Images that are made only when they are named, because virtpod itself needs none; pushed where they were made. */
+export const onDemand: readonly ImageName[] = ["virtpod-guest-debian"];
 
 /** Bundles in each image. */
 export const bundles: Readonly<Record<ImageName, readonly Program[]>> = {
   virtpod: ["operator", "agent"],
   "virtpod-launcher": ["launcher"],
   "virtpod-guest-tiny": [],
+  "virtpod-guest-debian": [],
 };

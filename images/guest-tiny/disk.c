@@ -1,4 +1,4 @@
-/* The guest's disks: what is there, and a short text written to one and read back from the medium itself. */
+/* The guest's disks: what is there, a short text written to one and read back from the medium itself, and a load. */
 #define _GNU_SOURCE
 #include "guest.h"
 
@@ -7,13 +7,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { block = 4096, place = 1 << 20 }; /* bytes; the text stands 1 MiB into the disk, clear of boot sectors */
+enum {
+    block = 4096,    /* bytes of a text's place, and of a random read */
+    place = 1 << 20, /* bytes; texts stand from 1 MiB into the disk on, clear of boot sectors */
+    stretch = 1 << 20, /* bytes of one sequential write */
+    load_limit = 60, /* seconds */
+};
 
 static const char magic[] = "virtpod-disk:";
 
@@ -102,23 +109,23 @@ static int answer(const char *device, const char *data, char *body, size_t size)
     return 200;
 }
 
-int disk_write(const char *device, const char *data, char *body, size_t size) {
+int disk_write(const char *device, unsigned index, const char *data, char *body, size_t size) {
     int disk = open_disk(device, O_WRONLY);
     if (disk < 0) return refuse(device, "cannot open", body, size);
     char text[block] = "";
     snprintf(text, sizeof text, "%s%s", magic, data);
-    bool written = pwrite(disk, text, block, place) == block && fsync(disk) == 0;
+    bool written = pwrite(disk, text, block, place + (off_t)index * block) == block && fsync(disk) == 0;
     int status = written ? answer(device, data, body, size) : refuse(device, "cannot write", body, size);
     close(disk);
     return status;
 }
 
-int disk_read(const char *device, char *body, size_t size) {
+int disk_read(const char *device, unsigned index, char *body, size_t size) {
     int disk = open_disk(device, O_RDONLY);
     if (disk < 0) return refuse(device, "cannot open", body, size);
     ioctl(disk, BLKFLSBUF, 0); /* so that the bytes come from the disk, not from the guest's own cache */
     char text[block + 1];
-    ssize_t length = pread(disk, text, block, place);
+    ssize_t length = pread(disk, text, block, place + (off_t)index * block);
     int status;
     if (length < 0) status = refuse(device, "cannot read", body, size);
     else {
@@ -126,6 +133,64 @@ int disk_read(const char *device, char *body, size_t size) {
         bool ours = !strncmp(text, magic, sizeof magic - 1);
         status = answer(device, ours ? text + sizeof magic - 1 : NULL, body, size);
     }
+    close(disk);
+    return status;
+}
+
+static double seconds_since(const struct timespec *begin) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec - begin->tv_sec + (now.tv_nsec - begin->tv_nsec) / 1e9;
+}
+
+/* xorshift64: places on the disk that no read-ahead guesses, the same ones in each run. */
+static uint64_t next_random(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    return *state ^= *state << 17;
+}
+
+/* One request after the other for some time, past the guest's cache: 4 KiB each from anywhere, or 1 MiB each in order. */
+int disk_load(const char *device, const char *kind, unsigned seconds, char *body, size_t size) {
+    bool writes = !strcmp(kind, "write");
+    if ((!writes && strcmp(kind, "read") != 0) || seconds < 1 || seconds > load_limit) {
+        snprintf(body, size, "{\"error\":\"kind must be read or write, seconds 1 to %d\"}", load_limit);
+        return 400;
+    }
+    int disk = open_disk(device, (writes ? O_WRONLY : O_RDONLY) | O_DIRECT);
+    if (disk < 0) return refuse(device, "cannot open", body, size);
+    errno = ENOSPC; /* for a disk that is there and too small */
+    uint64_t bytes = 0, state = 88172645463325252u;
+    size_t length = writes ? stretch : block;
+    char *buffer = aligned_alloc(block, length);
+    if (!buffer || ioctl(disk, BLKGETSIZE64, &bytes) < 0 || bytes < length) {
+        int status = refuse(device, "no load on it", body, size);
+        free(buffer);
+        close(disk);
+        return status;
+    }
+    for (size_t at = 0; at + sizeof state <= length; at += sizeof state) {
+        next_random(&state);
+        memcpy(buffer + at, &state, sizeof state);
+    }
+    struct timespec begin;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    unsigned long requests = 0;
+    bool good = true;
+    while (good && seconds_since(&begin) < seconds) {
+        uint64_t slot = (writes ? requests : next_random(&state)) % (bytes / length);
+        off_t at = slot * length;
+        good = (writes ? pwrite(disk, buffer, length, at) : pread(disk, buffer, length, at)) == (ssize_t)length;
+        requests++;
+    }
+    if (good && writes) good = fsync(disk) == 0;
+    double elapsed = seconds_since(&begin);
+    int status = good ? 200 : refuse(device, "cannot go on", body, size);
+    if (good) {
+        snprintf(body, size, "{\"requests\":%lu,\"bytes\":%llu,\"elapsedMs\":%.3f}", requests,
+                 (unsigned long long)requests * length, elapsed * 1e3);
+    }
+    free(buffer);
     close(disk);
     return status;
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -15,6 +15,7 @@ type About = {
   dns: string[];
   routes: { destination: string; gateway: string; interface: string }[];
 };
+type Load = { requests: number; bytes: number; elapsedMs: number };
 type Disk = { name: string; sizeBytes: number; serial: string; readonly: boolean };
 
 let machine: Machine;
@@ -138,6 +139,32 @@ describe("a guest with a network card and disks", () => {
     assert.deepEqual(await guest.fetch("/disk-read?dev=vdb"), { dev: "vdb", data: null });
     assert.match(JSON.stringify(await guest.fetch("/disk-write?dev=vdb")), /error/);
     assert.match(JSON.stringify(await guest.fetch("/disk-read?dev=vdz")), /error/);
+  });
+
+  test("keeps a text in each block, and tells texts of different blocks apart", async () => {
+    await guest.fetch("/disk-write?dev=vda&block=2&data=second");
+    assert.deepEqual(await guest.fetch("/disk-read?dev=vda&block=2"), { dev: "vda", data: "second" });
+    assert.deepEqual(await guest.fetch("/disk-read?dev=vda&block=1"), { dev: "vda", data: null });
+  });
+
+  test("loads a disk with reads and writes for as long as it is asked to, and only with those", async () => {
+    for (const [kind, bytes] of [
+      ["read", 4096],
+      ["write", 2 ** 20],
+    ] as const) {
+      const load = (await guest.fetch(`/disk-load?dev=sda&kind=${kind}&seconds=1`)) as Load;
+      assert.ok(load.elapsedMs >= 1000 && load.requests > 1, JSON.stringify(load));
+      assert.equal(load.bytes, load.requests * bytes);
+    }
+    const written = await readFile(join(folder, "slow"));
+    assert.notEqual(written.subarray(-8).readBigUInt64LE(), 0n, "the writes did not reach the disk's end");
+    for (const query of [
+      "dev=vdb&kind=write&seconds=1",
+      "dev=sda&kind=trim&seconds=1",
+      "dev=sda&kind=read&seconds=61",
+    ]) {
+      assert.match(JSON.stringify(await guest.fetch(`/disk-load?${query}`)), /error/, query);
+    }
   });
 
   test("has a shell on the console that knows its name, and comes back when it is left", async () => {

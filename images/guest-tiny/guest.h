@@ -23,8 +23,9 @@ void http_serve(int connection);
 
 /* The answers of the disk pages; each returns the HTTP status and fills `body` with JSON. */
 int disks_list(char *body, size_t size);
-int disk_write(const char *device, const char *data, char *body, size_t size);
-int disk_read(const char *device, char *body, size_t size);
+int disk_write(const char *device, unsigned index, const char *data, char *body, size_t size);
+int disk_read(const char *device, unsigned index, char *body, size_t size);
+int disk_load(const char *device, const char *kind, unsigned seconds, char *body, size_t size);
 
 /* Appends `text` to a JSON string under construction, escaped; never past `size`. */
 void json_escape(char *out, size_t size, const char *text);

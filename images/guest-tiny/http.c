@@ -168,6 +168,12 @@ static char *parameter(const char *query, const char *key, char *value, size_t s
     return NULL;
 }
 
+/* A number of the query; 0 when absent or no number. */
+static unsigned number(const char *query, const char *key) {
+    char text[16];
+    return parameter(query, key, text, sizeof text) ? strtoul(text, NULL, 10) : 0;
+}
+
 static int route(const char *path, const char *query, char *body, size_t size) {
     char device[32], data[512];
     if (!strcmp(path, "/")) return about(body, size);
@@ -178,11 +184,15 @@ static int route(const char *path, const char *query, char *body, size_t size) {
     if (!strcmp(path, "/burn")) return burn(parameter(query, "iterations", data, sizeof data), body, size);
     if (!strcmp(path, "/disks")) return disks_list(body, size);
     if (!strcmp(path, "/disk-read") && parameter(query, "dev", device, sizeof device)) {
-        return disk_read(device, body, size);
+        return disk_read(device, number(query, "block"), body, size);
     }
     if (!strcmp(path, "/disk-write") && parameter(query, "dev", device, sizeof device)) {
         const char *text = parameter(query, "data", data, sizeof data);
-        return disk_write(device, text ? text : "virtpod", body, size);
+        return disk_write(device, number(query, "block"), text ? text : "virtpod", body, size);
+    }
+    if (!strcmp(path, "/disk-load") && parameter(query, "dev", device, sizeof device)) {
+        const char *kind = parameter(query, "kind", data, sizeof data);
+        return disk_load(device, kind ? kind : "", number(query, "seconds"), body, size);
     }
     snprintf(body, size, "{\"error\":\"no such page\"}");
     return 404;

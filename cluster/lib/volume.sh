@@ -3,14 +3,7 @@
 # A volume can neither hold more than it claims nor take room from another.
 
 # attach_image IMAGE: prints its loop device. Direct: a guest's fsync reaches the file, and nothing is cached twice.
-# Disks are the group disk's, as udev would have it.
-attach_image() {
-  local device
-  device=$(losetup --find --show --direct-io=on "$1")
-  chown root:disk "$device"
-  chmod 660 "$device"
-  echo "$device"
-}
+attach_image() { losetup --find --show --direct-io=on "$1"; }
 
 # loops_on FILE: its loop devices, by the file's inode: a path would be that of the mount namespace that made them.
 loops_on() { losetup --associated "$1" --noheadings --output NAME; }
@@ -27,10 +20,10 @@ detach_image() {
 
 image_detached() { [[ -z $(loops_on "$1") ]]; }
 
-# make_filesystem FOLDER DEVICE: mounts it at FOLDER. Without users' reserve, since root writes nothing there.
+# make_filesystem FOLDER DEVICE: mounts it at FOLDER. For few and large files: no reserve for root, few inodes.
 make_filesystem() {
   mkdir "$1"
-  mkfs.ext4 -q -m 0 -E lazy_itable_init=1,lazy_journal_init=1 "$2"
+  mkfs.ext4 -q -m 0 -T largefile -E lazy_itable_init=1,lazy_journal_init=1 "$2"
   mount -t ext4 -o discard "$2" "$1"
 }
 

@@ -158,6 +158,69 @@ describe("the leader elector", () => {
     await lost;
   });
 
+  test("no longer leads once its release may have been done, however late the answer comes", async () => {
+    const server = newServer();
+    const a = candidate(server, "a");
+    const running = a.run();
+    await until(() => a.elector.isLeader);
+    const answer = Promise.withResolvers<undefined>();
+    let isReleasing = false;
+    server.intercept = ({ method }) => {
+      isReleasing ||= method === "PUT";
+      return method === "PUT" ? answer.promise : undefined;
+    };
+    a.stop.abort();
+    await until(() => isReleasing);
+    assert.equal(a.elector.isLeader, false);
+    answer.resolve(undefined);
+    await running;
+    assert.equal(leaseOf(server)?.holderIdentity, "");
+  });
+
+  test("when the lease is deleted the leader stops at once, and who saw it held waits its duration", async () => {
+    const server = newServer();
+    const [a, b] = [candidate(server, "a"), candidate(server, "b")];
+    const runningA = a.run();
+    await until(() => a.elector.isLeader);
+    const runningB = b.run();
+    await settle();
+    await fakeClient(server).resource(LEASES).namespace("default").delete("lease");
+    b.clock.advance(2000);
+    await settle();
+    assert.deepEqual([a.elector.isLeader, b.elector.isLeader], [true, false]);
+    const lost = assert.rejects(runningA, /nobody holds it/);
+    a.clock.advance(2000);
+    await lost;
+    for (let tries = 0; tries < 8; tries += 1) {
+      assert.equal(b.elector.isLeader, false);
+      b.clock.advance(2000);
+      await settle();
+    }
+    assert.equal(b.elector.isLeader, true);
+    b.stop.abort();
+    await runningB;
+  });
+
+  test("does not begin to lead by a lease that took longer to get than one may lead by it", async () => {
+    const server = newServer();
+    const a = candidate(server, "a");
+    let isSlow = true;
+    server.intercept = ({ method }) => {
+      if (method === "POST" && isSlow) {
+        isSlow = false;
+        a.clock.advance(10_000);
+      }
+      return undefined;
+    };
+    const running = a.run();
+    await settle();
+    assert.deepEqual([a.terms, leaseOf(server)?.holderIdentity], [[], "a"]);
+    a.clock.advance(2000);
+    await until(() => a.terms.length === 1);
+    a.stop.abort();
+    await running;
+  });
+
   test("of two that start together exactly one leads", async () => {
     const server = newServer();
     const both = [candidate(server, "a"), candidate(server, "b")];
@@ -191,7 +254,8 @@ test("a lease held by another is never taken before its duration has passed sinc
       },
     ),
   );
-  assert.equal(nextStep(undefined, "me", 0, 0, 15_000), "create");
+  assert.equal(nextStep(undefined, "me", Number.NEGATIVE_INFINITY, 0, 15_000), "create");
+  assert.equal(nextStep(undefined, "me", 0, 14_999, 15_000), "wait");
   assert.equal(nextStep({ spec: { holderIdentity: "" } } as Lease, "me", 0, 0, 15_000), "take");
   assert.equal(nextStep({ spec: { holderIdentity: "me" } } as Lease, "me", 0, 0, 15_000), "renew");
   assert.equal(microTime(0), "1970-01-01T00:00:00.000000Z");

@@ -1,6 +1,6 @@
 import { type Clock, sleep, systemClock } from "../lib/clock.ts";
 import type { Client } from "./client.ts";
-import { AlreadyExistsError, ConflictError, ignoreNotFound, KubeError } from "./errors.ts";
+import { AlreadyExistsError, ConflictError, ignoreNotFound, KubeError, NotFoundError } from "./errors.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { KubeMetrics } from "./metrics.ts";
 import type { Draft } from "./objects.ts";
@@ -44,8 +44,8 @@ const JITTER = 1.2;
 export type Step = "create" | "take" | "renew" | "wait";
 
 /**
- * @param observedMs when, by our own monotonic clock, the lease was seen to change last: clocks of two machines
- *   are never compared
+ * @param observedMs when, by our own monotonic clock, the lease was seen to change or vanish last, -Infinity if
+ *   never: clocks of two machines are never compared
  */
 export function nextStep(
   lease: Lease | undefined,
@@ -55,7 +55,8 @@ export function nextStep(
   leaseDurationMs: number,
 ): Step {
   if (lease === undefined) {
-    return "create";
+    // Deleted before our eyes: whoever led may not know yet.
+    return nowMs >= observedMs + leaseDurationMs ? "create" : "wait";
   }
   const holder = lease.spec?.holderIdentity ?? "";
   if (holder === identity) {
@@ -79,7 +80,7 @@ export class LeaderElector {
   readonly #clock: Clock;
   readonly #random: () => number;
   #lease: Lease | undefined;
-  #observedMs = 0;
+  #observedMs = Number.NEGATIVE_INFINITY;
   /** When the request of the last successful renewal was sent; undefined while another leads. */
   #renewedMs: number | undefined;
   #term = -1;
@@ -108,7 +109,7 @@ export class LeaderElector {
 
   /** True while we lead, by the clock and not by a timer: a process that was stopped wakes up not leading. */
   get isLeader(): boolean {
-    return this.#renewedMs !== undefined && this.#clock.monotonic() < this.#renewedMs + this.#renewDeadlineMs;
+    return this.#remainingMs() > 0;
   }
 
   /** The Lease's leaseTransitions when we began to lead: grows with each leader. -1 before the first time. */
@@ -173,7 +174,8 @@ export class LeaderElector {
   async #acquire(signal: AbortSignal): Promise<boolean> {
     while (!signal.aborted) {
       try {
-        if (await this.#try(this.#renewDeadlineMs, signal)) {
+        // A try may take so long that what it acquired is over.
+        if ((await this.#try(this.#renewDeadlineMs, signal)) && this.isLeader) {
           this.#logger.info({ identity: this.identity, term: this.#term }, "leading");
           this.#metrics.leading(this.name, true, this.#term);
           return true;
@@ -191,13 +193,13 @@ export class LeaderElector {
   /** Renews until `signal` aborts. @throws LeadershipLostError */
   async #renew(signal: AbortSignal): Promise<void> {
     for (;;) {
-      await this.#pause(signal);
+      await this.#pause(signal, this.#remainingMs());
       if (signal.aborted) {
         return;
       }
       let cause: unknown;
       try {
-        const remainingMs = (this.#renewedMs ?? 0) + this.#renewDeadlineMs - this.#clock.monotonic();
+        const remainingMs = this.#remainingMs();
         // Not aborted by `signal`: a renewal cut off would leave the release without the lease's version.
         if (remainingMs > 0 && (await this.#try(remainingMs))) {
           continue;
@@ -206,7 +208,7 @@ export class LeaderElector {
         cause = error;
         this.#logger.warn({ err: error }, "could not renew the lease; trying again");
       }
-      if (this.holder !== this.identity || !this.isLeader) {
+      if (!this.isLeader) {
         this.#renewedMs = undefined;
         this.#metrics.leading(this.name, false, this.#term);
         const now =
@@ -239,7 +241,8 @@ export class LeaderElector {
           : await this.#leases.update({ ...this.#lease, ...lease, metadata: this.#lease.metadata }, options),
       );
     } catch (error) {
-      if (error instanceof ConflictError || error instanceof AlreadyExistsError) {
+      const isStale = error instanceof ConflictError || error instanceof AlreadyExistsError;
+      if (isStale || error instanceof NotFoundError) {
         // Our own write may have got through with its answer lost; what the lease says decides.
         this.#observe(await this.#leases.get(this.name, options).catch(ignoreNotFound));
         return false;
@@ -279,6 +282,8 @@ export class LeaderElector {
     if (lease === undefined || !this.isLeader) {
       return;
     }
+    // Before the request: once it is done another may lead, whenever the answer comes.
+    this.#renewedMs = undefined;
     const now = microTime(this.#clock.now());
     const spec = {
       ...lease.spec,
@@ -300,10 +305,21 @@ export class LeaderElector {
       this.#observedMs = this.#clock.monotonic();
     }
     this.#lease = lease;
+    if (this.holder !== this.identity) {
+      this.#renewedMs = undefined;
+    }
   }
 
-  async #pause(signal: AbortSignal): Promise<void> {
-    const delayMs = this.#retryPeriodMs * (1 + (JITTER - 1) * this.#random());
+  /** How long we lead yet; 0 or less when we do not. */
+  #remainingMs(): number {
+    return this.#renewedMs === undefined
+      ? 0
+      : this.#renewedMs + this.#renewDeadlineMs - this.#clock.monotonic();
+  }
+
+  /** Waits the retry period with its jitter, but not past `maxMs`. */
+  async #pause(signal: AbortSignal, maxMs = Number.POSITIVE_INFINITY): Promise<void> {
+    const delayMs = Math.min(maxMs, this.#retryPeriodMs * (1 + (JITTER - 1) * this.#random()));
     await sleep(delayMs, { clock: this.#clock, signal }).catch(() => {});
   }
 }

@@ -131,6 +131,18 @@ describe("the controller", () => {
     assert.equal(await it.count("workqueue_retries_total"), 3);
   });
 
+  test("says aloud that a server-side apply met another's field: trying again does not help by itself", async () => {
+    const it: ReturnType<typeof start> = start(async ({ name, namespace }) => {
+      const pods = it.client.resource(PODS).namespace(namespace);
+      const pod = (image: string) => ({ metadata: { name }, spec: { containers: [{ name: "c", image }] } });
+      await pods.apply(pod("theirs"), { fieldManager: "they", force: true });
+      await pods.apply(pod("ours"), { fieldManager: "we" });
+    });
+    await it.make("a");
+    it.run();
+    await until(async () => (await it.count("controller_runtime_reconcile_errors_total")) === 1);
+  });
+
   test("does not try a terminal error again, and counts a programming error as a panic", async () => {
     let runs = 0;
     const it = start(async () => {
@@ -245,6 +257,7 @@ describe("the controller", () => {
     it.clock.advance(500);
     await controller;
     assert.deepEqual(seen, ["default/a"]);
+    assert.equal(await it.count("controller_runtime_reconcile_errors_total"), 0, "it did not fail");
     assert.equal(it.clock.pending, 0);
   });
 });

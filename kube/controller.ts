@@ -43,7 +43,7 @@ export interface Result {
  * | nothing, `{}` | is done until the next event |
  * | `{ requeueAfterMs }` | comes back after that time; its failures are forgotten |
  * | `{ requeue: true }` | comes back after the rate limiter's wait |
- * | throws `ConflictError` | the same, quietly: the cache was behind |
+ * | throws `ConflictError` of a version | the same, quietly: the cache was behind |
  * | throws `TerminalError` | is done until the next event; counted |
  * | throws | comes back after the rate limiter's wait; logged and counted |
  */
@@ -223,6 +223,12 @@ export class Controller<T extends KubeObject = KubeObject> {
         finish("success");
       }
     } catch (error) {
+      if (stop.aborted) {
+        // Not the reconcile's failure; the next leader finds the key in its list.
+        logger.info({ err: error }, "reconcile abandoned at the stop");
+        finish("error");
+        return;
+      }
       this.#fail(error, key, priority, logger, finish);
     }
   }
@@ -234,7 +240,7 @@ export class Controller<T extends KubeObject = KubeObject> {
     logger: Logger,
     finish: (result: ReconcileResult) => void,
   ): void {
-    if (error instanceof ConflictError) {
+    if (error instanceof ConflictError && !error.isAboutFields) {
       logger.debug({ err: error }, "the cache was behind; trying again");
       this.queue.addRateLimited(key, { priority });
       finish("requeue");

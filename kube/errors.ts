@@ -74,6 +74,11 @@ export class NotFoundError extends KubeError {
 /** 409 Conflict: the object changed since it was read, or a field has another owner in server-side apply. */
 export class ConflictError extends KubeError {
   override readonly code = "KUBE_CONFLICT";
+
+  /** True when another owns fields that an apply without `force` wants; reading anew does not help then. */
+  get isAboutFields(): boolean {
+    return this.causes.some(({ reason }) => reason === "FieldManagerConflict");
+  }
 }
 /** 409 AlreadyExists: the name is taken. */
 export class AlreadyExistsError extends KubeError {

@@ -1,85 +1,7 @@
 /** `spec.domain.devices`: the hardware that the guest sees. */
 import { Type } from "typebox";
+import { bootOrderSchema, diskSchema } from "./disks.ts";
 import { choice, type Data, later, laterUnless, list, listByKey, name, never, object } from "./schema.ts";
-
-const bootOrderSchema = Type.Integer({
-  minimum: 1,
-  maximum: 1000,
-  format: "int32",
-  description:
-    "Place in the boot order, 1 first; no two devices share one. Default: not booted from when any device has one.",
-});
-
-const diskTargetSchema = object(
-  {
-    bus: Type.Optional(
-      choice(["virtio", "sata", "scsi", "usb"], {
-        description: "Bus that the disk is attached to. Default: sata.",
-      }),
-    ),
-    readonly: Type.Optional(Type.Boolean({ description: "The guest can't write. Default: false." })),
-  },
-  { description: "A disk.", refused: { pciAddress: later("string") } },
-);
-
-const cdromTargetSchema = object(
-  {
-    bus: Type.Optional(
-      choice(["sata", "scsi", "usb"], { description: "Bus that the drive is attached to. Default: sata." }),
-    ),
-    readonly: Type.Optional(
-      Type.Boolean({
-        description: "Always true.",
-        "x-kubernetes-validations": [
-          { rule: "self", message: "a cdrom can't be written: readonly must be true" },
-        ],
-      }),
-    ),
-  },
-  { description: "A CD-ROM drive with the volume in it.", refused: { tray: later("string") } },
-);
-
-export const diskSchema = object(
-  {
-    name: name("Name of the disk: that of its volume."),
-    disk: Type.Optional(diskTargetSchema),
-    cdrom: Type.Optional(cdromTargetSchema),
-    bootOrder: Type.Optional(bootOrderSchema),
-    serial: Type.Optional(
-      Type.String({
-        maxLength: 256,
-        pattern: "^[A-Za-z0-9_.+-]*$",
-        description: "Serial number that the guest reads. Default: none.",
-      }),
-    ),
-    cache: Type.Optional(
-      choice(["none", "writethrough", "writeback"], {
-        description:
-          "qemu's cache mode. Default: none where the file system can do O_DIRECT, else writethrough.",
-      }),
-    ),
-  },
-  {
-    refused: {
-      lun: later("object", "it needs a block volume"),
-      dedicatedIOThread: laterUnless(false),
-      io: later("string"),
-      tag: later("string"),
-      blockSize: later("object"),
-      shareable: laterUnless(false),
-      errorPolicy: later("string"),
-      changedBlockTracking: laterUnless(false),
-    },
-    rules: [
-      {
-        rule: "[has(self.disk), has(self.cdrom), has(self.lun)].filter(present, present).size() <= 1",
-        message: "a disk has one target: disk or cdrom",
-      },
-    ],
-  },
-);
-
-export type Disk = Data<typeof diskSchema>;
 
 const portSchema = object({
   name: Type.Optional(Type.String({ maxLength: 15, description: "Name of the port, for Services." })),
@@ -181,6 +103,11 @@ export const devicesSchema = object(
     rng: Type.Optional(
       Type.Object({}, { description: "virtio random number generator, fed by the node. Default: none." }),
     ),
+    blockMultiQueue: Type.Optional(
+      Type.Boolean({
+        description: "As many queues per virtio disk as the guest has vCPUs, 16 at most. Default: false.",
+      }),
+    ),
     networkInterfaceMultiqueue: Type.Optional(
       Type.Boolean({
         description:
@@ -198,7 +125,6 @@ export const devicesSchema = object(
       logSerialConsole: laterUnless(true, "the console is the launcher container's log"),
       autoattachInputDevice: laterUnless(false),
       autoattachVSOCK: laterUnless(false),
-      blockMultiQueue: laterUnless(false),
       gpus: later("array"),
       downwardMetrics: later("object"),
       panicDevices: later("array"),

@@ -1,7 +1,16 @@
 /** `spec.domain`: the virtual machine itself. */
 import { Type } from "typebox";
 import { devicesSchema } from "./devices.ts";
-import { type Data, imageReference, later, laterUnless, object, quantity, type Rule } from "./schema.ts";
+import {
+  choice,
+  type Data,
+  imageReference,
+  later,
+  laterUnless,
+  object,
+  quantity,
+  type Rule,
+} from "./schema.ts";
 import { imagePullPolicySchema, imagePullSecretSchema } from "./volumes.ts";
 
 function count(description: string) {
@@ -139,6 +148,38 @@ const kernelBootSchema = object(
   { description: "Boot a kernel from a container image, without a boot loader." },
 );
 
+const bootloaderSchema = object(
+  {
+    bios: Type.Optional(
+      object({}, { description: "SeaBIOS. Default.", refused: { useSerial: laterUnless(false) } }),
+    ),
+    efi: Type.Optional(
+      object(
+        {
+          secureBoot: Type.Optional(
+            Type.Boolean({
+              description: "Boot signed boot loaders only. Needs features.smm. Default: true.",
+            }),
+          ),
+        },
+        {
+          description: "UEFI. Its variables are lost with the pod.",
+          refused: { persistent: laterUnless(false, "EFI variables are lost with the pod") },
+        },
+      ),
+    ),
+  },
+  {
+    description: "Firmware that the guest boots with. Default: bios.",
+    rules: [
+      {
+        rule: "!(has(self.bios) && has(self.efi))",
+        message: "a guest boots by one of bios and efi",
+      },
+    ],
+  },
+);
+
 const firmwareSchema = object(
   {
     uuid: Type.Optional(
@@ -156,11 +197,12 @@ const firmwareSchema = object(
         description: "SMBIOS system serial number. Default: none.",
       }),
     ),
+    bootloader: Type.Optional(bootloaderSchema),
     kernelBoot: Type.Optional(kernelBootSchema),
   },
   {
     description: "What the guest boots with, and what it reads of its hardware.",
-    refused: { bootloader: later("object", "the guest boots with SeaBIOS"), acpi: later("object") },
+    refused: { acpi: later("object") },
   },
 );
 
@@ -196,6 +238,25 @@ const featuresSchema = object(
         { description: "ACPI tables. Default: on." },
       ),
     ),
+    smm: Type.Optional(
+      object(
+        {
+          enabled: Type.Optional(
+            Type.Boolean({
+              description: "Always true.",
+              "x-kubernetes-validations": [
+                {
+                  rule: "self",
+                  message: "enabled: false is not supported by virtpod yet",
+                  reason: "FieldValueForbidden",
+                },
+              ],
+            }),
+          ),
+        },
+        { description: "System management mode, which secure boot needs. Default: on." },
+      ),
+    ),
   },
   {
     description: "Features of the processor and the firmware.",
@@ -203,7 +264,6 @@ const featuresSchema = object(
       apic: later("object"),
       hyperv: later("object"),
       hypervPassthrough: later("object"),
-      smm: later("object"),
       kvm: later("object"),
       pvspinlock: later("object"),
     },
@@ -221,12 +281,18 @@ export const domainSchema = object(
     machine: Type.Optional(machineSchema),
     features: Type.Optional(featuresSchema),
     devices: devicesSchema,
+    ioThreadsPolicy: Type.Optional(
+      choice(["shared", "auto"], {
+        description:
+          "Threads that serve virtio disks. shared: one for all. auto: one per disk, at most two per vCPU. A disk with dedicatedIOThread has one of its own beside them. Default: qemu's main thread, or shared where a disk has dedicatedIOThread.",
+        refused: ["supplementalPool"],
+      }),
+    ),
   },
   {
     description: "The virtual machine: processor, memory, firmware, devices.",
     refused: {
       clock: later("object", "the guest's clock is UTC"),
-      ioThreadsPolicy: later("string"),
       ioThreads: later("object"),
       chassis: later("object"),
       launchSecurity: later("object"),
@@ -248,6 +314,15 @@ export const domainSchema = object(
           `!has(self.resources.limits.memory) || ${guestMemory}.compareTo(quantity(string(self.resources.limits.memory))) <= 0`,
         message: "memory.guest must not be above resources.limits.memory",
         fieldPath: ".memory.guest",
+      },
+      {
+        rule:
+          "!has(self.firmware) || !has(self.firmware.bootloader) || !has(self.firmware.bootloader.efi) || " +
+          "(has(self.firmware.bootloader.efi.secureBoot) && !self.firmware.bootloader.efi.secureBoot) || " +
+          "(has(self.features) && has(self.features.smm))",
+        message:
+          "secureBoot, which is on by default, needs features.smm.enabled: true, or to be set to false",
+        fieldPath: ".firmware.bootloader.efi",
       },
     ],
   },

@@ -202,6 +202,16 @@ export function name(description: string) {
   return Type.String({ description, minLength: 1, maxLength: 63, pattern: DNS_LABEL_PATTERN });
 }
 
+/** Name of another Kubernetes object: an RFC 1123 subdomain. */
+export function objectName(description: string) {
+  return Type.String({
+    description,
+    minLength: 1,
+    maxLength: 253,
+    pattern: "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+  });
+}
+
 export const DNS_LABEL_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 
 /** Reference of a container image. */

@@ -21,6 +21,8 @@ export const VMI_CONDITIONS = {
   paused: "Paused",
   /** False where virtpod could not do what the spec asks for; the message says what. */
   synchronized: "Synchronized",
+  /** True while a claim of the VMI's has no volume yet. */
+  provisioning: "Provisioning",
   liveMigratable: "LiveMigratable",
   /** Copied from the pod while it can't be scheduled. */
   podScheduled: "PodScheduled",

@@ -1,5 +1,6 @@
 /** VirtualMachineInstance (vmi): one running incarnation of a virtual machine. */
 import { Type } from "typebox";
+import { accessCredentialsSchema } from "./access-credentials.ts";
 import { domainSchema } from "./domain.ts";
 import { networksSchema } from "./networks.ts";
 import type { ObjectMeta } from "./object-meta.ts";
@@ -27,11 +28,37 @@ function eachHasPartner(list: string, partners: string, fieldPath: string, compl
   };
 }
 
+/** Every disk that `picks` says so of shows a volume that `fits`. */
+function diskNeedsVolume(picks: string, fits: string, complaint: string): Rule {
+  const misfit = `${picks} && has(self.volumes) && self.volumes.exists(volume, volume.name == it.name && !(${fits}))`;
+  return {
+    rule: `!has(${DISKS}) || ${DISKS}.all(it, !(${misfit}))`,
+    messageExpression: `${DISKS}.map(it, ${misfit}, it.name)[0] + '${complaint}'`,
+    fieldPath: ".domain.devices.disks",
+  };
+}
+
+/** Keys that cloud-init brings into the guest need its volume. */
+function keyNeedsVolume(method: string, volume: string): Rule {
+  return {
+    rule:
+      "!has(self.accessCredentials) || !self.accessCredentials.exists(it, has(it.sshPublicKey) && " +
+      `has(it.sshPublicKey.propagationMethod.${method})) || ` +
+      `(has(self.volumes) && self.volumes.exists(volume, has(volume.${volume})))`,
+    message: `propagationMethod ${method} needs a ${volume} volume`,
+    fieldPath: ".accessCredentials",
+  };
+}
+
+const SHOWN_ON_SATA =
+  "!has(it.cdrom) && !has(it.lun) && (!has(it.disk) || !has(it.disk.bus) || it.disk.bus == 'sata')";
+
 export const virtualMachineInstanceSpecSchema = object(
   {
     domain: domainSchema,
     networks: Type.Optional(networksSchema),
     volumes: Type.Optional(volumesSchema),
+    accessCredentials: Type.Optional(accessCredentialsSchema),
     terminationGracePeriodSeconds: Type.Optional(
       Type.Integer({
         minimum: 0,
@@ -95,7 +122,6 @@ export const virtualMachineInstanceSpecSchema = object(
     refused: {
       livenessProbe: later("object"),
       readinessProbe: later("object"),
-      accessCredentials: later("array"),
       resourceClaims: later("array"),
       utilityVolumes: later("array"),
       serviceAccountName: later("string"),
@@ -130,6 +156,35 @@ export const virtualMachineInstanceSpecSchema = object(
         message: "only one network can be the pod's",
         fieldPath: ".networks",
       },
+      diskNeedsVolume(
+        "has(it.lun)",
+        "has(volume.persistentVolumeClaim)",
+        ": a lun needs a persistentVolumeClaim, of volumeMode Block",
+      ),
+      diskNeedsVolume(
+        "has(it.shareable) && it.shareable",
+        "has(volume.persistentVolumeClaim) || has(volume.hostDisk)",
+        ": a shareable disk needs a persistentVolumeClaim or a hostDisk",
+      ),
+      diskNeedsVolume(
+        SHOWN_ON_SATA,
+        "!has(volume.persistentVolumeClaim) || !has(volume.persistentVolumeClaim.readOnly) || !volume.persistentVolumeClaim.readOnly",
+        ": a disk on the bus sata can\\'t be read-only, as its volume is: set bus to virtio, scsi or usb, or make it a cdrom",
+      ),
+      {
+        rule:
+          "!has(self.volumes) || self.volumes.all(it, !has(it.persistentVolumeClaim) || self.volumes.filter(other, " +
+          "has(other.persistentVolumeClaim) && other.persistentVolumeClaim.claimName == it.persistentVolumeClaim.claimName).size() == 1)",
+        message: "two volumes have the same persistentVolumeClaim",
+        fieldPath: ".volumes",
+      },
+      {
+        rule: "!has(self.volumes) || self.volumes.filter(it, has(it.serviceAccount)).size() <= 1",
+        message: "only one volume can be a serviceAccount",
+        fieldPath: ".volumes",
+      },
+      keyNeedsVolume("noCloud", "cloudInitNoCloud"),
+      keyNeedsVolume("configDrive", "cloudInitConfigDrive"),
     ],
   },
 );

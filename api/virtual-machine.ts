@@ -90,6 +90,8 @@ export const printableStatusSchema = choice(
     "ErrorUnschedulable",
     "ErrImagePull",
     "ImagePullBackOff",
+    "ErrorPvcNotFound",
+    "WaitingForVolumeBinding",
   ],
   { description: "The state of the VM in one word, for people." },
 );

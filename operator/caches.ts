@@ -7,20 +7,25 @@ import { Informer } from "../kube/informer.ts";
 import type { Logger } from "../kube/logger.ts";
 import type { KubeMetrics } from "../kube/metrics.ts";
 import { controllerOf } from "../kube/ownership.ts";
-import { PODS, type Pod } from "../kube/resources.ts";
+import { PERSISTENT_VOLUME_CLAIMS, type PersistentVolumeClaim, PODS, type Pod } from "../kube/resources.ts";
 import type { Clock } from "../lib/clock.ts";
 import { slimPod, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
+import { claimNames, slimClaim } from "./vmi/claims.ts";
 
 export interface Caches {
   readonly vms: Informer<VirtualMachine>;
+  /** Indexed by the keys of the claims that their volumes use. */
   readonly vmis: Informer<VirtualMachineInstance>;
   /** Launcher pods only, cut down; indexed by UID, by node, and by the key of the VMI that controls them. */
   readonly pods: Informer<Pod>;
+  /** Everybody's, cut down: a VMI may name any of its namespace. */
+  readonly claims: Informer<PersistentVolumeClaim>;
 }
 
 export const BY_UID = "uid";
 export const BY_NODE = "node";
 export const BY_VMI = "vmi";
+export const BY_CLAIM = "claim";
 
 /** Key of the VMI that controls a launcher pod. */
 export function vmiKeyOf(pod: Pod): string | undefined {
@@ -41,6 +46,9 @@ export function makeCaches(
     vms: new Informer({ resource: client.resource(VIRTUAL_MACHINES), logger, metrics, ...options }),
     vmis: new Informer({
       resource: client.resource(VIRTUAL_MACHINE_INSTANCES),
+      indexers: {
+        [BY_CLAIM]: ({ metadata, spec }) => claimNames(spec).map((name) => `${metadata.namespace}/${name}`),
+      },
       logger,
       metrics,
       ...options,
@@ -57,6 +65,13 @@ export function makeCaches(
           return key === undefined ? [] : [key];
         },
       },
+      logger,
+      metrics,
+      ...options,
+    }),
+    claims: new Informer({
+      resource: client.resource(PERSISTENT_VOLUME_CLAIMS),
+      transform: slimClaim,
       logger,
       metrics,
       ...options,

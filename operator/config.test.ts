@@ -15,8 +15,17 @@ describe("the operator's configuration", () => {
       podName: "operator-0",
       namespace: "virtpod",
       useEmulation: true,
+      storage: { allowHostDisk: false, allowServiceAccountDisk: false },
       launcher: { image: "launcher:1", imagePullPolicy: "IfNotPresent", imagePullSecrets: [] },
       logLevel: "info",
+    });
+  });
+
+  it("allows the disks that its file allows", () => {
+    const file = '{"useEmulation": false, "allowHostDisk": true}';
+    assert.deepEqual(parseConfig(ENVIRONMENT, file).storage, {
+      allowHostDisk: true,
+      allowServiceAccountDisk: false,
     });
   });
 
@@ -39,6 +48,7 @@ describe("the operator's configuration", () => {
     ["a file without an object", {}, "null", /holds no object/],
     ["an unknown field", {}, '{"useEmulation": true, "useKvm": true}', /unknown field useKvm/],
     ["a field of another type", {}, '{"useEmulation": "true"}', /no boolean/],
+    ["no word on emulation", {}, "{}", /useEmulation in the configuration file is no boolean/],
   ];
   for (const [what, environment, file, words] of mistakes) {
     it(`with ${what} is refused by name`, () =>

@@ -2,12 +2,14 @@
 
 import { OperatorError } from "./errors.ts";
 import type { LauncherPodOptions } from "./vmi/launcher-pod.ts";
+import type { StoragePolicy } from "./vmi/storage-policy.ts";
 
 export interface OperatorConfig {
   readonly podName: string;
   readonly namespace: string;
   /** Guests may run without KVM where no node has it. */
   readonly useEmulation: boolean;
+  readonly storage: StoragePolicy;
   readonly launcher: LauncherPodOptions;
   readonly logLevel: string;
 }
@@ -38,10 +40,12 @@ export function parseConfig(
   if (!LOG_LEVELS.includes(logLevel)) {
     throw invalid(`VIRTPOD_LOG_LEVEL is ${logLevel}, not one of ${LOG_LEVELS.join(", ")}`);
   }
+  const { useEmulation, allowHostDisk, allowServiceAccountDisk } = parseFile(file);
   return {
     podName: required("POD_NAME"),
     namespace: required("POD_NAMESPACE"),
-    useEmulation: parseFile(file).useEmulation,
+    useEmulation,
+    storage: { allowHostDisk, allowServiceAccountDisk },
     launcher: {
       image: required("VIRTPOD_LAUNCHER_IMAGE"),
       imagePullPolicy,
@@ -53,7 +57,9 @@ export function parseConfig(
   };
 }
 
-function parseFile(file: string): { readonly useEmulation: boolean } {
+const FILE_FIELDS = ["useEmulation", "allowHostDisk", "allowServiceAccountDisk"] as const;
+
+function parseFile(file: string): Record<(typeof FILE_FIELDS)[number], boolean> {
   let value: unknown;
   try {
     value = JSON.parse(file);
@@ -61,12 +67,19 @@ function parseFile(file: string): { readonly useEmulation: boolean } {
     throw invalid("the configuration file is not JSON", cause);
   }
   if (typeof value !== "object" || value === null) throw invalid("the configuration file holds no object");
-  const { useEmulation, ...unknown } = value as Record<string, unknown>;
-  const [stranger] = Object.keys(unknown);
+  const fields = value as Readonly<Record<string, unknown>>;
+  const stranger = Object.keys(fields).find((name) => !FILE_FIELDS.some((field) => field === name));
   if (stranger !== undefined) throw invalid(`the configuration file has an unknown field ${stranger}`);
-  if (typeof useEmulation !== "boolean")
-    throw invalid("useEmulation in the configuration file is no boolean");
-  return { useEmulation };
+  const flag = (name: (typeof FILE_FIELDS)[number], absent?: boolean): boolean => {
+    const flagged = fields[name] ?? absent;
+    if (typeof flagged !== "boolean") throw invalid(`${name} in the configuration file is no boolean`);
+    return flagged;
+  };
+  return {
+    useEmulation: flag("useEmulation"),
+    allowHostDisk: flag("allowHostDisk", false),
+    allowServiceAccountDisk: flag("allowServiceAccountDisk", false),
+  };
 }
 
 function invalid(problem: string, cause?: unknown): OperatorError {

@@ -10,7 +10,7 @@ import { FakeApiServer, type FakeRequest } from "../../kube/fake/server.ts";
 import { FakeTransport, fakeClient } from "../../kube/fake/transport.ts";
 import { silentLogger } from "../../kube/logger.ts";
 import { KubeMetrics } from "../../kube/metrics.ts";
-import { EVENTS, PODS, type Pod } from "../../kube/resources.ts";
+import { EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS, type Pod } from "../../kube/resources.ts";
 import type { Transport, TransportRequest, TransportResponse } from "../../kube/transport.ts";
 import { FakeClock } from "../../lib/fake-clock.ts";
 import { type Caches, makeCaches } from "../caches.ts";
@@ -30,6 +30,7 @@ const CONFIG: OperatorConfig = {
   podName: "operator-0",
   namespace: "virtpod",
   useEmulation: false,
+  storage: { allowHostDisk: false, allowServiceAccountDisk: false },
   launcher: { image: "launcher:1", imagePullSecrets: [] },
   logLevel: "info",
 };
@@ -101,8 +102,8 @@ export class OperatorProcess {
     });
     this.statuses.start();
     const { signal } = this.#stop;
-    const { vms, vmis, pods } = this.caches;
-    this.#runs = [vms, vmis, pods, events, this.vm.controller, this.vmi.controller].map((one) =>
+    const { vms, vmis, pods, claims } = this.caches;
+    this.#runs = [vms, vmis, pods, claims, events, this.vm.controller, this.vmi.controller].map((one) =>
       one.run(signal),
     );
   }
@@ -128,7 +129,7 @@ export class OperatorProcess {
 export class World {
   readonly clock = new FakeClock();
   readonly server = new FakeApiServer({
-    resources: [VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, PODS, EVENTS],
+    resources: [VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, PODS, PERSISTENT_VOLUME_CLAIMS, EVENTS],
     clock: this.clock,
   });
   readonly user: Client = fakeClient(this.server, "user");

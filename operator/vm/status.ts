@@ -58,8 +58,10 @@ export function printableStatus({ vm, vmi, isStarting, failure, now }: StatusInp
     if (isTrue(vmi.status?.conditions, "Paused")) return "Paused";
     if (vmi.status?.phase === "Running") return "Running";
     const stuck = conditionOf(vmi.status?.conditions, "Synchronized");
+    if (stuck?.reason === "FailedPvcNotFound") return "ErrorPvcNotFound";
     if (conditionOf(vmi.status?.conditions, "PodScheduled")?.reason === "Unschedulable")
       return "ErrorUnschedulable";
+    if (isTrue(vmi.status?.conditions, "Provisioning")) return "WaitingForVolumeBinding";
     if (stuck?.reason === "ImagePullBackOff") return "ImagePullBackOff";
     if (stuck?.reason !== undefined && IMAGE_ERRORS.includes(stuck.reason)) return "ErrImagePull";
     if (!isFinal(vmi)) return "Starting";
@@ -108,7 +110,7 @@ function conditionsOf({ vm, vmi, foreign, isStarting, failure, now }: StatusInpu
         "spec.template has changed since the guest was started; the change takes effect at its next start",
     });
   }
-  for (const type of ["PodScheduled", "Synchronized", "Paused"]) {
+  for (const type of ["PodScheduled", "Provisioning", "Synchronized", "Paused"]) {
     const condition = conditionOf(vmi?.status?.conditions, type);
     if (condition !== undefined) conditions.push(copied(condition));
   }

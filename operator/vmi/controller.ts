@@ -1,6 +1,6 @@
 /** The VMI controller's shell: observe through the caches, plan, then write what the plan says. */
 
-import type { Accelerator, LaunchSpec } from "../../api/launch-spec.ts";
+import type { Accelerator, LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
 import { FINALIZER_POD, FINALIZER_VMI } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Client } from "../../kube/client.ts";
@@ -16,25 +16,35 @@ import {
 import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
+import { keyOf } from "../../kube/objects.ts";
 import { isControlledBy } from "../../kube/ownership.ts";
 import { ItemExponentialFailureRateLimiter } from "../../kube/rate-limiter.ts";
 import { jsonPatch } from "../../kube/request.ts";
-import { PODS, type Pod } from "../../kube/resources.ts";
+import {
+  PERSISTENT_VOLUME_CLAIMS,
+  type PersistentVolumeClaim,
+  PODS,
+  type Pod,
+} from "../../kube/resources.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { formatBytes, QuantityError } from "../../lib/quantity.ts";
 import { rfc3339 } from "../../lib/time.ts";
-import { BY_UID, BY_VMI, type Caches, vmiKeyOf } from "../caches.ts";
+import { BY_CLAIM, BY_UID, BY_VMI, type Caches, vmiKeyOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
 import { OperatorError } from "../errors.ts";
 import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
 import type { Statuses } from "../uplink/statuses.ts";
-import { resolveLaunchSpec, SpecError } from "./launch-spec.ts";
+import { type Claims, claimFacts, claimNames, claimProblem, unboundClaims } from "./claims.ts";
+import { resolveDomain } from "./domain.ts";
+import { resolveLaunchSpec } from "./launch-spec.ts";
 import { launcherPod, launcherPodName } from "./launcher-pod.ts";
 import { overheadBytes } from "./memory.ts";
 import { type Observed, plan, type Write } from "./plan.ts";
 import { type PodFacts, podFacts } from "./pod-facts.ts";
+import { SpecError } from "./spec-error.ts";
 import { hasStarted, type ResolvedFacts } from "./status.ts";
+import { policyProblem } from "./storage-policy.ts";
 
 export interface VmiControllerOptions {
   /** Fenced: writes only while this replica leads. */
@@ -76,6 +86,10 @@ export class VmiController {
       for: { informer: caches.vmis },
       watches: [
         { informer: caches.pods, map: (pod: Pod) => [vmiKeyOf(pod)].filter((key) => key !== undefined) },
+        {
+          informer: caches.claims,
+          map: (claim: PersistentVolumeClaim) => caches.vmis.byIndex(BY_CLAIM, keyOf(claim)).map(keyOf),
+        },
       ],
       concurrency: 8,
       rateLimiter: new ItemExponentialFailureRateLimiter(undefined, MAX_RETRY_MS),
@@ -136,15 +150,17 @@ export class VmiController {
     const { events } = this.#options;
     const isNew = pods.length === 0 && !hasStarted(vmi) && vmi.metadata.deletionTimestamp === undefined;
     if (isNew && this.#awaitsFacts()) return { requeueAfterMs: FACTS_RETRY_MS };
-    const launch = isNew ? this.#resolve(vmi, this.#accelerator()) : undefined;
+    const claims = await this.#claimsOf(vmi, isNew, signal);
+    const launch = isNew ? this.#resolve(vmi, this.#accelerator(), claims) : undefined;
     if (launch !== undefined && "reason" in launch)
       return this.#cannotCreate(key, vmi, launch, undefined, signal);
     const seen = this.#observed(pods);
-    const resolved = launch ?? this.#resolvedBefore(vmi, seen.pods);
+    const domain = launch?.domain ?? this.#resolvedBefore(vmi, seen.pods);
     const observed: Observed = {
       ...seen,
       vmi,
-      ...(resolved === undefined ? {} : { resolved: resolvedFacts(resolved) }),
+      unboundClaims: unboundClaims(vmi.spec, claims),
+      ...(domain === undefined ? {} : { resolved: resolvedFacts(domain) }),
     };
     const { writes, events: planned } = plan(observed);
     let current = vmi;
@@ -187,20 +203,36 @@ export class VmiController {
   }
 
   /** What a pod was made from that an operator made and did not live to tell of. */
-  #resolvedBefore(vmi: VirtualMachineInstance, pods: readonly PodFacts[]): LaunchSpec | undefined {
+  #resolvedBefore(vmi: VirtualMachineInstance, pods: readonly PodFacts[]): LaunchDomain | undefined {
     const [pod] = pods;
     if (pod === undefined || vmi.status?.memory !== undefined) return undefined;
-    const launch = this.#resolve(vmi, pod.accelerator);
-    return "reason" in launch ? undefined : launch;
+    const domain = resolvedOrWhy(() => resolveDomain(vmi, pod.accelerator));
+    return "reason" in domain ? undefined : domain;
   }
 
-  #resolve(vmi: VirtualMachineInstance, accelerator: Accelerator): LaunchSpec | CreateFailure {
-    try {
-      return resolveLaunchSpec(vmi, accelerator);
-    } catch (error) {
-      if (!(error instanceof SpecError || error instanceof QuantityError)) throw error;
-      return { reason: "InvalidSpec", message: error.message };
-    }
+  #resolve(
+    vmi: VirtualMachineInstance,
+    accelerator: Accelerator,
+    claims: Claims,
+  ): LaunchSpec | CreateFailure {
+    return (
+      policyProblem(vmi.spec, this.#options.config.storage) ??
+      claimProblem(vmi.spec, claims) ??
+      resolvedOrWhy(() => resolveLaunchSpec(vmi, accelerator, claims))
+    );
+  }
+
+  /** The claims that the VMI names. Before one is called missing, and a start refused for it, the API server is asked. */
+  async #claimsOf(vmi: VirtualMachineInstance, isNew: boolean, signal: AbortSignal): Promise<Claims> {
+    const { client, caches } = this.#options;
+    const { namespace } = vmi.metadata;
+    const live = client.resource(PERSISTENT_VOLUME_CLAIMS).namespace(namespace);
+    const found = claimNames(vmi.spec).map(async (name) => {
+      const cached = caches.claims.get(`${namespace}/${name}`);
+      const claim = cached ?? (isNew ? await live.get(name, { signal }).catch(ignoreNotFound) : undefined);
+      return claim === undefined ? [] : [[name, claimFacts(claim)] as const];
+    });
+    return new Map((await Promise.all(found)).flat());
   }
 
   /**
@@ -350,7 +382,16 @@ export class VmiController {
   }
 }
 
-function resolvedFacts({ domain }: LaunchSpec): ResolvedFacts {
+function resolvedOrWhy<T>(resolve: () => T): T | CreateFailure {
+  try {
+    return resolve();
+  } catch (error) {
+    if (!(error instanceof SpecError || error instanceof QuantityError)) throw error;
+    return { reason: "InvalidSpec", message: error.message };
+  }
+}
+
+function resolvedFacts(domain: LaunchDomain): ResolvedFacts {
   const { sockets, cores, threads } = domain.cpu;
   const guestMemory = formatBytes(domain.memoryBytes);
   return { sockets, cores, threads, guestMemory, memoryOverhead: formatBytes(overheadBytes(domain)) };

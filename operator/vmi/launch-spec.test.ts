@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { instance } from "./instance.fixture.ts";
-import { resolveInterfaces, resolveLaunchSpec, SpecError } from "./launch-spec.ts";
+import { resolveInterfaces, resolveLaunchSpec } from "./launch-spec.ts";
 import { overheadBytes } from "./memory.ts";
+import { SpecError } from "./spec-error.ts";
 
 const MIB = 1024 * 1024;
 

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Accelerator } from "../../api/launch-spec.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import { qcow2MaxBytes } from "../../lib/qcow2.ts";
 import { OperatorError } from "../errors.ts";
 import { instance } from "./instance.fixture.ts";
 import { resolveLaunchSpec } from "./launch-spec.ts";
-import { launcherPod, launcherPodName, qcow2Bytes } from "./launcher-pod.ts";
+import { launcherPod, launcherPodName } from "./launcher-pod.ts";
 
 const MIB = 1024 * 1024;
 
@@ -121,7 +122,7 @@ describe("a launcher pod", () => {
       ["/run/virtpod/volumes/fast", undefined],
     ]);
     assert.deepEqual(volumes[3]?.image, { reference: "disk:1", pullPolicy: "Always" });
-    const limit = (bytes: number) => `${Math.ceil(qcow2Bytes(bytes) / MIB)}Mi`;
+    const limit = (bytes: number) => `${Math.ceil(qcow2MaxBytes(bytes) / MIB)}Mi`;
     assert.deepEqual(volumes[4]?.emptyDir, { sizeLimit: limit(1024 * MIB) });
     assert.deepEqual(volumes[5]?.emptyDir, { sizeLimit: limit(64 * MIB), medium: "Memory" });
   });

@@ -16,17 +16,16 @@ import {
   LABEL_VM_NAME,
   LAUNCH_SPEC_MAX_BYTES,
   LAUNCHER_CONTAINER,
-  LAUNCHER_PATHS,
   LAUNCHER_UID,
   labelValue,
 } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Draft } from "../../kube/objects.ts";
-import type { Container, Pod, PodSpec, ResourceRequirements, Volume } from "../../kube/resources.ts";
+import type { Container, Pod, PodSpec, ResourceRequirements } from "../../kube/resources.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import { OperatorError } from "../errors.ts";
-import { emptyDiskBytes, volumeDirectory } from "./launch-spec.ts";
 import { overheadBytes } from "./memory.ts";
+import { mebibytes, podStorage, tmpfsBytes } from "./pod-volumes.ts";
 
 export interface LauncherPodOptions {
   readonly image: string;
@@ -34,17 +33,12 @@ export interface LauncherPodOptions {
   readonly imagePullSecrets: readonly string[];
 }
 
-type Mount = NonNullable<Container["volumeMounts"]>[number];
-
 /** The kubelet kills after the pod's grace period; the launcher must have ended its guest before. */
 const GRACE_MARGIN_SECONDS = 15;
 /** Of the VMI's name in the pod's, which may be 253 characters long. */
 const MAX_NAME_CHARACTERS = 232;
 /** KubeVirt's cpuAllocationRatio: a vCPU requests a tenth of a CPU. */
 const MILLICPU_PER_VCPU = 100;
-const MIB = 1024 * 1024;
-/** Sockets, logs and the capability cache; a bound, not a reservation. */
-const RUNTIME_SIZE_LIMIT = "32Mi";
 
 /** Deterministic, so that two operators, or one that restarts, can only ever make the same pod. */
 export function launcherPodName(vmi: VirtualMachineInstance): string {
@@ -70,7 +64,8 @@ export function launcherPod(
   options: LauncherPodOptions,
 ): Draft<Pod> {
   const { spec } = vmi;
-  const storage = volumesOf(vmi);
+  const storage = podStorage(vmi, launch);
+  const serviceAccount = spec.volumes?.find((volume) => volume.serviceAccount !== undefined)?.serviceAccount;
   return {
     metadata: {
       name: launcherPodName(vmi),
@@ -101,6 +96,7 @@ export function launcherPod(
     spec: {
       restartPolicy: "Never",
       automountServiceAccountToken: false,
+      ...(serviceAccount === undefined ? {} : { serviceAccountName: serviceAccount.serviceAccountName }),
       enableServiceLinks: false,
       hostname: launch.hostname,
       ...(spec.subdomain === undefined ? {} : { subdomain: spec.subdomain }),
@@ -130,6 +126,7 @@ export function launcherPod(
             capabilities: { drop: ["ALL"] },
           },
           volumeMounts: storage.mounts,
+          ...(storage.devices.length === 0 ? {} : { volumeDevices: storage.devices }),
         },
       ],
       volumes: storage.volumes,
@@ -204,7 +201,7 @@ function pullSecretsOf(spec: VirtualMachineInstance["spec"], { imagePullSecrets 
 export function resourcesOf(vmi: VirtualMachineInstance, launch: LaunchSpec): ResourceRequirements {
   const { requests = {}, limits = {} } = vmi.spec.domain.resources ?? {};
   const { cpu } = launch.domain;
-  const overhead = overheadBytes(launch.domain) + tmpfsBytes(vmi);
+  const overhead = overheadBytes(launch.domain) + tmpfsBytes(vmi, launch);
   const devices: Record<string, string> = { [DEVICE_LAUNCHER]: "1" };
   if (launch.interfaces.length > 0) devices[DEVICE_TUN] = "1";
   if (launch.domain.accelerator === "kvm") devices[DEVICE_KVM] = "1";
@@ -223,65 +220,4 @@ export function resourcesOf(vmi: VirtualMachineInstance, launch: LaunchSpec): Re
       ...devices,
     },
   };
-}
-
-/** emptyDisks in memory are the pod's memory. */
-function tmpfsBytes(vmi: VirtualMachineInstance): number {
-  return (vmi.spec.volumes ?? [])
-    .filter((volume) => volume.emptyDisk?.medium === "Memory")
-    .reduce((sum, volume) => sum + qcow2Bytes(emptyDiskBytes(volume.emptyDisk?.capacity ?? "0")), 0);
-}
-
-function mebibytes(bytes: number): string {
-  return `${Math.ceil(bytes / MIB)}Mi`;
-}
-
-/**
- * The largest file that a qcow2 image of this capacity becomes: L2 entries of 8 bytes and refcounts of 2 bytes per
- * 64 KiB cluster, their tables, the header; twice that, or the kubelet would evict a VM that fills its disk.
- */
-export function qcow2Bytes(capacityBytes: number): number {
-  return capacityBytes + Math.ceil(capacityBytes / 4096) + 2 * MIB;
-}
-
-function volumesOf(vmi: VirtualMachineInstance): { volumes: Volume[]; mounts: Mount[] } {
-  const volumes: Volume[] = [
-    { name: "runtime", emptyDir: { medium: "Memory", sizeLimit: RUNTIME_SIZE_LIMIT } },
-  ];
-  const mounts: Mount[] = [{ name: "runtime", mountPath: LAUNCHER_PATHS.runtime }];
-  const { spec } = vmi;
-  if (spec.volumes?.some((volume) => volume.containerDisk !== undefined)) {
-    volumes.push({ name: "scratch", emptyDir: {} });
-    mounts.push({ name: "scratch", mountPath: LAUNCHER_PATHS.scratch });
-  }
-  const kernel = spec.domain.firmware?.kernelBoot?.container;
-  if (kernel !== undefined) {
-    volumes.push({ name: "kernel-boot", image: imageSource(kernel.image, kernel.imagePullPolicy) });
-    mounts.push({ name: "kernel-boot", mountPath: LAUNCHER_PATHS.kernelBoot, readOnly: true });
-  }
-  // Numbered, because a user's volume name may be as long as a name can be.
-  for (const [index, volume] of (spec.volumes ?? []).entries()) {
-    const name = `volume-${index}`;
-    const mountPath = volumeDirectory(volume.name);
-    if (volume.containerDisk !== undefined) {
-      volumes.push({
-        name,
-        image: imageSource(volume.containerDisk.image, volume.containerDisk.imagePullPolicy),
-      });
-      mounts.push({ name, mountPath, readOnly: true });
-    } else if (volume.emptyDisk !== undefined) {
-      const { capacity, medium } = volume.emptyDisk;
-      const sizeLimit = mebibytes(qcow2Bytes(emptyDiskBytes(capacity)));
-      volumes.push({ name, emptyDir: { sizeLimit, ...(medium === "Memory" ? { medium } : {}) } });
-      mounts.push({ name, mountPath });
-    }
-  }
-  return { volumes, mounts };
-}
-
-function imageSource(
-  reference: string,
-  pullPolicy: NonNullable<Volume["image"]>["pullPolicy"],
-): NonNullable<Volume["image"]> {
-  return { reference, ...(pullPolicy === undefined ? {} : { pullPolicy }) };
 }

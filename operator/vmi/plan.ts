@@ -20,6 +20,8 @@ export interface Observed {
   /** The last attempt to make the pod failed so. */
   readonly createFailure?: { readonly reason: string; readonly message: string };
   readonly resolved?: ResolvedFacts;
+  /** Claims of the VMI's that have no volume yet. */
+  readonly unboundClaims?: readonly string[];
   readonly launcherImage: string;
   readonly now: string;
 }
@@ -73,9 +75,10 @@ export function plan(observed: Observed): Plan {
 }
 
 function statusInput(observed: Observed, vmi: VirtualMachineInstance) {
-  const { told, createFailure, resolved, launcherImage, now } = observed;
+  const { told, createFailure, resolved, unboundClaims = [], launcherImage, now } = observed;
   return {
     vmi,
+    unboundClaims,
     launcherImage,
     now,
     ...(told === undefined ? {} : { told }),

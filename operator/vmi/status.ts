@@ -23,6 +23,7 @@ export interface StatusInput {
   readonly createFailure?: { readonly reason: string; readonly message: string };
   /** Overhead and topology of the LaunchSpec that the pod was made from. */
   readonly resolved?: ResolvedFacts;
+  readonly unboundClaims?: readonly string[];
   readonly launcherImage: string;
   /** RFC 3339. */
   readonly now: string;
@@ -164,7 +165,7 @@ function later(before: string | undefined, wanted: VirtualMachineInstancePhase):
 }
 
 function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefined): WantedCondition[] {
-  const { pod, told } = input;
+  const { pod, told, unboundClaims = [] } = input;
   const conditions: WantedCondition[] = [readyCondition(input, phase, ending)];
   if (pod?.unschedulable !== undefined && pod.nodeName === undefined) {
     conditions.push({
@@ -172,6 +173,15 @@ function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefi
       status: "False",
       reason: "Unschedulable",
       message: pod.unschedulable,
+    });
+  }
+  if (phase === "Scheduling" && pod?.nodeName === undefined && unboundClaims.length > 0) {
+    const claims = `PersistentVolumeClaim ${unboundClaims.join(", ")}`;
+    conditions.push({
+      type: "Provisioning",
+      status: "True",
+      reason: "WaitingForVolumeBinding",
+      message: `${claims} is waited for: it has no volume yet`,
     });
   }
   const problem = ending === undefined ? problemOf(input) : undefined;

@@ -1,0 +1,105 @@
+/** `spec.domain` → LaunchDomain: processor, memory, firmware; pure. */
+import { createHash } from "node:crypto";
+import type { Accelerator, LaunchDomain } from "../../api/launch-spec.ts";
+import { LAUNCHER_PATHS } from "../../api/names.ts";
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import { parseQuantity } from "../../lib/quantity.ts";
+import { assignIoThreads } from "./io-threads.ts";
+import { TCG_CACHE_BYTES } from "./memory.ts";
+import { SpecError, withoutNul } from "./spec-error.ts";
+
+type Spec = VirtualMachineInstance["spec"];
+
+const DEFAULT_MACHINE_TYPE = "q35";
+
+/** @throws SpecError when the spec holds what the CRD's schema should have refused */
+export function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelerator): LaunchDomain {
+  const { domain } = vmi.spec;
+  const { devices, firmware } = domain;
+  const kernelBoot = firmware?.kernelBoot;
+  const efi = firmware?.bootloader?.efi;
+  const ioThreads = assignIoThreads(vmi.spec, vcpuCount(vmi.spec)).count;
+  return {
+    uuid: uuidOf(vmi),
+    ...(firmware?.serial === undefined ? {} : { serial: firmware.serial }),
+    machineType: domain.machine?.type ?? DEFAULT_MACHINE_TYPE,
+    accelerator,
+    cpu: resolveCpu(vmi.spec),
+    memoryBytes: guestMemoryBytes(vmi.spec),
+    ...(accelerator === "tcg" ? { tcgCacheBytes: TCG_CACHE_BYTES } : {}),
+    ...(kernelBoot?.container === undefined
+      ? {}
+      : {
+          kernelBoot: {
+            ...inKernelBoot("kernelPath", kernelBoot.container.kernelPath),
+            ...inKernelBoot("initrdPath", kernelBoot.container.initrdPath),
+            ...(kernelBoot.kernelArgs === undefined
+              ? {}
+              : { kernelArgs: withoutNul(kernelBoot.kernelArgs, "kernelArgs") }),
+          },
+        }),
+    graphics: devices.autoattachGraphicsDevice ?? true,
+    serialConsole: devices.autoattachSerialConsole ?? true,
+    memBalloon: devices.autoattachMemBalloon ?? true,
+    rng: devices.rng !== undefined,
+    ...(efi === undefined ? {} : { efi: { secureBoot: efi.secureBoot ?? true } }),
+    ...(ioThreads === 0 ? {} : { ioThreads }),
+  };
+}
+
+function inKernelBoot(name: string, path: string | undefined): Record<string, string> {
+  return path === undefined
+    ? {}
+    : { [name]: `${LAUNCHER_PATHS.kernelBoot}/${withoutNul(path, name).replace(/^\/+/, "")}` };
+}
+
+/** KubeVirt's rule: without a topology, as many sockets as the CPU limit or request asks for, else one. */
+function resolveCpu(spec: Spec): LaunchDomain["cpu"] {
+  const { cpu, resources } = spec.domain;
+  const hasTopology = cpu?.cores !== undefined || cpu?.sockets !== undefined || cpu?.threads !== undefined;
+  const quantity = resources?.limits?.cpu ?? resources?.requests?.cpu;
+  const fromResources =
+    hasTopology || quantity === undefined ? 1 : Math.max(1, Math.ceil(parseQuantity(quantity)));
+  return {
+    sockets: cpu?.sockets ?? fromResources,
+    cores: cpu?.cores ?? 1,
+    threads: cpu?.threads ?? 1,
+    model: cpu?.model ?? "host-model",
+  };
+}
+
+export function vcpuCount(spec: Spec): number {
+  const { sockets, cores, threads } = resolveCpu(spec);
+  return sockets * cores * threads;
+}
+
+/** `memory.guest`, else the memory request, else the memory limit. @throws SpecError when none is given */
+function guestMemoryBytes(spec: Spec): number {
+  const { memory, resources } = spec.domain;
+  const quantity = memory?.guest ?? resources?.requests?.memory ?? resources?.limits?.memory;
+  if (quantity === undefined) {
+    throw new SpecError(
+      "spec.domain.memory.guest is missing, and no memory request or limit stands in for it",
+    );
+  }
+  // A fraction of a byte, which a quantity may have, is none that a guest could be given.
+  return Math.floor(parseQuantity(quantity));
+}
+
+/** `firmware.uuid`, else one of RFC 9562 version 8: the same in all incarnations of a VM, and no other VM's. */
+export function uuidOf(vmi: VirtualMachineInstance): string {
+  const { uuid } = vmi.spec.domain.firmware ?? {};
+  if (uuid !== undefined) return uuid;
+  const owner = vmi.metadata.ownerReferences?.find((reference) => reference.controller === true);
+  const hex = createHash("sha256")
+    .update(owner?.uid ?? vmi.metadata.uid ?? "")
+    .digest("hex");
+  const variant = ((Number.parseInt(hex[16] ?? "0", 16) & 0x3) | 0x8).toString(16);
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `${variant}${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join("-");
+}

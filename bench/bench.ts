@@ -11,12 +11,14 @@ export interface BenchContext {
   readonly sabotage: boolean;
 }
 
-export interface PromisedFigure<Report> {
+/** Bounded on one side: most figures are better the smaller they are, ratios to something else the larger. */
+export type Bound = { readonly atMost: number } | { readonly atLeast: number };
+
+export type PromisedFigure<Report> = Bound & {
   readonly name: string;
-  readonly atMost: number;
   readonly unit: string;
   readonly figure: (report: Report) => number;
-}
+};
 
 export interface Bench<Report> {
   readonly name: string;
@@ -32,10 +34,15 @@ export interface Verdict {
 }
 
 export function judge<Report>(promises: readonly PromisedFigure<Report>[], report: Report): Verdict[] {
-  return promises.map(({ name, atMost, unit, figure }) => {
+  return promises.map((promise) => {
+    const { name, unit, figure } = promise;
     const value = figure(report);
     // Not `value > atMost`: a figure that is not a number keeps no promise.
-    const isKept = value <= atMost;
-    return { name, isKept, text: `${name}: ${Number(value.toFixed(2))} ${unit}, at most ${atMost} ${unit}` };
+    const [isKept, bound] =
+      "atMost" in promise
+        ? [value <= promise.atMost, `at most ${promise.atMost}`]
+        : [value >= promise.atLeast, `at least ${promise.atLeast}`];
+    const told = (text: string | number) => `${text} ${unit}`.trimEnd();
+    return { name, isKept, text: `${name}: ${told(Number(value.toFixed(2)))}, ${told(bound)}` };
   });
 }

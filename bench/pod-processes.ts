@@ -38,6 +38,12 @@ export function residentKiB({ pid }: PodProcess): number {
   return Number(match?.[1] ?? 0);
 }
 
+/** Bytes that a process and its children that have ended wrote to file systems on disks, or to disks themselves. */
+export function bytesWritten({ pid }: PodProcess): number {
+  const match = /^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"));
+  return Number(match?.[1] ?? Number.NaN);
+}
+
 /** Without a program: a zombie, or one that ended between two reads. */
 function programOf(pid: string): string | undefined {
   try {

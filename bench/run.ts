@@ -9,7 +9,9 @@ import { parseArgs } from "node:util";
 import { apiWrites } from "./api-writes.ts";
 import { type Bench, type BenchContext, judge, type Verdict } from "./bench.ts";
 import { deployedCluster } from "./deployment.ts";
+import { disk } from "./disk.ts";
 import { footprint } from "./footprint.ts";
+import { kube } from "./kube.ts";
 import { type Progress, startProgress } from "./progress.ts";
 import { startup } from "./startup.ts";
 
@@ -25,6 +27,8 @@ const RUNNERS: Readonly<Record<string, (context: BenchContext) => Promise<Outcom
   startup: runner(startup),
   footprint: runner(footprint),
   "api-writes": runner(apiWrites),
+  disk: runner(disk),
+  kube: runner(kube),
 };
 
 const { values, positionals } = parseArgs({

@@ -7,11 +7,15 @@
  *   GET  /v1/status         NDJSON of LauncherStatus: the whole state, once at the start and after each change
  *   POST /v1/shutdown       body ShutdownRequest; 202
  *   POST /v1/pause | unpause | reset | soft-reboot   204
+ *   GET  /v1/guest-agent    GuestAgentInfo, as last told; 409 AgentNotConnected
+ *   POST /v1/freeze         body FreezeRequest; 204 once the guest's file systems take no writes; 409 AgentNotConnected
+ *   POST /v1/unfreeze       204; 409 AgentNotConnected
  *   POST /v1/console        full-duplex bytes of the serial console; a newer client displaces an older one
  *   POST /v1/vnc            full-duplex bytes of the VNC socket
  *
  * A failure is answered with its HTTP status and an ErrorBody.
  */
+import type { AccessCredentialsStatus, GuestAgentStatus } from "./guest-agent.ts";
 import type { InterfaceAttachment } from "./pod-interface.ts";
 
 export const LAUNCHER_ROUTES = {
@@ -22,6 +26,9 @@ export const LAUNCHER_ROUTES = {
   unpause: "/v1/unpause",
   reset: "/v1/reset",
   softReboot: "/v1/soft-reboot",
+  guestAgent: "/v1/guest-agent",
+  freeze: "/v1/freeze",
+  unfreeze: "/v1/unfreeze",
   console: "/v1/console",
   vnc: "/v1/vnc",
 } as const;
@@ -35,6 +42,14 @@ export interface ShutdownRequest {
   /** Seconds until the domain is destroyed; 0 destroys at once. */
   readonly gracePeriodSeconds: number;
 }
+
+export interface FreezeRequest {
+  /** Seconds until the launcher lets the guest write again by itself; 0: it never does. */
+  readonly unfreezeTimeoutSeconds: number;
+}
+
+/** A guest writes out what it holds before it is frozen; so long is it waited for, in milliseconds. */
+export const FREEZE_DEADLINE_MS = 45_000;
 
 export interface ErrorBody {
   readonly code: string;
@@ -54,6 +69,10 @@ export interface LauncherStatus {
   /** The machine type that libvirt chose, e.g. `pc-q35-10.0`. */
   readonly machineType?: string;
   readonly interfaces: readonly LauncherInterfaceStatus[];
+  /** Present while the guest agent is connected. */
+  readonly guestAgent?: GuestAgentStatus;
+  /** Present where the spec has credentials for the guest agent to set. */
+  readonly accessCredentials?: AccessCredentialsStatus;
   readonly end?: DomainEnd;
   /** When each step was done, RFC 3339 with milliseconds. */
   readonly timeline: LauncherTimeline;

@@ -8,6 +8,8 @@
  *   PUT  /v1/launchers                     body LauncherAnnouncement: the whole set for this node; 204
  *   GET  /v1/status                        NDJSON of AgentStatus, the whole state of one thing per line
  *   POST /v1/launchers/{podUid}/shutdown | pause | unpause | reset | soft-reboot   relayed to the launcher
+ *   POST /v1/launchers/{podUid}/freeze | unfreeze                                 relayed to the launcher
+ *   GET  /v1/launchers/{podUid}/guest-agent                                       relayed to the launcher
  *   POST /v1/launchers/{podUid}/console | vnc                                     relayed, full-duplex
  */
 import type { LauncherStatus } from "./launcher-protocol.ts";

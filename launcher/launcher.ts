@@ -15,6 +15,8 @@ import { leaseFor } from "./dhcp/lease.ts";
 import { startDhcpServer } from "./dhcp/server.ts";
 import type { Lease } from "./dhcp/types.ts";
 import { describeError } from "./errors.ts";
+import type { AgentConnection } from "./guest-agent/connection.ts";
+import { GuestAgent } from "./guest-agent/guest-agent.ts";
 import { Driver } from "./lifecycle/driver.ts";
 import type { Hypervisor, HypervisorListener } from "./lifecycle/hypervisor.ts";
 import { Latest } from "./lifecycle/latest.ts";
@@ -46,6 +48,8 @@ export interface LauncherOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly createHypervisor: (listener: HypervisorListener) => Hypervisor;
+  /** A connection to libvirtd beside the hypervisor's. */
+  readonly connectGuestAgent: () => Promise<AgentConnection>;
   readonly domainXml: (resources: DomainResources) => string;
 }
 
@@ -64,6 +68,7 @@ export class Launcher {
   readonly #hypervisor: Hypervisor;
   readonly #network: GuestNetwork;
   readonly #console: GuestConsole;
+  readonly #guestAgent: GuestAgent;
   readonly #link: AgentLink;
   readonly #status: Latest<LauncherStatus>;
   #attachmentDeadline: Timer | undefined;
@@ -80,6 +85,7 @@ export class Launcher {
     this.#driver = this.#newDriver();
     this.#network = this.#newNetwork();
     this.#console = this.#newConsole();
+    this.#guestAgent = this.#newGuestAgent();
     this.#link = this.#newLink();
     this.#status = new Latest(this.#currentStatus());
   }
@@ -125,7 +131,10 @@ export class Launcher {
         reset: () => this.#hypervisor.reset(),
         softReboot: () => this.#hypervisor.softReboot(),
       },
-      onChange: () => this.#publish(),
+      onChange: ({ phase, paused }) => {
+        this.#guestAgent.guestRuns((phase === "running" || phase === "stopping") && paused === undefined);
+        this.#publish();
+      },
     });
   }
 
@@ -153,6 +162,18 @@ export class Launcher {
     });
   }
 
+  #newGuestAgent(): GuestAgent {
+    const { clock, connectGuestAgent, log, spec } = this.#options;
+    return new GuestAgent({
+      connect: connectGuestAgent,
+      macAddresses: () => new Set(this.#network.interfaces.map(({ macAddress }) => macAddress.toLowerCase())),
+      accessCredentials: spec.accessCredentials ?? [],
+      clock,
+      log,
+      onChange: () => this.#publish(),
+    });
+  }
+
   #newLink(): AgentLink {
     const { clock, log, paths } = this.#options;
     const routes = launcherRoutes({
@@ -163,6 +184,9 @@ export class Launcher {
       watchStatus: () => this.#status.watch(),
       shutdown: (gracePeriodMs) => this.shutdown(gracePeriodMs),
       request: (verb) => this.#driver.request(verb),
+      guestAgentInfo: () => this.#guestAgent.info(),
+      freeze: (unfreezeTimeoutSeconds) => this.#guestAgent.freeze(unfreezeTimeoutSeconds),
+      unfreeze: () => this.#guestAgent.unfreeze(),
       console: (accept) => this.#console.attachSerial(accept),
       vnc: (accept) => this.#console.attachVnc(accept),
     });
@@ -218,6 +242,7 @@ export class Launcher {
   #networkChanged(): void {
     if (this.#network.interfaces.some(({ leased }) => leased)) {
       this.#firstLeaseAtMs ??= this.#options.clock.monotonic();
+      this.#guestAgent.networkChanged();
     }
     this.#publish();
   }
@@ -240,6 +265,7 @@ export class Launcher {
       launcherStartedAtMs: this.#startedAtMs,
       ...(this.#machineType !== undefined && { machineType: this.#machineType }),
       interfaces: this.#network.interfaces,
+      ...this.#guestAgent.status,
       ...(this.#firstLeaseAtMs !== undefined && { firstLeaseAtMs: this.#firstLeaseAtMs }),
     });
   }
@@ -255,6 +281,7 @@ export class Launcher {
     this.#attachmentDeadline?.cancel();
     this.#status.close();
     this.#console.close();
+    this.#guestAgent.close();
     this.#network.close();
     this.#hypervisor.close();
     await this.#link.close(FAREWELL_DEADLINE_MS);

@@ -13,6 +13,7 @@ import { ENV_LAUNCH_SPEC, LAUNCHER_PATHS } from "../api/names.ts";
 import { systemClock } from "../lib/clock.ts";
 import { domainXml } from "./domain/xml.ts";
 import { describeError } from "./errors.ts";
+import { connectAgent } from "./guest-agent/connection.ts";
 import { parseLaunchSpec } from "./launch-spec.ts";
 import { Launcher } from "./launcher.ts";
 import { startLibvirtDaemon } from "./libvirt/daemon.ts";
@@ -108,6 +109,7 @@ function newLauncher(spec: LaunchSpec, log: Log): Launcher {
         clock: systemClock,
         log,
       }),
+    connectGuestAgent: () => connectAgent(socketPath, spec.domain.uuid),
     domainXml: (resources) => domainXml(spec, { ...resources, paths: PATHS }),
   });
 }

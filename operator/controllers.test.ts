@@ -1,12 +1,13 @@
 /** The real controllers against an API server in memory: what they write, and what survives which crash. */
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
-import type { DomainEnd } from "../api/launcher-protocol.ts";
+import type { DomainEnd, LauncherStatus } from "../api/launcher-protocol.ts";
 import type { KubeObject } from "../kube/objects.ts";
 import { mergePatch } from "../kube/request.ts";
 import { EVENTS, PODS } from "../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
 import { machine, NAMESPACE, World } from "./testing/world.ts";
+import { isTrue } from "./vmi/conditions.ts";
 
 const CREATE_TO_RUNNING = [
   "PATCH virtualmachines",
@@ -125,6 +126,33 @@ describe("a VM's life", () => {
         .sort(),
       ["Started", "SuccessfulCreate", "SuccessfulCreate"],
     );
+  });
+});
+
+describe("a guest's agent", () => {
+  it("costs one write when it connects, one for each change, and none while nothing changes", async (t) => {
+    const w = world(t);
+    await running(w);
+    const podUid = [...w.podUids][0] ?? "";
+    const guestAgent = { os: { id: "debian" }, interfaces: [], frozen: false };
+    const writesOf = async (told: Partial<LauncherStatus>) => {
+      const before = w.writes.length;
+      w.agent.tell(podUid, "running", told);
+      await w.quiet();
+      return w.writes.slice(before);
+    };
+    assert.deepEqual(await writesOf({ guestAgent }), ["PUT virtualmachineinstances/status"]);
+    assert.equal(w.vmi("tiny")?.status?.guestOSInfo?.id, "debian");
+    assert(isTrue(w.vmi("tiny")?.status?.conditions, "AgentConnected"));
+    assert.deepEqual(await writesOf({ guestAgent: structuredClone(guestAgent) }), []);
+    const interfaces = [{ interfaceName: "docker0", ipAddresses: ["172.17.0.1"] }];
+    assert.deepEqual(await writesOf({ guestAgent: { ...guestAgent, interfaces } }), [
+      "PUT virtualmachineinstances/status",
+    ]);
+    assert.deepEqual(await writesOf({}), ["PUT virtualmachineinstances/status"]);
+    const status = w.vmi("tiny")?.status;
+    assert.equal(isTrue(status?.conditions, "AgentConnected"), false);
+    assert.deepEqual([status?.guestOSInfo?.id, status?.interfaces?.length], ["debian", 1]);
   });
 });
 

@@ -22,7 +22,7 @@ test("a status without its frame, or too long, is refused", () => {
     { ...status, phase: "flying" },
     { ...status, interfaces: {} },
     { ...status, timeline: null },
-    { ...status, machineType: "x".repeat(20_000) },
+    { ...status, machineType: "x".repeat(70_000) },
   ]) {
     assert.throws(() => parseLauncherStatus(value), { code: "InvalidStatus" });
   }

@@ -2,8 +2,8 @@
 import type { LauncherPhase, LauncherStatus } from "../../api/launcher-protocol.ts";
 import { AgentError } from "../errors.ts";
 
-/** Many times what a launcher with ten interfaces needs. */
-const MAX_STATUS_CHARACTERS = 16 * 1024;
+/** Many times what a launcher with ten interfaces and a talkative guest agent needs. */
+const MAX_STATUS_CHARACTERS = 64 * 1024;
 const PHASES: ReadonlySet<string> = new Set<LauncherPhase>([
   "preparing",
   "starting",

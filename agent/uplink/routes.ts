@@ -1,6 +1,6 @@
 /** What the agent answers to an operator: see api/uplink-protocol.ts. */
 import { readFile } from "node:fs/promises";
-import { LAUNCHER_ROUTES } from "../../api/launcher-protocol.ts";
+import { FREEZE_DEADLINE_MS, LAUNCHER_ROUTES } from "../../api/launcher-protocol.ts";
 import { type AgentIdentity, UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { RequestError, TransportError } from "../../transport/errors.ts";
@@ -14,13 +14,26 @@ import type { StatusRegistry } from "../launchers/registry.ts";
 /** Requests to a launcher are a few dozen bytes. */
 const MAX_LAUNCHER_REQUEST_BYTES = 4096;
 
-/** What an operator may ask of a launcher, and the answer's status. Nothing else is relayed. */
-const LAUNCHER_REQUESTS: readonly (readonly [path: string, status: number])[] = [
-  [LAUNCHER_ROUTES.shutdown, 202],
-  [LAUNCHER_ROUTES.pause, 204],
-  [LAUNCHER_ROUTES.unpause, 204],
-  [LAUNCHER_ROUTES.reset, 204],
-  [LAUNCHER_ROUTES.softReboot, 204],
+/** A request that is passed on to a launcher. */
+interface Relayed {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  /** Of the answer. */
+  readonly status: number;
+  /** The launcher's, in milliseconds; the transport's own unless told. */
+  readonly deadlineMs?: number;
+}
+
+/** What an operator may ask of a launcher. Nothing else is relayed. */
+const LAUNCHER_REQUESTS: readonly Relayed[] = [
+  { method: "POST", path: LAUNCHER_ROUTES.shutdown, status: 202 },
+  { method: "POST", path: LAUNCHER_ROUTES.pause, status: 204 },
+  { method: "POST", path: LAUNCHER_ROUTES.unpause, status: 204 },
+  { method: "POST", path: LAUNCHER_ROUTES.reset, status: 204 },
+  { method: "POST", path: LAUNCHER_ROUTES.softReboot, status: 204 },
+  { method: "GET", path: LAUNCHER_ROUTES.guestAgent, status: 200 },
+  { method: "POST", path: LAUNCHER_ROUTES.freeze, status: 204, deadlineMs: FREEZE_DEADLINE_MS },
+  { method: "POST", path: LAUNCHER_ROUTES.unfreeze, status: 204, deadlineMs: FREEZE_DEADLINE_MS },
 ];
 const LAUNCHER_STREAMS: readonly string[] = [LAUNCHER_ROUTES.console, LAUNCHER_ROUTES.vnc];
 
@@ -40,18 +53,19 @@ export function uplinkRoutes(options: RoutesOptions, connection: AgentIdentity["
     [`PUT ${UPLINK_ROUTES.launchers}`]: (request) => announce(options, request),
     [`GET ${UPLINK_ROUTES.status}`]: (request) => request.replyLines(options.registry.subscribe()),
   };
-  for (const [path, status] of LAUNCHER_REQUESTS) {
-    routes[launcherRoute(path)] = (request) => relayRequest(options, request, path, status);
+  for (const relayed of LAUNCHER_REQUESTS) {
+    routes[launcherRoute(relayed.method, relayed.path)] = (request) =>
+      relayRequest(options, request, relayed);
   }
   for (const path of LAUNCHER_STREAMS) {
-    routes[launcherRoute(path)] = (request) => relayStream(options, request, path);
+    routes[launcherRoute("POST", path)] = (request) => relayStream(options, request, path);
   }
   return routes;
 }
 
 /** `/v1/pause` of a launcher is `/v1/launchers/{podUid}/pause` here. */
-function launcherRoute(path: string): string {
-  return `POST ${UPLINK_ROUTES.launchers}/{podUid}/${path.slice("/v1/".length)}`;
+function launcherRoute(method: string, path: string): string {
+  return `${method} ${UPLINK_ROUTES.launchers}/{podUid}/${path.slice("/v1/".length)}`;
 }
 
 async function announce({ broker }: RoutesOptions, request: TransportRequest): Promise<void> {
@@ -69,13 +83,17 @@ async function announce({ broker }: RoutesOptions, request: TransportRequest): P
 async function relayRequest(
   options: RoutesOptions,
   request: TransportRequest,
-  path: string,
-  status: number,
+  { method, path, status, deadlineMs }: Relayed,
 ): Promise<void> {
   const launcher = launcherOf(options, request);
-  const body = await optionalJson(request);
-  await passingFailures(() => launcher.request("POST", path, body === undefined ? {} : { body }));
-  request.reply(status);
+  const body = method === "GET" ? undefined : await optionalJson(request);
+  const answer = await passingFailures(() =>
+    launcher.request(method, path, {
+      ...(body !== undefined && { body }),
+      ...(deadlineMs !== undefined && { deadlineMs }),
+    }),
+  );
+  request.reply(status, answer);
 }
 
 async function relayStream(options: RoutesOptions, request: TransportRequest, path: string): Promise<void> {
@@ -104,7 +122,7 @@ async function optionalJson(request: TransportRequest): Promise<unknown> {
   try {
     return await request.json(MAX_LAUNCHER_REQUEST_BYTES);
   } catch (error) {
-    // Only shutdown has a body, and a missing one is the launcher's to refuse.
+    // Few have a body, and a missing one is the launcher's to refuse.
     if (error instanceof TransportError && error.code === "MalformedJson") return undefined;
     throw error;
   }

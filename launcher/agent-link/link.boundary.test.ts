@@ -63,6 +63,11 @@ async function bench(t: TestContext): Promise<Bench> {
       if (verb === "pause") throw new RequestError(409, "DomainNotStarted", "not yet");
       told.push(verb);
     },
+    guestAgentInfo: () => ({ supportedCommands: [], users: [], fileSystems: [], frozen: false }),
+    freeze: async (unfreezeTimeoutSeconds) => void told.push(`freeze ${unfreezeTimeoutSeconds}`),
+    unfreeze: async () => {
+      throw new RequestError(409, "AgentNotConnected", "no guest agent");
+    },
     console: async (accept) => {
       const stream = accept();
       stream.pipe(stream);

@@ -1,14 +1,16 @@
 /** The agent's requests (api/launcher-protocol.ts), answered by the launcher's parts. */
 import type { Duplex } from "node:stream";
+import type { GuestAgentInfo } from "../../api/guest-agent.ts";
 import {
   type Attachment,
+  type FreezeRequest,
   LAUNCHER_ROUTES,
   type LauncherStatus,
   type ShutdownRequest,
 } from "../../api/launcher-protocol.ts";
 import { RequestError } from "../../transport/errors.ts";
 import type { Routes, TransportRequest } from "../../transport/server.ts";
-import { integer, object } from "../check.ts";
+import { type Check, integer, object } from "../check.ts";
 import type { Verb } from "../lifecycle/admission.ts";
 import { parseAttachment } from "./attachment.ts";
 
@@ -20,16 +22,26 @@ export interface LauncherPorts {
   shutdown(gracePeriodMs: number): void;
   /** @throws RequestError */
   request(verb: Verb): Promise<void>;
+  /** @throws RequestError */
+  guestAgentInfo(): GuestAgentInfo;
+  /** @throws RequestError */
+  freeze(unfreezeTimeoutSeconds: number): Promise<void>;
+  /** @throws RequestError */
+  unfreeze(): Promise<void>;
   /** @throws RequestError where there is no console, before `accept` is called */
   console(accept: () => Duplex): Promise<void>;
   /** @throws RequestError where there is no VNC, before `accept` is called */
   vnc(accept: () => Duplex): Promise<void>;
 }
 
-/** Largest body of a shutdown request, in bytes. */
-const MAX_SHUTDOWN_BYTES = 1024;
+/** Largest body of a request with a number or two in it, in bytes. */
+const MAX_SMALL_BYTES = 1024;
 
 const shutdownRequest = object<ShutdownRequest>({ gracePeriodSeconds: integer({ min: 0 }) });
+/** A timer holds 24.8 days. */
+const freezeRequest = object<FreezeRequest>({
+  unfreezeTimeoutSeconds: integer({ min: 0, max: 24 * 24 * 3600 }),
+});
 
 export function launcherRoutes(ports: LauncherPorts): Routes {
   const perform = (verb: Verb) => async (request: TransportRequest) => {
@@ -43,7 +55,7 @@ export function launcherRoutes(ports: LauncherPorts): Routes {
     },
     [`GET ${LAUNCHER_ROUTES.status}`]: (request) => request.replyLines(ports.watchStatus()),
     [`POST ${LAUNCHER_ROUTES.shutdown}`]: async (request) => {
-      const { gracePeriodSeconds } = parseShutdown(await request.json(MAX_SHUTDOWN_BYTES));
+      const { gracePeriodSeconds } = parsed("shutdown", shutdownRequest, await request.json(MAX_SMALL_BYTES));
       // Answered before it begins: with nothing to wait for, the launcher is gone in a moment.
       request.reply(202);
       ports.shutdown(gracePeriodSeconds * 1000);
@@ -52,15 +64,27 @@ export function launcherRoutes(ports: LauncherPorts): Routes {
     [`POST ${LAUNCHER_ROUTES.unpause}`]: perform("unpause"),
     [`POST ${LAUNCHER_ROUTES.reset}`]: perform("reset"),
     [`POST ${LAUNCHER_ROUTES.softReboot}`]: perform("soft-reboot"),
+    [`GET ${LAUNCHER_ROUTES.guestAgent}`]: (request) => request.reply(200, ports.guestAgentInfo()),
+    [`POST ${LAUNCHER_ROUTES.freeze}`]: async (request) => {
+      const body = parsed("freeze", freezeRequest, await request.json(MAX_SMALL_BYTES));
+      await ports.freeze(body.unfreezeTimeoutSeconds);
+      request.reply(204);
+    },
+    [`POST ${LAUNCHER_ROUTES.unfreeze}`]: async (request) => {
+      await ports.unfreeze();
+      request.reply(204);
+    },
     [`POST ${LAUNCHER_ROUTES.console}`]: (request) => ports.console(() => request.accept()),
     [`POST ${LAUNCHER_ROUTES.vnc}`]: (request) => ports.vnc(() => request.accept()),
   };
 }
 
-function parseShutdown(body: unknown): ShutdownRequest {
+/** @throws RequestError 400 */
+function parsed<T>(name: string, check: Check<T>, body: unknown): T {
   try {
-    return shutdownRequest(body, "");
+    return check(body, "");
   } catch (cause) {
-    throw new RequestError(400, "ShutdownRequestInvalid", `shutdown ${(cause as Error).message}`, { cause });
+    const code = `${name[0]?.toUpperCase()}${name.slice(1)}RequestInvalid`;
+    throw new RequestError(400, code, `${name} ${(cause as Error).message}`, { cause });
   }
 }

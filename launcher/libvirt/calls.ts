@@ -35,6 +35,8 @@ export interface LibvirtConnectionOptions {
   readonly uri?: string;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Largest message that is taken from the daemon, in bytes; libvirt's own limit unless told. */
+  readonly maxMessageBytes?: number;
   /** Told of the events that `subscribe` asked for; an event that a call causes may come before or after its reply. */
   readonly onEvent?: (event: DomainEvent) => void;
 }
@@ -73,13 +75,14 @@ export async function connectLibvirt(
   socketPath: string,
   options: LibvirtConnectionOptions = {},
 ): Promise<LibvirtConnection> {
-  const { uri = SESSION_URI, timeoutMs = CONNECT_TIMEOUT_MS, signal, onEvent } = options;
+  const { uri = SESSION_URI, timeoutMs = CONNECT_TIMEOUT_MS, signal, maxMessageBytes, onEvent } = options;
   const rpc = await connectRpc(socketPath, {
     onEvent: (message) => {
       const event = decodeDomainEvent(message);
       if (event !== undefined) onEvent?.(event);
     },
     ...(signal !== undefined && { signal }),
+    ...(maxMessageBytes !== undefined && { maxMessageBytes }),
   });
   const call = { timeoutMs, ...(signal !== undefined && { signal }) };
   try {
@@ -300,6 +303,30 @@ export class LibvirtConnection {
       readString,
       options,
     );
+  }
+
+  /**
+   * A command to the guest agent as JSON text, and its answer. libvirtd synchronises with the agent first, for which
+   * it takes up to 5 s of its own. Taints the domain.
+   * @param deadlineSeconds the agent's, from when it has been given the command
+   * @throws LibvirtError `AgentUnresponsive`, `AgentTimeout`, `AgentCommandFailed` with the agent's own words
+   */
+  async agentCommand(
+    domain: DomainRef,
+    command: string,
+    deadlineSeconds: number,
+    options?: CallOptions,
+  ): Promise<string> {
+    const answer = await this.#rpc.call(
+      PROCEDURE.agentCommand,
+      (writer) => {
+        writeDomain(writer, domain);
+        writer.string(command).int(deadlineSeconds).uint(0);
+      },
+      (reader) => reader.optionalString(),
+      options,
+    );
+    return answer ?? "";
   }
 
   /**

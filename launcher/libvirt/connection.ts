@@ -24,6 +24,8 @@ export interface CallOptions {
 export interface RpcConnectionOptions {
   /** Told of each message that answers no call, in the order of the wire; it must consume the payload. */
   readonly onEvent: (message: Message) => void;
+  /** A larger message ends the connection; libvirt's own limit unless told, in bytes. */
+  readonly maxMessageBytes?: number;
   readonly clock?: Clock;
 }
 
@@ -39,7 +41,7 @@ export class RpcConnection {
   readonly #socket: Duplex;
   readonly #onEvent: (message: Message) => void;
   readonly #clock: Clock;
-  readonly #parser = new MessageParser();
+  readonly #parser: MessageParser;
   readonly #waiters = new Map<number, Waiter>();
   readonly #resolveClosed: (error: LibvirtError) => void;
   #closeReason: LibvirtError | undefined;
@@ -50,6 +52,7 @@ export class RpcConnection {
     this.#socket = socket;
     this.#onEvent = options.onEvent;
     this.#clock = options.clock ?? systemClock;
+    this.#parser = new MessageParser(options.maxMessageBytes);
     const { promise, resolve } = Promise.withResolvers<LibvirtError>();
     this.closed = promise;
     this.#resolveClosed = resolve;

@@ -18,6 +18,12 @@ export type LibvirtErrorCode =
   | "LibvirtInvalidArgument"
   | "LibvirtSystem"
   | "LibvirtInternal"
+  /** No guest agent has the channel open, or libvirtd has given it up for a broken one. */
+  | "AgentUnresponsive"
+  /** The guest agent gave no answer within the command's deadline. */
+  | "AgentTimeout"
+  /** The guest agent refused the command. */
+  | "AgentCommandFailed"
   | "LibvirtOperationFailed";
 
 /** What libvirtd says of a failed call (`remote_error`). */
@@ -50,6 +56,9 @@ const CODES: Readonly<Record<number, LibvirtErrorCode>> = {
   84: "ConfigurationUnsupported",
   68: "LibvirtBusy",
   87: "LibvirtBusy",
+  86: "AgentUnresponsive",
+  112: "AgentTimeout",
+  113: "AgentCommandFailed",
 };
 
 export class LibvirtError extends Error {

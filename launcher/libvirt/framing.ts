@@ -38,7 +38,7 @@ export class FramingError extends Error {
 /** @throws FramingError above `MAX_MESSAGE_BYTES` (libvirtd would close the connection) */
 export function encodeMessage(header: MessageHeader, payload: Uint8Array): Buffer {
   const length = LENGTH_BYTES + HEADER_BYTES + payload.length;
-  if (length > MAX_MESSAGE_BYTES) throw tooLong(length);
+  if (length > MAX_MESSAGE_BYTES) throw tooLong(length, MAX_MESSAGE_BYTES);
   const bytes = Buffer.allocUnsafe(length);
   bytes.writeUInt32BE(length, 0);
   bytes.writeUInt32BE(header.program, 4);
@@ -57,6 +57,12 @@ export class MessageParser {
   #buffered = 0;
   /** Bytes of the message under way, once its length word is there. */
   #wanted: number | undefined;
+  readonly #maxBytes: number;
+
+  /** @param maxBytes of one message; no more is ever buffered */
+  constructor(maxBytes: number = MAX_MESSAGE_BYTES) {
+    this.#maxBytes = maxBytes;
+  }
 
   /** @throws FramingError a length that no message can have */
   *push(chunk: Buffer): Generator<Message> {
@@ -65,7 +71,7 @@ export class MessageParser {
     for (;;) {
       if (this.#wanted === undefined) {
         if (this.#buffered < LENGTH_BYTES) return;
-        this.#wanted = checkLength(this.#join().readUInt32BE(0));
+        this.#wanted = checkLength(this.#join().readUInt32BE(0), this.#maxBytes);
       }
       if (this.#buffered < this.#wanted) return;
       const all = this.#join();
@@ -88,16 +94,16 @@ export class MessageParser {
   }
 }
 
-function checkLength(length: number): number {
+function checkLength(length: number, maxBytes: number): number {
   if (length < LENGTH_BYTES + HEADER_BYTES) {
     throw new FramingError("FRAME_TOO_SHORT", `a message of ${length} bytes can't hold its header`);
   }
-  if (length > MAX_MESSAGE_BYTES) throw tooLong(length);
+  if (length > maxBytes) throw tooLong(length, maxBytes);
   return length;
 }
 
-function tooLong(length: number): FramingError {
-  const limit = `the limit of ${MAX_MESSAGE_BYTES}`;
+function tooLong(length: number, maxBytes: number): FramingError {
+  const limit = `the limit of ${maxBytes}`;
   return new FramingError("FRAME_TOO_LONG", `a message of ${length} bytes exceeds ${limit}`);
 }
 

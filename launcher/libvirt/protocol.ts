@@ -45,6 +45,7 @@ export const PROCEDURE = {
   domainMemoryStats: remote(159, "domain memory stats"),
   eventRegister: remote(316, "event register"),
   eventDeregister: remote(317, "event deregister"),
+  agentCommand: { program: PROGRAM.qemu, number: 3, name: "agent command" },
   monitorCommand: { program: PROGRAM.qemu, number: 1, name: "monitor command" },
 } as const satisfies Record<string, Procedure>;
 

@@ -1,4 +1,5 @@
 /** What the launcher tells of itself, derived from the machine's state and the facts beside it. */
+import type { AccessCredentialsStatus, GuestAgentStatus } from "../../api/guest-agent.ts";
 import type {
   DomainEnd,
   LauncherInterfaceStatus,
@@ -17,6 +18,8 @@ export interface LauncherFacts {
   readonly machineType?: string;
   readonly interfaces: readonly LauncherInterfaceStatus[];
   readonly firstLeaseAtMs?: number;
+  readonly guestAgent?: GuestAgentStatus;
+  readonly accessCredentials?: AccessCredentialsStatus;
 }
 
 export function statusOf(state: MachineState, facts: LauncherFacts): LauncherStatus {
@@ -25,6 +28,8 @@ export function statusOf(state: MachineState, facts: LauncherFacts): LauncherSta
     ...(state.paused && { paused: state.paused }),
     ...(facts.machineType !== undefined && { machineType: facts.machineType }),
     interfaces: facts.interfaces,
+    ...(facts.guestAgent && { guestAgent: facts.guestAgent }),
+    ...(facts.accessCredentials && { accessCredentials: facts.accessCredentials }),
     ...(state.end && { end: state.end }),
     timeline: timelineOf(state, facts),
   };

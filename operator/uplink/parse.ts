@@ -9,11 +9,11 @@ import type {
 } from "../../api/launcher-protocol.ts";
 import type { AgentStatus, NodeFacts } from "../../api/uplink-protocol.ts";
 import { OperatorError } from "../errors.ts";
+import { list, malformed, object, oneOf, sentence, text } from "./fields.ts";
+import { parseAccessCredentials, parseGuestAgent } from "./guest-agent.ts";
 
 const PHASES: readonly LauncherPhase[] = ["preparing", "starting", "running", "stopping", "stopped"];
 const END_REASONS: readonly DomainEndReason[] = ["shutdown", "destroyed", "crashed", "panicked", "failed"];
-const MAX_MESSAGE_CHARACTERS = 4096;
-const MAX_NAME_CHARACTERS = 256;
 const MAX_INTERFACES = 16;
 const MAX_ADDRESSES = 16;
 
@@ -57,13 +57,17 @@ function parseToldLauncher(podUid: string, value: unknown): AgentStatus {
 /** @throws OperatorError MalformedStatus naming the field */
 export function parseLauncherStatus(value: unknown): LauncherStatus {
   const status = object(value, "status");
-  const { paused, machineType, end } = status;
+  const { paused, machineType, guestAgent, accessCredentials, end } = status;
   return {
     phase: oneOf(status["phase"], PHASES, "phase"),
     interfaces: list(status["interfaces"], "interfaces", MAX_INTERFACES).map(parseInterface),
     timeline: parseTimeline(status["timeline"]),
     ...(paused === undefined ? {} : { paused: parsePaused(paused) }),
     ...(machineType === undefined ? {} : { machineType: text(machineType, "machineType") }),
+    ...(guestAgent === undefined ? {} : { guestAgent: parseGuestAgent(guestAgent) }),
+    ...(accessCredentials === undefined
+      ? {}
+      : { accessCredentials: parseAccessCredentials(accessCredentials) }),
     ...(end === undefined ? {} : { end: parseDomainEnd(end) }),
   };
 }
@@ -127,36 +131,4 @@ function parseTimeline(value: unknown): LauncherTimeline {
     ...time("domainStarted"),
     ...time("firstLease"),
   };
-}
-
-function object(value: unknown, field: string): Readonly<Record<string, unknown>> {
-  if (typeof value === "object" && value !== null && !Array.isArray(value))
-    return value as Record<string, unknown>;
-  throw malformed(field, "is not an object");
-}
-
-function list(value: unknown, field: string, max: number): readonly unknown[] {
-  if (Array.isArray(value) && value.length <= max) return value;
-  throw malformed(field, `is not a list of at most ${max}`);
-}
-
-function text(value: unknown, field: string, max: number = MAX_NAME_CHARACTERS): string {
-  if (typeof value === "string" && value.length <= max) return value;
-  throw malformed(field, `is not a string of at most ${max} characters`);
-}
-
-/** For people: what is too long is cut, since the rest of it is no reason to know nothing. */
-function sentence(value: unknown, field: string): string {
-  if (typeof value !== "string") throw malformed(field, "is not a string");
-  return value.length <= MAX_MESSAGE_CHARACTERS ? value : `${value.slice(0, MAX_MESSAGE_CHARACTERS - 1)}…`;
-}
-
-function oneOf<T extends string>(value: unknown, allowed: readonly T[], field: string): T {
-  const found = allowed.find((candidate) => candidate === value);
-  if (found !== undefined) return found;
-  throw malformed(field, `is none of ${allowed.join(", ")}`);
-}
-
-function malformed(field: string, problem: string): OperatorError {
-  return new OperatorError("MalformedStatus", `the agent's status is refused: ${field} ${problem}`);
 }

@@ -11,6 +11,7 @@ import type {
 } from "../../api/virtual-machine-instance-status.ts";
 import type { ToldLauncher } from "../uplink/statuses.ts";
 import { mergeConditions, type WantedCondition } from "./conditions.ts";
+import { guestAgentConditions, guestOsStatus, mergeInterfaces } from "./guest-agent.ts";
 import { isOver, type PodFacts } from "./pod-facts.ts";
 
 export interface StatusInput {
@@ -103,6 +104,7 @@ function domainStatus(
   if (launcher === undefined) return {};
   return {
     interfaces: interfacesOf(launcher, before),
+    ...guestOsStatus(launcher),
     ...(launcher.machineType === undefined ? {} : { machine: { type: launcher.machineType } }),
   };
 }
@@ -195,6 +197,8 @@ function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefi
       message: paused.message ?? "the guest is paused",
     });
   }
+  if (told?.status !== undefined && phase === "Running")
+    conditions.push(...guestAgentConditions(told.status));
   conditions.push({
     type: "LiveMigratable",
     status: "False",
@@ -265,7 +269,7 @@ function interfacesOf(
 ): NonNullable<VirtualMachineInstanceStatus["interfaces"]> {
   // A launcher that was restarted under its guest tells an empty list for a moment; what is known stays known.
   if (launcher.interfaces.length === 0) return before.interfaces ?? [];
-  return launcher.interfaces.map(({ name, macAddress, podInterfaceName, ipAddresses, queueCount }) => ({
+  const own = launcher.interfaces.map(({ name, macAddress, podInterfaceName, ipAddresses, queueCount }) => ({
     name,
     mac: macAddress,
     podInterfaceName,
@@ -275,6 +279,7 @@ function interfacesOf(
     ipAddresses: [...ipAddresses],
     ...(ipAddresses[0] === undefined ? {} : { ipAddress: ipAddresses[0] }),
   }));
+  return mergeInterfaces(own, launcher.guestAgent?.interfaces ?? []);
 }
 
 function resolvedStatus(resolved: ResolvedFacts): Partial<VirtualMachineInstanceStatus> {

@@ -1,0 +1,15 @@
+/** A failure of the guest agent as the answer to a request. */
+import { RequestError } from "../../transport/errors.ts";
+import type { GuestAgentError, GuestAgentErrorCode } from "./errors.ts";
+
+const STATUS: Readonly<Record<GuestAgentErrorCode, number>> = {
+  AgentNotConnected: 409,
+  AgentUnresponsive: 503,
+  AgentBusy: 503,
+  AgentRefused: 500,
+  AgentAnswerMalformed: 500,
+};
+
+export function answering(cause: GuestAgentError): RequestError {
+  return new RequestError(STATUS[cause.code], cause.code, cause.message, { cause });
+}

@@ -1,0 +1,148 @@
+/** The real operator as a child process in a network namespace of its own, as the kubelet would run it in a pod. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { METRICS_PORT } from "../../api/names.ts";
+import type { OperatorNetwork } from "./network.ts";
+
+export interface OperatorOptions {
+  readonly network: OperatorNetwork;
+  /** The bundle to run. */
+  readonly program: string;
+  /** Environment of its container, its own name and the kubeconfig among it. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+interface Waiter {
+  readonly matches: (line: LogLine) => boolean;
+  readonly resolve: () => void;
+}
+
+const WARN = 40;
+const KEPT_LINES = 400;
+
+export class OperatorProcess {
+  readonly address: string;
+  /** Resolves with how it ended: an exit code or a signal. */
+  readonly ended: Promise<string>;
+  readonly #child: ChildProcess;
+  readonly #lines: LogLine[] = [];
+  readonly #waiters = new Set<Waiter>();
+  #stderr = "";
+
+  constructor({ network, program, environment }: OperatorOptions) {
+    this.address = network.address;
+    // `ip netns exec` becomes the program: signals reach Node itself.
+    this.#child = spawn(
+      "ip",
+      [
+        "netns",
+        "exec",
+        network.namespace,
+        process.execPath,
+        "--disable-warning=ExperimentalWarning",
+        program,
+      ],
+      {
+        env: { PATH: process.env["PATH"], ...environment },
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
+    const { stdout, stderr } = this.#child;
+    if (stdout !== null) createInterface(stdout).on("line", (line) => this.#read(line));
+    stderr?.on("data", (chunk: Buffer) => {
+      this.#stderr = (this.#stderr + chunk.toString()).slice(-4_000);
+    });
+    this.ended = new Promise((resolve) => {
+      this.#child.once("close", (code, signal) => resolve(signal ?? `exit code ${code}`));
+    });
+  }
+
+  get isRunning(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** @throws Error with the log's end when it ends before, or the line does not come */
+  async untilLogged(what: RegExp, timeoutMs: number): Promise<void> {
+    const matches = ({ msg }: LogLine) => what.test(msg);
+    if (this.#lines.some(matches)) return;
+    const seen = Promise.withResolvers<"seen">();
+    const waiter = { matches, resolve: () => seen.resolve("seen") };
+    this.#waiters.add(waiter);
+    const late = Promise.withResolvers<string>();
+    const timer = setTimeout(() => late.resolve(`nothing for ${timeoutMs} ms`), timeoutMs);
+    const outcome = await Promise.race([seen.promise, this.ended, late.promise]);
+    clearTimeout(timer);
+    this.#waiters.delete(waiter);
+    if (outcome !== "seen")
+      throw new Error(`the operator never logged ${what} (${outcome}):\n${this.tail()}`);
+  }
+
+  /** Warnings and errors, for the message of a failure. */
+  tail(): string {
+    const told = this.#lines.filter(({ level }) => level >= WARN).slice(-25);
+    return `${told.map((line) => JSON.stringify(line)).join("\n")}\n${this.#stderr}`;
+  }
+
+  kill(): Promise<string> {
+    this.#child.kill("SIGKILL");
+    return this.ended;
+  }
+
+  /** As the kubelet ends a pod. */
+  stop(): Promise<string> {
+    this.#child.kill("SIGTERM");
+    return this.ended;
+  }
+
+  /** Stops the process in its tracks, as a frozen machine does; it knows nothing of it. */
+  stall(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child.kill("SIGCONT");
+  }
+
+  /** Sum of a metric's samples whose labels contain `labels`. */
+  async metric(name: string, labels = ""): Promise<number> {
+    const response = await fetch(`http://${this.address}:${METRICS_PORT}/metrics`, {
+      signal: AbortSignal.timeout(5_000),
+    });
+    return sumOf(await response.text(), name, labels);
+  }
+
+  /** Resident memory in MiB. */
+  residentMiB(): number {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024;
+  }
+
+  #read(line: string): void {
+    let parsed: LogLine;
+    try {
+      parsed = JSON.parse(line) as LogLine;
+    } catch {
+      this.#stderr += `${line}\n`;
+      return;
+    }
+    this.#lines.push(parsed);
+    if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+    for (const waiter of this.#waiters) if (waiter.matches(parsed)) waiter.resolve();
+  }
+}
+
+/** In Prometheus' text format. */
+export function sumOf(text: string, name: string, labels = ""): number {
+  return text
+    .split("\n")
+    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .filter((line) => line.includes(labels))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+}

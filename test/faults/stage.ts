@@ -1,0 +1,312 @@
+/**
+ * The place where the suites play: the cluster's own operator is scaled away, and operators that run here, behind the
+ * fault proxy, take its place: same service account and so the same rights, same lease, same Services, same agents.
+ */
+import { randomBytes } from "node:crypto";
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Client } from "../../kube/client.ts";
+import { loadConfig } from "../../kube/connect.ts";
+import { ConflictError, ignoreNotFound } from "../../kube/errors.ts";
+import { describe, type ObjectMeta } from "../../kube/objects.ts";
+import { mergePatch } from "../../kube/request.ts";
+import { CONFIG_MAPS, ENDPOINT_SLICES, LEASES, NODES, PODS } from "../../kube/resources.ts";
+import {
+  connectCluster,
+  kubeconfigPath,
+  makeNamespace,
+  removeNamespace,
+  until,
+  untilGone,
+} from "../harness/cluster.ts";
+import { processesOf } from "../harness/node.ts";
+import { PROXY_NAME, proxyCertificate } from "./certificate.ts";
+import {
+  type ClusterNode,
+  hostAddress,
+  makeNetwork,
+  type OperatorNetwork,
+  removeNetwork,
+} from "./network.ts";
+import { OperatorProcess } from "./operator-process.ts";
+import { FaultProxy } from "./proxy.ts";
+
+export const SYSTEM = "virtpod";
+const DEPLOYMENT = "virtpod-operator";
+const LEASE = "virtpod-operator";
+/** In the operator's image. */
+const PROGRAM = "/usr/share/virtpod/operator.mjs";
+/** How many replicas there were, for a run after one that was killed. */
+const REPLICAS = "virtpod.io/test-replicas";
+const OPERATORS = 2;
+const SERVICES = [
+  { service: "virtpod-operator", port: { name: "https", port: 8443 } },
+  { service: "virtpod-uplink", port: { name: "uplink", port: 8445 } },
+];
+
+interface Deployment {
+  apiVersion: string;
+  kind: string;
+  metadata: ObjectMeta;
+  spec: {
+    replicas?: number;
+    template: { spec: { containers: { env?: { name: string; value?: string }[] }[] } };
+  };
+  status?: { readyReplicas?: number; replicas?: number };
+}
+
+const DEPLOYMENTS = describe<Deployment>({
+  group: "apps",
+  version: "v1",
+  plural: "deployments",
+  kind: "Deployment",
+  namespaced: true,
+});
+
+export class Stage {
+  readonly client: Client;
+  readonly proxy: FaultProxy;
+  /** Of the VMs. */
+  readonly namespace: string;
+  readonly node: ClusterNode;
+  readonly #networks: readonly OperatorNetwork[];
+  readonly #directory: string;
+  readonly #environment: Readonly<Record<string, string>>;
+  readonly #operators = new Set<OperatorProcess>();
+
+  private constructor(parts: {
+    client: Client;
+    proxy: FaultProxy;
+    namespace: string;
+    node: ClusterNode;
+    networks: readonly OperatorNetwork[];
+    directory: string;
+    environment: Readonly<Record<string, string>>;
+  }) {
+    this.client = parts.client;
+    this.proxy = parts.proxy;
+    this.namespace = parts.namespace;
+    this.node = parts.node;
+    this.#networks = parts.networks;
+    this.#directory = parts.directory;
+    this.#environment = parts.environment;
+  }
+
+  static async set(): Promise<Stage> {
+    const client = await connectCluster();
+    const node = await clusterNode(client);
+    const directory = await mkdtemp(join(tmpdir(), "virtpod-faults-"));
+    try {
+      const environment = await scaleAway(client, node, join(directory, "operator.mjs"));
+      const networks = Array.from({ length: OPERATORS }, (_, index) => makeNetwork(index, node));
+      await makeEndpoints(client, networks);
+      const { server, tls } = await loadConfig({ environment: process.env, kubeconfig: kubeconfigPath() });
+      const { ca, certificate } = await proxyCertificate();
+      const host = hostAddress(node.address);
+      const proxy = await FaultProxy.start({ host, server, ca: tls.ca ?? "", certificate });
+      const config = await client.resource(CONFIG_MAPS).namespace(SYSTEM).get("virtpod-config");
+      await writeFile(join(directory, "config.json"), config.data?.["config.json"] ?? "");
+      const kubeconfig = kubeconfigOf({ server: proxy.url, ca, token: await operatorToken(client) });
+      await writeFile(join(directory, "kubeconfig"), kubeconfig, { mode: 0o600 });
+      return new Stage({
+        client,
+        proxy,
+        node,
+        networks,
+        directory,
+        namespace: await makeNamespace(client, "faults"),
+        environment: {
+          ...environment,
+          POD_NAMESPACE: SYSTEM,
+          VIRTPOD_CONFIG: join(directory, "config.json"),
+          KUBECONFIG: join(directory, "kubeconfig"),
+          // It is compiled once for all the restarts.
+          NODE_COMPILE_CACHE: join(directory, "compiled"),
+        },
+      });
+    } catch (error) {
+      await takeBack(client, node);
+      await client.close();
+      throw error;
+    }
+  }
+
+  /** Ends whatever runs and gives the cluster its operator back. */
+  async strike(): Promise<void> {
+    await Promise.all([...this.#operators].map((operator) => operator.kill()));
+    await this.proxy.close();
+    await freeLease(this.client);
+    await takeBack(this.client, this.node);
+    await removeNamespace(this.client, this.namespace);
+    await rm(this.#directory, { recursive: true });
+    await this.client.close();
+  }
+
+  /** Starts an operator; the caller waits for what it needs of it. */
+  start(index = 0): OperatorProcess {
+    const network = this.#networks[index];
+    if (network === undefined) throw new RangeError(`there is room for ${OPERATORS} operators only`);
+    const operator = new OperatorProcess({
+      network,
+      program: join(this.#directory, "operator.mjs"),
+      environment: { ...this.#environment, POD_NAME: `operator-${index}-${randomBytes(2).toString("hex")}` },
+    });
+    this.#operators.add(operator);
+    void operator.ended.then(() => this.#operators.delete(operator));
+    return operator;
+  }
+
+  /** Starts an operator and waits until it leads and an agent tells it of its node. */
+  async lead(index = 0): Promise<OperatorProcess> {
+    const operator = this.start(index);
+    await operator.untilLogged(/^leading$/, 30_000);
+    return operator;
+  }
+
+  /** What the other candidates would wait 15 s for after a leader was killed. */
+  freeLease(): Promise<void> {
+    return freeLease(this.client);
+  }
+}
+
+async function clusterNode(client: Client): Promise<ClusterNode> {
+  const { items } = await client.resource(NODES).list();
+  const found = items.flatMap(({ metadata, status }) => {
+    const address = status?.addresses?.find(({ type }) => type === "InternalIP")?.address;
+    return address === undefined ? [] : [{ name: metadata.name ?? "", address }];
+  });
+  const [node] = found;
+  if (node === undefined || found.length > 1)
+    throw new Error(`the cluster has ${found.length} nodes, not one`);
+  return node;
+}
+
+/**
+ * @param program where to put the program out of the operator's image: what is tested is what was deployed
+ * @returns the container's plain environment
+ */
+async function scaleAway(
+  client: Client,
+  node: ClusterNode,
+  program: string,
+): Promise<Record<string, string>> {
+  const deployments = client.resource(DEPLOYMENTS).namespace(SYSTEM);
+  let deployment = await deployments.get(DEPLOYMENT);
+  if (deployment.spec.replicas === 0) {
+    // A run that was killed left it so.
+    await takeBack(client, node);
+    deployment = await deployments.get(DEPLOYMENT);
+  }
+  const replicas = deployment.spec.replicas ?? 1;
+  const pods = await client
+    .resource(PODS)
+    .namespace(SYSTEM)
+    .list({ labelSelector: `app.kubernetes.io/name=${DEPLOYMENT}` });
+  const [running] = pods.items.flatMap(({ metadata }) =>
+    processesOf(metadata.uid).filter((one) => one.program === "node"),
+  );
+  if (running === undefined) throw new Error(`no pod of ${DEPLOYMENT} runs on this machine`);
+  await copyFile(`/proc/${running.pid}/root${PROGRAM}`, program);
+  await deployments.patch(
+    DEPLOYMENT,
+    mergePatch({ metadata: { annotations: { [REPLICAS]: String(replicas) } }, spec: { replicas: 0 } }),
+  );
+  await Promise.all(
+    pods.items.map(({ metadata: { name } }) =>
+      untilGone(client, PODS, { namespace: SYSTEM, name, timeoutMs: 60_000 }),
+    ),
+  );
+  await freeLease(client);
+  const [container] = deployment.spec.template.spec.containers;
+  return Object.fromEntries(
+    (container?.env ?? []).flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])),
+  );
+}
+
+/** Undoes what `set` did, as far as it came. */
+async function takeBack(client: Client, node: ClusterNode): Promise<void> {
+  for (let index = 0; index < OPERATORS; index++) removeNetwork(index, node);
+  const slices = client.resource(ENDPOINT_SLICES).namespace(SYSTEM);
+  for (const { service } of SERVICES) await slices.delete(sliceName(service)).catch(ignoreNotFound);
+  const deployments = client.resource(DEPLOYMENTS).namespace(SYSTEM);
+  const { metadata } = await deployments.get(DEPLOYMENT);
+  const replicas = Number(metadata.annotations?.[REPLICAS] ?? "2");
+  await deployments.patch(
+    DEPLOYMENT,
+    mergePatch({ metadata: { annotations: { [REPLICAS]: null } }, spec: { replicas } }),
+  );
+  await until(client, DEPLOYMENTS, {
+    namespace: SYSTEM,
+    name: DEPLOYMENT,
+    what: "its replicas ready again",
+    timeoutMs: 120_000,
+    when: (deployment) => deployment?.status?.readyReplicas === replicas,
+  });
+}
+
+async function makeEndpoints(client: Client, networks: readonly OperatorNetwork[]): Promise<void> {
+  const slices = client.resource(ENDPOINT_SLICES).namespace(SYSTEM);
+  for (const { service, port } of SERVICES) {
+    await slices.delete(sliceName(service)).catch(ignoreNotFound);
+    await slices.create({
+      metadata: {
+        name: sliceName(service),
+        labels: {
+          "kubernetes.io/service-name": service,
+          "endpointslice.kubernetes.io/managed-by": "virtpod-test",
+        },
+      },
+      addressType: "IPv4",
+      ports: [{ ...port, protocol: "TCP" }],
+      endpoints: networks.map(({ address }) => ({ addresses: [address], conditions: { ready: true } })),
+    });
+  }
+}
+
+const sliceName = (service: string) => `${service}-faults`;
+
+/** A token of the operator's own service account, so that its RBAC is what counts. */
+async function operatorToken(client: Client): Promise<string> {
+  const { status } = await client.request<{ status: { token: string } }>({
+    method: "POST",
+    path: `/api/v1/namespaces/${SYSTEM}/serviceaccounts/virtpod-operator/token`,
+    action: "create a token of the operator's service account",
+    body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 7200 } },
+  });
+  return status.token;
+}
+
+function kubeconfigOf({ server, ca, token }: { server: string; ca: string; token: string }): string {
+  return JSON.stringify({
+    apiVersion: "v1",
+    kind: "Config",
+    "current-context": "faults",
+    clusters: [
+      {
+        name: "faults",
+        cluster: {
+          server,
+          "tls-server-name": PROXY_NAME,
+          "certificate-authority-data": Buffer.from(ca).toString("base64"),
+        },
+      },
+    ],
+    contexts: [{ name: "faults", context: { cluster: "faults", user: "operator" } }],
+    users: [{ name: "operator", user: { token } }],
+  });
+}
+
+async function freeLease(client: Client): Promise<void> {
+  const leases = client.resource(LEASES).namespace(SYSTEM);
+  for (;;) {
+    const lease = await leases.get(LEASE).catch(ignoreNotFound);
+    if (lease === undefined || lease.spec?.holderIdentity === "") return;
+    try {
+      await leases.update({ ...lease, spec: { ...lease.spec, holderIdentity: "" } });
+      return;
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+    }
+  }
+}

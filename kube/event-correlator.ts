@@ -64,10 +64,15 @@ export class EventCorrelator {
     const isCombined = this.#countSimilar(group, event.message, nowMs);
     const message = isCombined ? `(combined from similar events): ${event.message}` : event.message;
     const key = isCombined ? group : `${group}\n${event.message}`;
+    const known = this.#recorded.get(key);
     if (!this.#takeToken(object, nowMs)) {
+      // It happened all the same: the next one written says how often.
+      if (known !== undefined) {
+        known.count += 1;
+        known.lastMs = nowMs;
+      }
       return { outcome: "drop" };
     }
-    const known = this.#recorded.get(key);
     if (known === undefined) {
       const recorded = { name: newName(), firstMs: nowMs, lastMs: nowMs, count: 1 };
       this.#recorded.set(key, recorded);

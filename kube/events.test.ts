@@ -62,7 +62,9 @@ describe("the event correlator", () => {
     );
     assert.equal(outcomes.filter((outcome) => outcome !== "drop").length, 25);
     assert.equal(correlator.correlate("uid", warning("again"), 299_999, name).outcome, "drop");
-    assert.equal(correlator.correlate("uid", warning("again"), 300_000, name).outcome, "update");
+    const update = correlator.correlate("uid", warning("again"), 300_000, name);
+    assert.ok(update.outcome === "update");
+    assert.equal(update.count, 32, "what was dropped is counted");
     assert.equal(correlator.correlate("uid", warning("again"), 300_000, name).outcome, "drop");
     assert.equal(correlator.correlate("neighbour", warning("again"), 300_000, name).outcome, "create");
   });
@@ -142,6 +144,15 @@ describe("the event recorder", () => {
       it.server.list(EVENTS).map(({ reason }) => reason),
       ["Started", "Second", "Fourth"],
     );
+  });
+
+  test("gives an event about an object of the longest name a valid one", async () => {
+    const it = await start();
+    const node = await it.client.resource(NODES).create({ metadata: { name: `${"n-".repeat(126)}n` } });
+    it.recorder.record(node, started);
+    await until(() => it.server.list(EVENTS).length === 1);
+    assert.match(it.server.list(EVENTS)[0]?.metadata.name ?? "", /^(n-)+n\.[0-9a-f]{16}$/);
+    await it.end();
   });
 
   test("files an event about a node under default, and cuts a message at 1024 bytes between two characters", async () => {

@@ -177,7 +177,8 @@ export class EventRecorder {
     const now = BigInt(Math.round(this.#clock.now())) * 1_000_000n;
     this.#lastName = now > this.#lastName ? now : this.#lastName + 1n;
     const suffix = `.${this.#lastName.toString(16)}`;
-    return object.slice(0, MAX_NAME_LENGTH - suffix.length) + suffix;
+    // Each label of a name must end with a letter or digit.
+    return object.slice(0, MAX_NAME_LENGTH - suffix.length).replace(/[-.]+$/, "") + suffix;
   }
 }
 

@@ -106,6 +106,11 @@ describe("ownership", () => {
     const adopted = await adopt(client, CONFIG_MAPS, object, owner);
     assert.ok(isControlledBy(adopted, owner));
     assert.deepEqual([claim(owner, adopted, true), claim(owner, adopted, false)], ["keep", "release"]);
+    const plain = { ...controllerReference(owner), controller: false };
+    const referring = { ...object, metadata: { ...adopted.metadata, ownerReferences: [plain] } };
+    assert.equal(claim(owner, referring, true), "adopt");
+    const readopted = await adopt(client, CONFIG_MAPS, referring, owner);
+    assert.deepEqual(readopted.metadata.ownerReferences, [controllerReference(owner)]);
     const released = await release(client, CONFIG_MAPS, adopted, owner);
     assert.deepEqual(released.metadata.ownerReferences, []);
   });

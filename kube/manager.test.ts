@@ -85,6 +85,17 @@ describe("the manager", () => {
     await assert.rejects(running, /not ready within 1000 ms: pods/);
   });
 
+  test("stops while a part is not ready that heeds no signal", { timeout: 5000 }, async () => {
+    const it = start();
+    it.manager.add("caches", it.part("deaf", { waitForSync: () => new Promise(() => {}) }));
+    const running = it.manager.run(it.stop.signal);
+    await settle();
+    it.stop.abort();
+    await running;
+    assert.deepEqual(it.log, ["+deaf", "-deaf"]);
+    assert.equal(it.clock.pending, 0);
+  });
+
   test("gives up on a part that does not stop, after the grace, and names it", async () => {
     const it = start({ gracefulShutdownMs: 30_000 });
     it.manager.add("others", it.part("stuck", { run: () => new Promise(() => {}) }));

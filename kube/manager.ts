@@ -117,8 +117,13 @@ export class Manager {
       () => limit.abort(new Error(`not ready within ${syncTimeoutMs} ms: ${group.waiting.join(", ")}`)),
       syncTimeoutMs,
     );
+    const given = AbortSignal.any([signal, limit.signal]);
     try {
-      await group.waitForSync(AbortSignal.any([signal, limit.signal]));
+      // A part that does not heed the signal must not hold up the stop.
+      await Promise.race([
+        group.waitForSync(given),
+        aborted(given).then(() => Promise.reject<never>(given.reason)),
+      ]);
     } finally {
       timer.cancel();
     }

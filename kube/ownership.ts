@@ -79,7 +79,8 @@ export function adopt<T extends KubeObject>(
   object: T,
   owner: KubeObject,
 ): Promise<T> {
-  const references = [...(object.metadata.ownerReferences ?? []), controllerReference(owner)];
+  // A plain reference to the same owner becomes the controller's: two of one UID are invalid.
+  const references = [...othersOf(object, owner), controllerReference(owner)];
   return writeReferences(client, descriptor, object, references);
 }
 
@@ -93,8 +94,11 @@ export function release<T extends KubeObject>(
   object: T,
   owner: KubeObject,
 ): Promise<T> {
-  const references = (object.metadata.ownerReferences ?? []).filter(({ uid }) => uid !== owner.metadata.uid);
-  return writeReferences(client, descriptor, object, references);
+  return writeReferences(client, descriptor, object, othersOf(object, owner));
+}
+
+function othersOf(object: KubeObject, owner: KubeObject): readonly Readonly<OwnerReference>[] {
+  return object.metadata.ownerReferences?.filter(({ uid }) => uid !== owner.metadata.uid) ?? [];
 }
 
 /** A merge patch replaces the whole array, so it carries the version that the array was read at. */

@@ -14,6 +14,7 @@ import { GuestConsole } from "./console/guest-console.ts";
 import { leaseFor } from "./dhcp/lease.ts";
 import { startDhcpServer } from "./dhcp/server.ts";
 import type { Lease } from "./dhcp/types.ts";
+import type { ResolvedDisk } from "./domain/resources.ts";
 import { describeError } from "./errors.ts";
 import type { AgentConnection } from "./guest-agent/connection.ts";
 import { GuestAgent } from "./guest-agent/guest-agent.ts";
@@ -24,7 +25,7 @@ import type { PreparationStep } from "./lifecycle/machine.ts";
 import { GuestNetwork } from "./lifecycle/network.ts";
 import { statusOf, terminationMessage } from "./lifecycle/status.ts";
 import type { Log } from "./log.ts";
-import { type PreparedDisk, prepareDisks } from "./storage/disks.ts";
+import { prepareDisks } from "./storage/disks.ts";
 
 /** The agent has so long to give the pod its network: the time of the agent's own restart and more. */
 const ATTACHMENT_DEADLINE_MS = 60_000;
@@ -55,7 +56,7 @@ export interface LauncherOptions {
 
 /** What a domain is made of besides its spec. */
 export interface DomainResources {
-  readonly disks: readonly PreparedDisk[];
+  readonly disks: readonly ResolvedDisk[];
   readonly interfaces: readonly InterfaceAttachment[];
 }
 
@@ -72,7 +73,7 @@ export class Launcher {
   readonly #link: AgentLink;
   readonly #status: Latest<LauncherStatus>;
   #attachmentDeadline: Timer | undefined;
-  #disks: readonly PreparedDisk[] = [];
+  #disks: readonly ResolvedDisk[] = [];
   #isDomainRead = false;
   #machineType: string | undefined;
   #firstLeaseAtMs: number | undefined;
@@ -201,7 +202,7 @@ export class Launcher {
 
   async #prepareDisks(): Promise<void> {
     try {
-      this.#disks = await prepareDisks(this.#options.spec.disks);
+      this.#disks = await prepareDisks(this.#options.spec, new Date(this.#options.clock.now()));
       this.#driver.dispatch({ type: "prepared", step: "disks" });
     } catch (error) {
       this.#preparationFailed("disks", error);

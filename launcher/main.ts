@@ -29,6 +29,7 @@ const PATHS = {
   serialSocket: join(SOCKETS, "serial.sock"),
   vncSocket: join(SOCKETS, "vnc.sock"),
   agentSocket: join(SOCKETS, "guest-agent.sock"),
+  nvram: join(runtime, "nvram.fd"),
 };
 
 const { log, flush } = createLog({});

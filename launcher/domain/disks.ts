@@ -29,7 +29,7 @@ export function diskDevices(
     if (source === undefined) {
       throw new DomainXmlError("DiskNotPrepared", `disk ${disk.name}: no file was prepared for it`);
     }
-    const obstacle = obstacleOf(disk);
+    const obstacle = obstacleOf(disk, source);
     if (obstacle !== undefined) throw new DomainXmlError("DiskUnsupported", `disk ${disk.name}: ${obstacle}`);
     const prefix = TARGET_PREFIX[disk.bus];
     const target = prefix + letters(used[prefix]);
@@ -39,11 +39,24 @@ export function diskDevices(
 }
 
 /** What qemu has no device for. */
-function obstacleOf({ device, bus, readonly }: LaunchDisk): string | undefined {
-  if (device === "lun") return "a lun needs a block device, which this volume isn't; use disk";
+function obstacleOf(disk: LaunchDisk, { blockSize, format, kind }: ResolvedDisk): string | undefined {
+  const { device, bus, readonly } = disk;
+  if (device === "lun" && kind !== "block")
+    return "a lun needs a block device, which this volume isn't; use disk";
+  if (device === "lun" && bus !== "scsi") return `there is no lun on ${bus}; use scsi`;
   if (device === "cdrom" && bus === "virtio") return "there is no CD-ROM on virtio; use sata, scsi or usb";
   if (device === "disk" && bus === "sata" && readonly)
     return "a SATA disk can't be read-only; use virtio or scsi";
+  if (bus === "sata" && blockSize !== undefined && blockSize.logical !== SATA_BLOCK_BYTES)
+    return `a SATA disk's logical block has ${SATA_BLOCK_BYTES} bytes, not ${blockSize.logical}; use virtio or scsi`;
+  if (disk.shareable && format !== "raw")
+    return "a shareable disk is a raw one; this volume is a qcow2 file of this VM alone";
+  if (disk.shareable && disk.cache !== undefined && disk.cache !== "none")
+    return `a shareable disk has no cache, and this one is to have ${disk.cache}`;
+  if (bus !== "virtio" && disk.ioThread !== undefined)
+    return `I/O threads serve virtio disks, and this one is on ${bus}`;
+  if (bus !== "virtio" && disk.queues !== undefined)
+    return `queues are of virtio disks, and this one is on ${bus}`;
   return undefined;
 }
 
@@ -67,6 +80,9 @@ export function bootOrders({ disks, interfaces }: Pick<LaunchSpec, "disks" | "in
   return new Map(hardDisksFirst.map(({ name }, i) => [`disk/${name}`, i + 1]));
 }
 
+/** IDE and SATA disks have no other (qemu's ide_dev_initfn). */
+const SATA_BLOCK_BYTES = 512;
+
 /** @throws DomainXmlError `TooManyDevices` */
 export function diskElements(
   devices: readonly DiskDevice[],
@@ -75,27 +91,42 @@ export function diskElements(
   return devices.map(({ disk, source, target }) => {
     const order = orders.get(`disk/${disk.name}`);
     const isVirtio = disk.bus === "virtio";
+    const { blockSize, kind, path } = source;
     return element(
       "disk",
-      { type: "file", device: disk.device, model: isVirtio ? "virtio-non-transitional" : undefined },
-      element("driver", {
-        name: "qemu",
-        type: source.format,
-        cache: disk.cache,
-        // The guest stops where its disk fails (a full node, say) and goes on when it is mended.
-        error_policy: "stop",
-        // Space that the guest frees goes back to the node.
-        discard: "unmap",
-      }),
+      { type: kind, device: disk.device, model: isVirtio ? "virtio-non-transitional" : undefined },
+      driverElement(disk, source),
       // A backing chain is read from the qcow2 file itself.
-      element("source", { file: source.path }),
+      element("source", kind === "file" ? { file: path } : { dev: path }),
       element("target", { dev: target, bus: disk.bus }),
       disk.readonly || disk.device === "cdrom" ? element("readonly") : undefined,
+      disk.shareable ? element("shareable") : undefined,
+      blockSize === undefined
+        ? undefined
+        : element("blockio", {
+            logical_block_size: blockSize.logical,
+            physical_block_size: blockSize.physical,
+          }),
       disk.serial === undefined ? undefined : element("serial", {}, disk.serial),
       order === undefined ? undefined : element("boot", { order }),
       element("alias", { name: `ua-${disk.name}` }),
       isVirtio ? bus.address() : undefined,
     );
+  });
+}
+
+function driverElement(disk: LaunchDisk, { cache, format, io }: ResolvedDisk): Element {
+  return element("driver", {
+    name: "qemu",
+    type: format,
+    cache,
+    // The guest stops where its disk fails (a full node, say) and goes on when it is mended.
+    error_policy: disk.errorPolicy ?? "stop",
+    io,
+    iothread: disk.ioThread,
+    // Space that the guest frees goes back to the node.
+    discard: "unmap",
+    queues: disk.queues,
   });
 }
 

@@ -1,11 +1,17 @@
 /** What a domain is made of besides its LaunchSpec. */
+import type { DiskBlockSize, DiskCache, DiskIo } from "../../api/launch-spec.ts";
 import type { InterfaceAttachment } from "../../api/pod-interface.ts";
 
-/** A disk as it lies on the node, by the name of the LaunchSpec's disk. */
+/** A disk as qemu opens it, by the name of the LaunchSpec's disk. */
 export interface ResolvedDisk {
   readonly name: string;
+  readonly kind: "file" | "block";
   readonly path: string;
+  /** Told to qemu, which then never guesses it from what a guest wrote. */
   readonly format: "qcow2" | "raw";
+  readonly cache: DiskCache;
+  readonly io: DiskIo;
+  readonly blockSize?: DiskBlockSize;
 }
 
 export interface DomainPaths {
@@ -14,6 +20,8 @@ export interface DomainPaths {
   readonly vncSocket: string;
   /** The guest agent's channel; libvirtd connects to it. */
   readonly agentSocket: string;
+  /** The guest's UEFI variables, made from a template at each start. */
+  readonly nvram: string;
   /** `EMULATOR` unless told. */
   readonly emulator?: string;
 }

@@ -42,12 +42,20 @@ export function attachment(name: string, index: number, queues = 1): InterfaceAt
 /** @param directory of the sockets and the disks */
 export function resourcesOf(spec: LaunchSpec, directory = "/run/d"): DomainResources {
   return {
-    disks: spec.disks.map(({ name }) => ({ name, path: `${directory}/${name}.qcow2`, format: "qcow2" })),
+    disks: spec.disks.map(({ name, cache = "none" }) => ({
+      name,
+      kind: "file",
+      path: `${directory}/${name}.qcow2`,
+      format: "qcow2",
+      cache,
+      io: "threads",
+    })),
     interfaces: spec.interfaces.map(({ name, queues }, index) => attachment(name, index, queues)),
     paths: {
       serialSocket: `${directory}/serial.sock`,
       vncSocket: `${directory}/vnc.sock`,
       agentSocket: `${directory}/agent.sock`,
+      nvram: `${directory}/nvram.fd`,
     },
   };
 }

@@ -99,7 +99,7 @@ describe("domain XML", () => {
       <address type="pci" domain="0x0000" bus="0x01" slot="0x00" function="0x0"/>
     </interface>
     <disk type="file" device="disk" model="virtio-non-transitional">
-      <driver name="qemu" type="qcow2" error_policy="stop" discard="unmap"/>
+      <driver name="qemu" type="qcow2" cache="none" error_policy="stop" io="threads" discard="unmap"/>
       <source file="/run/d/root.qcow2"/>
       <target dev="vda" bus="virtio"/>
       <boot order="1"/>
@@ -148,7 +148,7 @@ describe("domain XML", () => {
             `ua-${name}`,
             bus,
             device,
-            cache,
+            cache ?? "none",
             serial,
             readonly || device === "cdrom",
           ]),

@@ -1,5 +1,5 @@
 /** LaunchSpec → libvirt's domain XML. Pure and deterministic. Devices are chosen for little memory and a fast start. */
-import type { LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
+import type { LaunchDomain, LaunchEfi, LaunchSpec } from "../../api/launch-spec.ts";
 import { bootOrders, diskDevices, diskElements } from "./disks.ts";
 import { type Child, type Element, element, render } from "./element.ts";
 import { interfaceElements, isPcie } from "./interfaces.ts";
@@ -7,6 +7,14 @@ import { PciBus, rootPorts } from "./pci.ts";
 import type { DomainPaths, DomainResources } from "./resources.ts";
 
 export const EMULATOR = "/usr/bin/qemu-system-x86_64";
+/** Debian's builds of OVMF: code, and its variables as they are before a first start. */
+const FIRMWARE = {
+  efi: { loader: "/usr/share/OVMF/OVMF_CODE_4M.fd", template: "/usr/share/OVMF/OVMF_VARS_4M.fd" },
+  secureBoot: {
+    loader: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+    template: "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+  },
+} as const;
 const MIB = 1024 * 1024;
 
 /**
@@ -28,8 +36,9 @@ function domainElement(spec: LaunchSpec, resources: DomainResources): Element {
     // A core dump of qemu must not hold the guest's memory.
     element("memory", { unit: "KiB", dumpCore: "off" }, Math.ceil(domain.memoryBytes / 1024)),
     element("vcpu", { placement: "static" }, cpu.sockets * cpu.cores * cpu.threads),
+    domain.ioThreads ? element("iothreads", {}, domain.ioThreads) : undefined,
     sysinfoElement(domain),
-    osElement(domain),
+    osElement(domain, resources.paths),
     featuresElement(domain),
     cpuElement(domain),
     clockElement(domain),
@@ -62,11 +71,12 @@ function sysinfoElement(domain: LaunchDomain): Element {
   );
 }
 
-function osElement({ machineType, kernelBoot }: LaunchDomain): Element {
+function osElement({ efi, machineType, kernelBoot }: LaunchDomain, { nvram }: DomainPaths): Element {
   return element(
     "os",
     {},
     element("type", { arch: "x86_64", machine: machineType }, "hvm"),
+    ...(efi === undefined ? [] : efiElements(efi, nvram)),
     textElement("kernel", kernelBoot?.kernelPath),
     textElement("initrd", kernelBoot?.initrdPath),
     textElement("cmdline", kernelBoot?.kernelArgs),
@@ -74,7 +84,16 @@ function osElement({ machineType, kernelBoot }: LaunchDomain): Element {
   );
 }
 
-function featuresElement({ accelerator, tcgCacheBytes }: LaunchDomain): Element {
+/** libvirt copies the template, which holds the keys that signed boot loaders are checked by, to the guest's own file. */
+function efiElements({ secureBoot }: LaunchEfi, nvram: string): readonly Element[] {
+  const { loader, template } = secureBoot ? FIRMWARE.secureBoot : FIRMWARE.efi;
+  return [
+    element("loader", { readonly: "yes", secure: secureBoot ? "yes" : "no", type: "pflash" }, loader),
+    element("nvram", { template }, nvram),
+  ];
+}
+
+function featuresElement({ accelerator, efi, tcgCacheBytes }: LaunchDomain): Element {
   // Without a limit the cache grows to 1 GiB of the pod's memory.
   const cacheMiB = tcgCacheBytes === undefined ? undefined : Math.max(1, Math.floor(tcgCacheBytes / MIB));
   return element(
@@ -83,6 +102,8 @@ function featuresElement({ accelerator, tcgCacheBytes }: LaunchDomain): Element 
     element("acpi"),
     element("apic"),
     element("vmport", { state: "off" }),
+    // Only code in system management mode may write the variables that secure boot trusts.
+    efi?.secureBoot ? element("smm", { state: "on" }) : undefined,
     accelerator === "tcg" && cacheMiB !== undefined
       ? element("tcg", {}, element("tb-cache", { unit: "MiB" }, cacheMiB))
       : undefined,

@@ -19,6 +19,7 @@ const packages = {
   skopeo: "skopeo",
   strip: "binutils",
   syslinux: "syslinux",
+  xorriso: "xorriso",
   xz: "xz-utils",
 } as const;
 

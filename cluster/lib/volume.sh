@@ -20,10 +20,10 @@ detach_image() {
 
 image_detached() { [[ -z $(loops_on "$1") ]]; }
 
-# make_filesystem FOLDER DEVICE: mounts it at FOLDER. For few and large files: no reserve for root, few inodes.
+# make_filesystem FOLDER DEVICE: mounts it at FOLDER. For few and large files: no reserve, few inodes, a small journal.
 make_filesystem() {
   mkdir "$1"
-  mkfs.ext4 -q -m 0 -T largefile -E lazy_itable_init=1,lazy_journal_init=1 "$2"
+  mkfs.ext4 -q -m 0 -T largefile -J size=4 -E lazy_itable_init=1,lazy_journal_init=1 "$2"
   mount -t ext4 -o discard "$2" "$1"
 }
 

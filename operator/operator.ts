@@ -15,6 +15,7 @@ import { probesAndMetrics } from "./http.ts";
 import { refuseForeignInstallation } from "./installation.ts";
 import { reviewAccess, reviewToken } from "./reviews.ts";
 import { parseFrontProxyTrust } from "./subresources/caller.ts";
+import { guestAgentHandlers } from "./subresources/guest-agent.ts";
 import { SubresourceServer } from "./subresources/server.ts";
 import { openLauncherStream } from "./subresources/streams.ts";
 import { Agents } from "./uplink/agents.ts";
@@ -143,6 +144,7 @@ async function tlsServers({ config, client, logger, caches, agents }: TlsParts):
     trust: parseFrontProxyTrust(trust.data ?? {}),
     authorize: (caller, verb, path) => reviewAccess(client, caller, verb, path),
     openStream: (path) => openLauncherStream(caches, agents, path),
+    handlers: guestAgentHandlers(caches, agents),
     onError: (request, err) => logger.error({ request, err }, "a subresource request failed"),
   });
   const uplink = new UplinkListener({

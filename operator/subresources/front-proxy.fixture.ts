@@ -88,3 +88,28 @@ export async function get(
     socket.destroy();
   }
 }
+
+export async function put(
+  target: Target,
+  path: string,
+  headers: RawHeaders,
+  body: string,
+): Promise<{ status: number; text: string }> {
+  const socket = await dial(target);
+  try {
+    const length = ["content-length", String(Buffer.byteLength(body))];
+    const sent = request({
+      createConnection: () => socket,
+      method: "PUT",
+      path,
+      headers: ["host", target.servername, ...length, ...headers],
+    });
+    sent.end(body);
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+    return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") };
+  } finally {
+    socket.destroy();
+  }
+}

@@ -31,6 +31,17 @@ function decodeSegment(segment: string): string {
   }
 }
 
+/** What is served of VMIs, and the verb that RBAC knows it by. */
+const SERVED: readonly { readonly name: string; readonly verb: "get" | "update" }[] = [
+  { name: "console", verb: "get" },
+  { name: "vnc", verb: "get" },
+  { name: "guestosinfo", verb: "get" },
+  { name: "userlist", verb: "get" },
+  { name: "filesystemlist", verb: "get" },
+  { name: "freeze", verb: "update" },
+  { name: "unfreeze", verb: "update" },
+];
+
 /** Discovery of what is served: kubectl and the API server's availability check read these. */
 export function discovery(pathname: string): unknown {
   if (pathname === GROUP_PATH) {
@@ -51,12 +62,12 @@ export function discovery(pathname: string): unknown {
       kind: "APIResourceList",
       apiVersion: "v1",
       groupVersion: `${SUBRESOURCES_GROUP}/${SUBRESOURCES_VERSION}`,
-      resources: ["console", "vnc"].map((subresource) => ({
-        name: `virtualmachineinstances/${subresource}`,
+      resources: SERVED.map(({ name, verb }) => ({
+        name: `virtualmachineinstances/${name}`,
         singularName: "",
         namespaced: true,
         kind: "VirtualMachineInstance",
-        verbs: ["get"],
+        verbs: [verb],
       })),
     };
   }

@@ -15,6 +15,7 @@ import {
   type FrontProxyAuthority,
   frontProxyAuthority,
   get,
+  put,
   type Target,
 } from "./front-proxy.fixture.ts";
 import type { SubresourcePath } from "./path.ts";
@@ -60,6 +61,7 @@ async function serve(t: TestContext, over: Partial<SubresourceServerOptions> = {
     openStream: async () => {
       throw new StatusError("NotFound", 'virtualmachineinstances.kubevirt.io "tiny" not found');
     },
+    handlers: {},
     onError: (_request, error) => errors.push(String(error)),
     port: 0,
     host: "127.0.0.1",
@@ -173,8 +175,16 @@ describe("discovery", () => {
       [200, "APIResourceList", "subresources.kubevirt.io/v1"],
     );
     assert.deepEqual(
-      (body["resources"] as { name: string }[]).map(({ name }) => name),
-      ["virtualmachineinstances/console", "virtualmachineinstances/vnc"],
+      (body["resources"] as { name: string; verbs: string[] }[]).map(({ name, verbs }) => `${verbs} ${name}`),
+      [
+        "get virtualmachineinstances/console",
+        "get virtualmachineinstances/vnc",
+        "get virtualmachineinstances/guestosinfo",
+        "get virtualmachineinstances/userlist",
+        "get virtualmachineinstances/filesystemlist",
+        "update virtualmachineinstances/freeze",
+        "update virtualmachineinstances/unfreeze",
+      ],
     );
     assert.deepEqual(asked, []);
   });
@@ -194,6 +204,57 @@ describe("discovery", () => {
       assert.deepEqual(errors, []);
     });
   }
+});
+
+describe("a subresource that is no stream", () => {
+  const INFO = CONSOLE.replace("console", "guestosinfo");
+  const FREEZE = CONSOLE.replace("console", "freeze");
+
+  async function withHandlers(t: TestContext): Promise<Serving & { readonly bodies: unknown[] }> {
+    const bodies: unknown[] = [];
+    const serving = await serve(t, {
+      handlers: {
+        "virtualmachineinstances/guestosinfo": {
+          method: "GET",
+          answer: async ({ name }) => ({ hostname: name }),
+        },
+        "virtualmachineinstances/freeze": {
+          method: "PUT",
+          answer: async (_path, body) => void bodies.push(body),
+        },
+      },
+    });
+    return { ...serving, bodies };
+  }
+
+  it("is answered with its JSON, under the verb get", async (t) => {
+    const { target, asked } = await withHandlers(t);
+    const { status, body } = await get(target, INFO, AS_JANE);
+    assert.deepEqual([status, body], [200, { hostname: "tiny" }]);
+    assert.equal(asked[0]?.verb, "get");
+  });
+
+  it("that has nothing to say is answered with an empty 200, under the verb update", async (t) => {
+    const { target, asked, bodies } = await withHandlers(t);
+    assert.deepEqual(await put(target, FREEZE, AS_JANE, '{"a":1}'), { status: 200, text: "" });
+    assert.deepEqual(await put(target, FREEZE, AS_JANE, ""), { status: 200, text: "" });
+    assert.deepEqual(bodies, [{ a: 1 }, undefined]);
+    assert.equal(asked[0]?.verb, "update");
+  });
+
+  it("is not asked for by another method, nor with a body that is no JSON or too long", async (t) => {
+    const { target, bodies } = await withHandlers(t);
+    assert.equal((await get(target, FREEZE, AS_JANE)).status, 405);
+    assert.equal((await put(target, FREEZE, AS_JANE, "{")).status, 400);
+    assert.equal((await put(target, FREEZE, AS_JANE, `"${"x".repeat(70_000)}"`)).status, 400);
+    assert.deepEqual(bodies, []);
+  });
+
+  it("is found on VMIs only, and not in what every object has", async (t) => {
+    const { target } = await withHandlers(t);
+    assert.equal((await get(target, INFO.replace("instances/", "s/"), AS_JANE)).status, 404);
+    assert.equal((await get(target, INFO.replace("guestosinfo", "constructor"), AS_JANE)).status, 404);
+  });
 });
 
 describe("a console", () => {

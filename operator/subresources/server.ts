@@ -1,5 +1,5 @@
 /**
- * The aggregated API: HTTPS towards the API server's front proxy. It serves discovery and the streaming
+ * The aggregated API: HTTPS towards the API server's front proxy. It serves discovery and the
  * subresources of VMIs; each request is authorised by the API server under the caller's own name.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -11,6 +11,7 @@ import { SUBRESOURCES_PORT } from "../../api/names.ts";
 import { relay } from "../../transport/relay.ts";
 import type { KeyedCertificate } from "../certificates/authority.ts";
 import { type Caller, callerOf, type FrontProxyTrust } from "./caller.ts";
+import type { SubresourceHandlers } from "./handler.ts";
 import { discovery, parseSubresourcePath, type SubresourcePath } from "./path.ts";
 import { StatusError, statusBody } from "./status.ts";
 
@@ -21,6 +22,8 @@ export interface SubresourceServerOptions {
   readonly authorize: (caller: Caller, verb: string, path: SubresourcePath) => Promise<boolean>;
   /** Opens the byte stream of a VMI's `console` or `vnc`. @throws StatusError */
   readonly openStream: (path: SubresourcePath) => Promise<Duplex>;
+  /** The subresources that are no streams. */
+  readonly handlers: SubresourceHandlers;
   readonly onError: (request: string, error: unknown) => void;
   readonly port?: number;
   readonly host?: string;
@@ -30,6 +33,8 @@ export interface SubresourceServerOptions {
 export const PLAIN_PROTOCOL = "plain.kubevirt.io";
 const STREAMS: readonly string[] = ["console", "vnc"];
 const MAX_MESSAGE_BYTES = 1024 * 1024;
+/** A freeze request is a few dozen bytes. */
+const MAX_BODY_BYTES = 64 * 1024;
 /** A caller of many groups has them all in the headers; Go's servers take 1 MiB. */
 const MAX_HEADER_BYTES = 256 * 1024;
 /** Ends the streams of an API server that vanished. */
@@ -91,26 +96,32 @@ export class SubresourceServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const document = discovery(pathnameOf(request));
-      if (document === undefined) {
-        const path = await this.#authorized(request);
-        throw STREAMS.includes(path.subresource)
-          ? new StatusError(
-              "BadRequest",
-              `${path.subresource} is a websocket: the request carries no upgrade`,
-            )
-          : new StatusError(
-              "NotFound",
-              `virtpod serves no subresource ${path.subresource} of ${path.resource}`,
-            );
-      }
+      const answer = discovery(pathnameOf(request)) ?? (await this.#handle(request));
       response.writeHead(200, { "content-type": "application/json" });
-      response.end(JSON.stringify(document));
+      response.end(answer === undefined ? undefined : JSON.stringify(answer));
     } catch (error) {
       const status = this.#statusOf(request, error);
       response.writeHead(status.code, { "content-type": "application/json" });
       response.end(statusBody(status));
     }
+  }
+
+  /** @throws StatusError */
+  async #handle(request: IncomingMessage): Promise<unknown> {
+    const path = await this.#authorized(request);
+    const { resource, subresource } = path;
+    if (STREAMS.includes(subresource)) {
+      throw new StatusError("BadRequest", `${subresource} is a websocket: the request carries no upgrade`);
+    }
+    const name = `${resource}/${subresource}`;
+    const handler = Object.hasOwn(this.#options.handlers, name) ? this.#options.handlers[name] : undefined;
+    if (handler === undefined) {
+      throw new StatusError("NotFound", `virtpod serves no subresource ${subresource} of ${resource}`);
+    }
+    if (request.method !== handler.method) {
+      throw new StatusError("MethodNotAllowed", `${name} takes ${handler.method}, not ${request.method}`);
+    }
+    return handler.answer(path, await readJson(request));
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -185,6 +196,26 @@ function closeAfter(websocket: WebSocket, stream: Duplex): void {
     const timer = setTimeout(() => stream.destroy(), LAST_BYTES_MS);
     stream.once("close", () => clearTimeout(timer));
   });
+}
+
+/** undefined for an empty body. @throws StatusError BadRequest */
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY_BYTES) {
+      throw new StatusError("BadRequest", `the request's body exceeds ${MAX_BODY_BYTES} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  const text = Buffer.concat(chunks).toString("utf8");
+  if (text.trim() === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new StatusError("BadRequest", "the request's body is no JSON", { cause });
+  }
 }
 
 /** As it came: nothing in it is resolved or taken for a host. */

@@ -20,6 +20,11 @@ export function text(value: unknown, field: string, max: number = MAX_NAME_CHARA
   throw malformed(field, `is not a string of at most ${max} characters`);
 }
 
+export function number(value: unknown, field: string): number {
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  throw malformed(field, "is no number");
+}
+
 /** The field under its own name, or nothing where it isn't told. */
 export function optionalText<K extends string>(
   source: Readonly<Record<string, unknown>>,

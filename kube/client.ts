@@ -151,7 +151,6 @@ export class Client {
       clock: this.#clock,
       ...(this.#random !== undefined && { random: this.#random }),
     });
-    let refreshed = false;
     for (let attempt = 0; ; attempt += 1) {
       try {
         return await run(deadline.signal);
@@ -161,10 +160,6 @@ export class Client {
         }
         if (!(error instanceof KubeError) || attempt >= MAX_RETRIES) {
           throw error;
-        }
-        if (error.statusCode === 401 && !refreshed && this.#credentials.refresh()) {
-          refreshed = true;
-          continue;
         }
         const waitMs = retryDelayMs(request, error, backoff);
         if (waitMs === undefined || waitMs >= deadline.remainingMs()) {
@@ -183,16 +178,35 @@ export class Client {
     return parseJson<T>(text, request.action);
   }
 
-  /** Sends and answers with a successful response. */
+  /** Sends, with fresh credentials once more after a 401, and answers with a successful response. */
   async #send(
     request: Request,
     signal: AbortSignal,
     extra: Pick<TransportRequest, "silenceTimeoutMs"> = {},
   ): Promise<TransportResponse> {
+    const identity = await this.#credentials.headers(signal);
+    let response = await this.#sendAs(identity, request, signal, extra);
+    if (response.statusCode === 401 && this.#credentials.refresh(identity)) {
+      this.#metrics.requestRetried(401, request.method, this.#transport.host);
+      await readText(response, request.action);
+      response = await this.#sendAs(await this.#credentials.headers(signal), request, signal, extra);
+    }
+    if (response.statusCode < 200 || response.statusCode > 299) {
+      throw await failure(request.action, response);
+    }
+    return response;
+  }
+
+  async #sendAs(
+    identity: Readonly<Record<string, string>>,
+    request: Request,
+    signal: AbortSignal,
+    extra: Pick<TransportRequest, "silenceTimeoutMs">,
+  ): Promise<TransportResponse> {
     const { method, path } = request;
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
     const headers = {
-      ...(await this.#credentials.headers(signal)),
+      ...identity,
       accept: request.accept ?? "application/json",
       "user-agent": this.#userAgent,
       ...(body !== undefined && { "content-type": request.contentType ?? "application/json" }),
@@ -227,9 +241,6 @@ export class Client {
         : new ConnectionError(`${request.action}: no answer from ${this.#transport.host}`, { cause: error });
     }
     observe(String(response.statusCode));
-    if (response.statusCode < 200 || response.statusCode > 299) {
-      throw await failure(request.action, response);
-    }
     return response;
   }
 }

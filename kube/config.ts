@@ -1,11 +1,15 @@
 /** What is needed to reach an API server: where, how to trust it, and who we are. */
+import { isDeepStrictEqual } from "node:util";
 
 /** Headers that identify us. */
 export interface Credentials {
   /** Authorization and impersonation headers of the next request. Cheap: implementations cache. */
   headers(signal?: AbortSignal): Promise<Readonly<Record<string, string>>>;
-  /** Drops what is cached, after a 401. True when the next `headers` may differ. */
-  refresh(): boolean;
+  /**
+   * Drops what is cached, after a 401. True when the next `headers` may differ.
+   * @param refused the headers that got the 401; if they have been replaced since, nothing is dropped
+   */
+  refresh(refused?: Readonly<Record<string, string>>): boolean;
 }
 
 export interface TlsMaterial {
@@ -16,9 +20,15 @@ export interface TlsMaterial {
   readonly rejectUnauthorized?: boolean;
 }
 
+/** `next`, or `previous` when it says the same: another object means that something was rotated. */
+export function renewedTls(previous: TlsMaterial, next: TlsMaterial): TlsMaterial {
+  return isDeepStrictEqual(previous, next) ? previous : next;
+}
+
 export interface ClusterConfig {
   /** Base URL; a path in it is kept. */
   readonly server: string;
+  /** As of the last `credentials.headers`; another object once a certificate was rotated. */
   readonly tls: TlsMaterial;
   readonly credentials: Credentials;
   /** Namespace of the kubeconfig's context, or that of the pod. */

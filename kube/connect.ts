@@ -18,7 +18,8 @@ export interface ConnectOptions {
 /** Kubeconfig if one is named, else the pod's service account, else ~/.kube/config. */
 export function loadConfig(options: Omit<ConnectOptions, "userAgent" | "metrics">): Promise<ClusterConfig> {
   const { environment, context } = options;
-  const files = options.kubeconfig ?? environment["KUBECONFIG"];
+  // Empty is as good as unset, as kubectl has it.
+  const files = options.kubeconfig ?? (environment["KUBECONFIG"] || undefined);
   if (files === undefined && context === undefined && environment["KUBERNETES_SERVICE_HOST"] !== undefined) {
     return inClusterConfig(environment);
   }

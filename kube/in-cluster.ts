@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock } from "../lib/clock.ts";
-import type { ClusterConfig, Credentials } from "./config.ts";
+import { type ClusterConfig, type Credentials, renewedTls, type TlsMaterial } from "./config.ts";
 import { ConfigError } from "./errors.ts";
 
 /** Where the kubelet mounts a pod's service account. */
@@ -33,11 +34,18 @@ export async function inClusterConfig(
       });
     }
   };
-  const credentials = new FileToken(() => read("token"), clock);
+  let tls: TlsMaterial = { ca: await read("ca.crt") };
+  const credentials = new FileToken(async () => {
+    // The authority is rotated too, more rarely, and is mounted beside the token.
+    tls = renewedTls(tls, { ca: await read("ca.crt") });
+    return read("token");
+  }, clock);
   await credentials.headers();
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
-    tls: { ca: await read("ca.crt") },
+    get tls() {
+      return tls;
+    },
     credentials,
     namespace: (await read("namespace").catch(() => "default")).trim(),
   };
@@ -48,7 +56,7 @@ export class FileToken implements Credentials {
   readonly #read: () => Promise<string>;
   readonly #clock: Clock;
   #reading: Promise<void> | undefined;
-  #token: string | undefined;
+  #headers: Readonly<Record<string, string>> | undefined;
   #readMs = Number.NEGATIVE_INFINITY;
 
   constructor(read: () => Promise<string>, clock: Clock) {
@@ -63,21 +71,23 @@ export class FileToken implements Credentials {
       });
       await this.#reading;
     }
-    return { authorization: `Bearer ${this.#token}` };
+    return this.#headers ?? {};
   }
 
-  refresh(): boolean {
-    this.#readMs = Number.NEGATIVE_INFINITY;
+  refresh(refused?: Readonly<Record<string, string>>): boolean {
+    if (refused === undefined || isDeepStrictEqual(refused, this.#headers)) {
+      this.#readMs = Number.NEGATIVE_INFINITY;
+    }
     return true;
   }
 
   async #load(): Promise<void> {
     try {
-      this.#token = (await this.#read()).trim();
+      this.#headers = { authorization: `Bearer ${(await this.#read()).trim()}` };
       this.#readMs = this.#clock.monotonic();
     } catch (error) {
       // The kubelet swaps the volume's symlink; the old token outlives a read that falls in between.
-      if (this.#token === undefined) {
+      if (this.#headers === undefined) {
         throw error;
       }
     }

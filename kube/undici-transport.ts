@@ -29,7 +29,10 @@ export class UndiciTransport implements Transport {
   readonly #origin: string;
   readonly #watchdog: ConnectionWatchdog;
   readonly #pingIntervalMs: number;
+  #tls: TlsMaterial;
   #dispatcher: Dispatcher;
+  /** Pools that take no new requests and end with those they have. */
+  readonly #retired = new Set<Dispatcher>();
   #isHttp2: boolean;
   #closed = false;
 
@@ -48,6 +51,7 @@ export class UndiciTransport implements Transport {
     const url = new URL(config.server);
     this.host = url.host;
     this.#config = config;
+    this.#tls = config.tls;
     this.#origin = url.origin;
     this.#basePath = url.pathname.replace(/\/$/, "");
     this.#isHttp2 = options.http2 !== false && url.protocol === "https:" && config.proxyUrl === undefined;
@@ -70,9 +74,7 @@ export class UndiciTransport implements Transport {
     } catch (error) {
       if (this.#isHttp2 && error instanceof NotHttp2Error) {
         this.#isHttp2 = false;
-        const previous = this.#dispatcher;
-        this.#dispatcher = this.#http1();
-        previous.close().catch(() => {});
+        this.#replace(this.#http1());
       }
       if (error instanceof NotHttp2Error) {
         return this.#dispatch(request);
@@ -84,7 +86,8 @@ export class UndiciTransport implements Transport {
   async close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
-      await this.#dispatcher.destroy(new ConnectionError(`requests to ${this.host}: the client was closed`));
+      const error = new ConnectionError(`requests to ${this.host}: the client was closed`);
+      await Promise.all([this.#dispatcher, ...this.#retired].map((dispatcher) => dispatcher.destroy(error)));
       this.#watchdog.stop();
     }
   }
@@ -92,6 +95,11 @@ export class UndiciTransport implements Transport {
   async #dispatch(request: TransportRequest): Promise<TransportResponse> {
     if (this.#closed) {
       throw new ConnectionError(`${request.method} ${request.path}: the client was closed`);
+    }
+    if (this.#config.tls !== this.#tls) {
+      // A certificate was rotated. Requests under way keep their connections; a watch ends within 10 min.
+      this.#tls = this.#config.tls;
+      this.#replace(this.#isHttp2 ? this.#http2Pool() : this.#http1());
     }
     const { statusCode, headers, body } = await this.#dispatcher.request({
       origin: this.#origin,
@@ -105,6 +113,16 @@ export class UndiciTransport implements Transport {
       ...(request.body !== undefined && { body: request.body }),
     });
     return { statusCode, headers, body: translateErrors(body, request) };
+  }
+
+  #replace(next: Dispatcher): void {
+    const previous = this.#dispatcher;
+    this.#dispatcher = next;
+    this.#retired.add(previous);
+    previous
+      .close()
+      .catch(() => {})
+      .finally(() => this.#retired.delete(previous));
   }
 
   #http2Pool(): Dispatcher {
@@ -123,20 +141,20 @@ export class UndiciTransport implements Transport {
   }
 
   #http1(): Dispatcher {
-    const { proxyUrl, tls } = this.#config;
+    const { proxyUrl } = this.#config;
     return proxyUrl === undefined
       ? new Pool(this.#origin, {
           connect: this.#connector(false),
           allowH2: false,
           keepAliveTimeout: IDLE_TIMEOUT_MS,
         })
-      : new ProxyAgent({ uri: proxyUrl, requestTls: tlsOptions(tls), allowH2: false });
+      : new ProxyAgent({ uri: proxyUrl, requestTls: tlsOptions(this.#tls), allowH2: false });
   }
 
   /** Connects, watches over the socket, and refuses one whose server did not choose HTTP/2 where we count on it. */
   #connector(requireHttp2: boolean): buildConnector.connector {
     const connect = buildConnector({
-      ...tlsOptions(this.#config.tls),
+      ...tlsOptions(this.#tls),
       allowH2: requireHttp2,
       timeout: CONNECT_TIMEOUT_MS,
       keepAlive: true,

@@ -48,8 +48,28 @@ export interface LaunchDomain {
   readonly rng: boolean;
   /** `firmware.bootloader.efi`; without it the guest boots by SeaBIOS. */
   readonly efi?: LaunchEfi;
+  /** `firmware.bootloader.bios.useSerial`: SeaBIOS talks on the serial console. */
+  readonly biosSerial?: true;
+  /** Graphics adapter. Default: vga. Only with `graphics`. */
+  readonly video?: VideoModel;
+  /** A sound card that nobody hears: guests want one to be there. */
+  readonly sound?: SoundModel;
+  /** An i6300esb; what it does to a guest that stops feeding it. */
+  readonly watchdog?: { readonly action: WatchdogAction };
+  /** Tablets: pointers with absolute coordinates. */
+  readonly inputs?: readonly LaunchInput[];
   /** `domain.ioThreadsPolicy` resolved: how many I/O threads the domain has; 0 or absent: qemu's main loop does it. */
   readonly ioThreads?: number;
+}
+
+export type VideoModel = "vga" | "bochs" | "virtio" | "cirrus" | "ramfb";
+export type SoundModel = "ich9" | "ac97";
+export type WatchdogAction = "reset" | "poweroff" | "shutdown";
+
+export interface LaunchInput {
+  /** libvirt alias `ua-<name>_input`. */
+  readonly name: string;
+  readonly bus: "usb" | "virtio";
 }
 
 export interface LaunchEfi {

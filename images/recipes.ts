@@ -63,23 +63,25 @@ export const virtpod: Pick = {
 };
 
 /**
- * One emulator, because libvirt probes each one that it finds. Firmware for PC guests only: SeaBIOS, the VGA BIOSes,
- * the loaders of direct kernel boot, and a boot ROM per network card model that the API offers.
+ * One emulator, because libvirt probes each one that it finds. Firmware for PC guests only: SeaBIOS and OVMF (code,
+ * and variables with and without the keys of secure boot), the VGA BIOSes, the loaders of direct kernel boot, and a boot ROM per network card model that the API offers.
  */
 export const launcher: Pick = {
-  packages: ["libvirt-daemon", "libvirt-daemon-driver-qemu", "qemu-system-x86", "qemu-utils", "tini"],
+  packages: ["libvirt-daemon", "libvirt-daemon-driver-qemu", "qemu-system-x86", "ovmf", "tini"],
   files: [
     "usr/sbin/libvirtd",
     "usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so",
     "usr/lib/libvirt/libvirt_iohelper",
     "usr/share/libvirt/cpu_map/*",
     "usr/bin/qemu-system-x86_64",
-    "usr/bin/qemu-img",
     "usr/lib/x86_64-linux-gnu/qemu/hw-display-virtio-{gpu,gpu-pci,vga}.so",
     "usr/share/qemu/{kvmvapic,linuxboot,linuxboot_dma,multiboot,multiboot_dma,pvh}.bin",
     "usr/share/qemu/efi-{e1000,e1000e,ne2k_pci,pcnet,rtl8139,virtio,vmxnet3}.rom",
     "usr/share/qemu/keymaps/*",
     "usr/share/seabios/bios{,-256k}.bin",
+    "usr/share/OVMF/OVMF_{CODE,VARS}_4M.fd",
+    "usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+    "usr/share/OVMF/OVMF_VARS_4M.ms.fd",
     "usr/share/seabios/vgabios{,-bochs-display,-cirrus,-qxl,-ramfb,-stdvga,-virtio,-vmware}.bin",
     "usr/bin/tini",
   ],

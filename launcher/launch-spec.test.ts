@@ -50,7 +50,16 @@ function changed(path: string, value: unknown): string {
 /** A disk of every source and with every knob. */
 const FULL: LaunchSpec = {
   ...SPEC,
-  domain: { ...SPEC.domain, efi: { secureBoot: true }, ioThreads: 2 },
+  domain: {
+    ...SPEC.domain,
+    efi: { secureBoot: true },
+    biosSerial: true,
+    video: "virtio",
+    sound: "ich9",
+    watchdog: { action: "poweroff" },
+    inputs: [{ name: "tablet", bus: "usb" }],
+    ioThreads: 2,
+  },
   disks: [
     ...SPEC.disks,
     {

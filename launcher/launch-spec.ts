@@ -8,9 +8,11 @@ import type {
   LaunchDiskSource,
   LaunchDomain,
   LaunchEfi,
+  LaunchInput,
   LaunchInterface,
   LaunchKernelBoot,
   LaunchSpec,
+  WatchdogAction,
 } from "../api/launch-spec.ts";
 import { ENV_LAUNCH_SPEC } from "../api/names.ts";
 import {
@@ -33,6 +35,7 @@ const MAX_DISKS = 64;
 /** bridgeAddress() has ten. */
 const MAX_INTERFACES = 10;
 const MAX_IO_THREADS = 64;
+const MAX_INPUTS = 8;
 const MAX_CREDENTIALS = 64;
 /** What `LAUNCH_SPEC_MAX_BYTES` leaves of it; KubeVirt's own limit, 2048 bytes, is the operator's to keep. */
 const MAX_INLINE_CHARACTERS = 128 * 1024;
@@ -76,6 +79,13 @@ const domain = object<LaunchDomain>({
   memBalloon: boolean,
   rng: boolean,
   efi: optional(object<LaunchEfi>({ secureBoot: boolean })),
+  biosSerial: optional(oneOf(true)),
+  video: optional(oneOf("vga", "bochs", "virtio", "cirrus", "ramfb")),
+  sound: optional(oneOf("ich9", "ac97")),
+  watchdog: optional(object<{ action: WatchdogAction }>({ action: oneOf("reset", "poweroff", "shutdown") })),
+  inputs: optional(
+    array(object<LaunchInput>({ name, bus: oneOf("usb", "virtio") }), { maxItems: MAX_INPUTS }),
+  ),
   ioThreads: optional(integer({ min: 0, max: MAX_IO_THREADS })),
 });
 
@@ -205,6 +215,7 @@ export function parseLaunchSpec(text: string | undefined): LaunchSpec {
   const spec = checked(document);
   refuseDuplicates("disks", spec.disks);
   refuseDuplicates("interfaces", spec.interfaces);
+  refuseDuplicates("domain.inputs", spec.domain.inputs ?? []);
   refuseAbsentIoThreads(spec);
   return spec;
 }

@@ -76,6 +76,7 @@ const disk: fc.Arbitrary<LaunchDisk> = fc
       readonly: fc.boolean(),
       serial: fc.stringMatching(/^[A-Za-z0-9_-]{1,20}$/),
       cache: fc.constantFrom("none", "writethrough", "writeback"),
+      errorPolicy: fc.constantFrom("stop", "ignore", "report", "enospace"),
       source: fc.constant({ kind: "emptyDisk" as const, path: "/d", capacityBytes: 1 }),
     },
     { requiredKeys: ["name", "device", "bus", "readonly", "source"] },
@@ -108,6 +109,14 @@ export const anySpec: fc.Arbitrary<LaunchSpec> = fc
     serialConsole: fc.boolean(),
     memBalloon: fc.boolean(),
     rng: fc.boolean(),
+    video: fc.constantFrom("vga" as const, "bochs", "virtio", "cirrus", "ramfb"),
+    sound: fc.constantFrom("ich9" as const, "ac97"),
+    watchdog: fc.record({ action: fc.constantFrom("reset" as const, "poweroff", "shutdown") }),
+    inputs: fc.uniqueArray(fc.record({ name, bus: fc.constantFrom("usb" as const, "virtio") }), {
+      maxLength: 2,
+      selector: (value) => value.name,
+    }),
+    ioThreads: fc.integer({ min: 0, max: 3 }),
     hasBootOrder: fc.boolean(),
   })
   .map(({ disks, interfaces, uuid, kernelArgs, sockets, cores, model, hasBootOrder, ...domain }) => ({

@@ -1,20 +1,24 @@
 /** LaunchSpec → libvirt's domain XML. Pure and deterministic. Devices are chosen for little memory and a fast start. */
-import type { LaunchDomain, LaunchEfi, LaunchSpec } from "../../api/launch-spec.ts";
+import type { LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
 import { bootOrders, diskDevices, diskElements } from "./disks.ts";
-import { type Child, type Element, element, render } from "./element.ts";
+import { type Element, element, render } from "./element.ts";
+import { osElement } from "./firmware.ts";
 import { interfaceElements, isPcie } from "./interfaces.ts";
 import { PciBus, rootPorts } from "./pci.ts";
-import type { DomainPaths, DomainResources } from "./resources.ts";
+import {
+  graphicsElements,
+  inputElements,
+  memballoonElement,
+  rngElement,
+  serialElements,
+  soundElements,
+  usbController,
+  virtioController,
+  watchdogElement,
+} from "./peripherals.ts";
+import type { DomainResources } from "./resources.ts";
 
 export const EMULATOR = "/usr/bin/qemu-system-x86_64";
-/** Debian's builds of OVMF: code, and its variables as they are before a first start. */
-const FIRMWARE = {
-  efi: { loader: "/usr/share/OVMF/OVMF_CODE_4M.fd", template: "/usr/share/OVMF/OVMF_VARS_4M.fd" },
-  secureBoot: {
-    loader: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
-    template: "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
-  },
-} as const;
 const MIB = 1024 * 1024;
 
 /**
@@ -71,28 +75,6 @@ function sysinfoElement(domain: LaunchDomain): Element {
   );
 }
 
-function osElement({ efi, machineType, kernelBoot }: LaunchDomain, { nvram }: DomainPaths): Element {
-  return element(
-    "os",
-    {},
-    element("type", { arch: "x86_64", machine: machineType }, "hvm"),
-    ...(efi === undefined ? [] : efiElements(efi, nvram)),
-    textElement("kernel", kernelBoot?.kernelPath),
-    textElement("initrd", kernelBoot?.initrdPath),
-    textElement("cmdline", kernelBoot?.kernelArgs),
-    element("smbios", { mode: "sysinfo" }),
-  );
-}
-
-/** libvirt copies the template, which holds the keys that signed boot loaders are checked by, to the guest's own file. */
-function efiElements({ secureBoot }: LaunchEfi, nvram: string): readonly Element[] {
-  const { loader, template } = secureBoot ? FIRMWARE.secureBoot : FIRMWARE.efi;
-  return [
-    element("loader", { readonly: "yes", secure: secureBoot ? "yes" : "no", type: "pflash" }, loader),
-    element("nvram", { template }, nvram),
-  ];
-}
-
 function featuresElement({ accelerator, efi, tcgCacheBytes }: LaunchDomain): Element {
   // Without a limit the cache grows to 1 GiB of the pod's memory.
   const cacheMiB = tcgCacheBytes === undefined ? undefined : Math.max(1, Math.floor(tcgCacheBytes / MIB));
@@ -143,6 +125,7 @@ function clockElement({ accelerator }: LaunchDomain): Element {
 
 function devicesElement(spec: LaunchSpec, resources: DomainResources): Element {
   const { domain } = spec;
+  const { inputs = [] } = domain;
   const { paths } = resources;
   const bus = new PciBus();
   const ports = rootPorts(spec.interfaces.filter(({ model }) => isPcie(model)).length);
@@ -155,7 +138,7 @@ function devicesElement(spec: LaunchSpec, resources: DomainResources): Element {
     {},
     element("emulator", {}, paths.emulator ?? EMULATOR),
     ...ports.map(({ controller }) => controller),
-    usbController(uses("usb"), bus),
+    usbController(uses("usb") || inputs.some((input) => input.bus === "usb"), bus),
     uses("scsi") ? virtioController("scsi", bus) : undefined,
     virtioController("virtio-serial", bus),
     ...interfaceElements(spec.interfaces, resources.interfaces, { ports, bus, orders, diskNames }),
@@ -168,60 +151,12 @@ function devicesElement(spec: LaunchSpec, resources: DomainResources): Element {
       element("target", { type: "virtio", name: "org.qemu.guest_agent.0" }),
     ),
     ...graphicsElements(domain, paths),
+    ...soundElements(domain, bus),
+    ...inputElements(inputs, bus),
     memballoonElement(domain, bus),
-    domain.rng ? rngElement(bus) : undefined,
+    rngElement(domain, bus),
+    watchdogElement(domain, bus),
     // Tells libvirt of the guest's kernel panic; an I/O port, no PCI device.
     element("panic", { model: "isa" }),
   );
-}
-
-function usbController(used: boolean, bus: PciBus): Element {
-  if (!used) return element("controller", { type: "usb", index: 0, model: "none" });
-  return element("controller", { type: "usb", index: 0, model: "qemu-xhci" }, bus.address());
-}
-
-function virtioController(type: "scsi" | "virtio-serial", bus: PciBus): Element {
-  return element("controller", { type, index: 0, model: "virtio-non-transitional" }, bus.address());
-}
-
-/** The launcher is the socket's one client; a log file of libvirt's would only fill the pod's memory. */
-function serialElements({ serialConsole }: LaunchDomain, { serialSocket }: DomainPaths): readonly Child[] {
-  if (!serialConsole) return [];
-  return [
-    element(
-      "serial",
-      { type: "unix" },
-      element("source", { mode: "bind", path: serialSocket }),
-      element("target", { type: "isa-serial", port: 0 }),
-    ),
-  ];
-}
-
-function graphicsElements({ graphics }: LaunchDomain, { vncSocket }: DomainPaths): readonly Child[] {
-  if (!graphics) return [];
-  return [
-    element("graphics", { type: "vnc" }, element("listen", { type: "socket", socket: vncSocket })),
-    element("audio", { id: 1, type: "none" }),
-    element("video", {}, element("model", { type: "vga", vram: 16_384, heads: 1, primary: "yes" })),
-  ];
-}
-
-function memballoonElement({ memBalloon }: LaunchDomain, bus: PciBus): Element {
-  if (!memBalloon) return element("memballoon", { model: "none" });
-  // The guest gives back what it freed, without being asked.
-  const attributes = { model: "virtio-non-transitional", freePageReporting: "on" };
-  return element("memballoon", attributes, bus.address());
-}
-
-function rngElement(bus: PciBus): Element {
-  return element(
-    "rng",
-    { model: "virtio-non-transitional" },
-    element("backend", { model: "random" }, "/dev/urandom"),
-    bus.address(),
-  );
-}
-
-function textElement(name: string, text: string | undefined): Child {
-  return text === undefined ? undefined : element(name, {}, text);
 }

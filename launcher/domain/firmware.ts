@@ -1,0 +1,42 @@
+/** What the guest starts from: SeaBIOS, OVMF, or a kernel that qemu loads itself. */
+import type { LaunchDomain, LaunchEfi } from "../../api/launch-spec.ts";
+import { type Child, type Element, element } from "./element.ts";
+import type { DomainPaths } from "./resources.ts";
+
+/** Debian's builds of OVMF: code, and its variables as they are before a first start. */
+const OVMF = {
+  plain: { loader: "/usr/share/OVMF/OVMF_CODE_4M.fd", template: "/usr/share/OVMF/OVMF_VARS_4M.fd" },
+  /** Its variables hold the keys that boot loaders are signed with. */
+  secureBoot: {
+    loader: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+    template: "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+  },
+} as const;
+
+export function osElement(domain: LaunchDomain, { nvram }: DomainPaths): Element {
+  const { biosSerial, efi, kernelBoot, machineType } = domain;
+  return element(
+    "os",
+    {},
+    element("type", { arch: "x86_64", machine: machineType }, "hvm"),
+    ...(efi === undefined ? [] : efiElements(efi, nvram)),
+    textElement("kernel", kernelBoot?.kernelPath),
+    textElement("initrd", kernelBoot?.initrdPath),
+    textElement("cmdline", kernelBoot?.kernelArgs),
+    biosSerial ? element("bios", { useserial: "yes" }) : undefined,
+    element("smbios", { mode: "sysinfo" }),
+  );
+}
+
+/** libvirt copies the template to the guest's own variables, which last as long as the pod. */
+function efiElements({ secureBoot }: LaunchEfi, nvram: string): readonly Element[] {
+  const { loader, template } = secureBoot ? OVMF.secureBoot : OVMF.plain;
+  return [
+    element("loader", { readonly: "yes", secure: secureBoot ? "yes" : "no", type: "pflash" }, loader),
+    element("nvram", { template }, nvram),
+  ];
+}
+
+function textElement(name: string, text: string | undefined): Child {
+  return text === undefined ? undefined : element(name, {}, text);
+}

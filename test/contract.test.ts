@@ -12,6 +12,7 @@ import { initialState, type MachineEvent, reduce } from "../launcher/lifecycle/m
 import { statusOf, terminationMessage } from "../launcher/lifecycle/status.ts";
 import { parseAgentStatus, parseDomainEnd } from "../operator/uplink/parse.ts";
 import { announcedLauncher } from "../operator/vmi/announcement.ts";
+import type { ClaimFacts } from "../operator/vmi/claims.ts";
 import { resolveLaunchSpec } from "../operator/vmi/launch-spec.ts";
 import { launcherPod } from "../operator/vmi/launcher-pod.ts";
 import { podFacts } from "../operator/vmi/pod-facts.ts";
@@ -52,8 +53,28 @@ const topology = partial({
 });
 
 const bus = fc.constantFrom("virtio", "sata", "scsi", "usb");
+const cloudInit = fc.oneof(
+  printable.map((userData) => ({ userData })),
+  fc.constant({ secretRef: { name: "user" }, networkData: "version: 2" }),
+  fc.constant({ userDataBase64: "I2Nsb3VkLWNvbmZpZw==", networkDataSecretRef: { name: "network" } }),
+);
 const storage = fc.record({
   source: fc.oneof(
+    fc.constantFrom("files", "raw").map((claimName) => ({ persistentVolumeClaim: { claimName } })),
+    fc
+      .constantFrom("files", "raw")
+      .map((claimName) => ({ ephemeral: { persistentVolumeClaim: { claimName } } })),
+    fc.constantFrom(
+      { hostDisk: { path: "/srv/root.img", type: "Disk" } },
+      { hostDisk: { path: "/srv/root.img", type: "DiskOrCreate", capacity: "1Gi" } },
+      { configMap: { name: "c", volumeLabel: "LABEL_1" } },
+      { secret: { secretName: "s", optional: true } },
+      { serviceAccount: { serviceAccountName: "a" } },
+      { downwardAPI: { fields: [{ path: "n", fieldRef: { fieldPath: "metadata.name" } }] } },
+      { sysprep: { secret: { name: "s" } } },
+    ),
+    cloudInit.map((cloudInitNoCloud) => ({ cloudInitNoCloud })),
+    cloudInit.map((cloudInitConfigDrive) => ({ cloudInitConfigDrive })),
     fc
       .tuple(partial({ path: absolutePath, imagePullSecret: label(60) }))
       .map(([rest]) => ({ containerDisk: { image: "registry.example/disk:1", ...rest } })),
@@ -74,9 +95,33 @@ const storage = fc.record({
   rest: partial({
     serial: fc.constantFrom("", "A-1_b.+"),
     cache: fc.constantFrom("none", "writethrough", "writeback"),
+    io: fc.constant("threads"),
+    errorPolicy: fc.constantFrom("stop", "ignore", "report", "enospace"),
+    dedicatedIOThread: fc.boolean(),
     bootOrder: fc.integer({ min: 1, max: 1000 }),
   }),
 });
+
+const CLAIMS = new Map<string, ClaimFacts>(
+  (["Filesystem", "Block"] as const).map((volumeMode) => [
+    volumeMode === "Block" ? "raw" : "files",
+    { phase: "Bound", volumeMode, accessModes: ["ReadWriteOnce"], capacityBytes: 1024 ** 3 },
+  ]),
+);
+
+const credentials = fc.array(
+  fc.constantFrom(
+    { sshPublicKey: secretWith({ noCloud: {} }) },
+    { sshPublicKey: secretWith({ configDrive: {} }) },
+    { sshPublicKey: secretWith({ qemuGuestAgent: { users: ["debian", "root"] } }) },
+    { userPassword: secretWith({ qemuGuestAgent: {} }) },
+  ),
+  { maxLength: 4 },
+);
+
+function secretWith<Method>(propagationMethod: Method) {
+  return { source: { secret: { secretName: "keys" } }, propagationMethod };
+}
 
 const macAddress = fc
   .array(fc.integer({ min: 0, max: 255 }), { minLength: 6, maxLength: 6 })
@@ -101,6 +146,7 @@ const network = fc.oneof(
 );
 
 const firmware = partial({
+  bootloader: fc.constantFrom({ bios: {} }, { efi: { secureBoot: false } }, { efi: {} }),
   uuid: fc.uuid(),
   serial: fc.constantFrom("", "S-1"),
   kernelBoot: fc
@@ -126,12 +172,14 @@ const specs: fc.Arbitrary<Spec> = fc
       autoattachMemBalloon: fc.boolean(),
       networkInterfaceMultiqueue: fc.boolean(),
       rng: fc.constant({}),
+      blockMultiQueue: fc.boolean(),
     }),
     rest: partial({
       terminationGracePeriodSeconds: fc.integer({ min: 0, max: 31_536_000 }),
       hostname: label(63),
       subdomain: label(63),
       startStrategy: fc.constant("Paused" as const),
+      accessCredentials: credentials,
     }),
   })
   .map(({ memory: guest, cpu, cpuLimit, disks, network: net, firmware: fw, switches, rest }) => {
@@ -187,7 +235,7 @@ describe("what the operator makes of any VMI that the API takes", () => {
   it("is a LaunchSpec that the launcher reads to the same document", () => {
     fc.assert(
       fc.property(instances, fc.constantFrom("kvm", "tcg"), (vmi, accelerator) => {
-        const launch = resolveLaunchSpec(vmi, accelerator);
+        const launch = resolveLaunchSpec(vmi, accelerator, CLAIMS);
         assert.deepEqual(parseLaunchSpec(JSON.stringify(launch)), launch);
       }),
     );
@@ -196,7 +244,7 @@ describe("what the operator makes of any VMI that the API takes", () => {
   it("is a pod whose names and labels the API server takes, with the spec in its environment", () => {
     fc.assert(
       fc.property(instances, (vmi) => {
-        const launch = resolveLaunchSpec(vmi, "kvm");
+        const launch = resolveLaunchSpec(vmi, "kvm", CLAIMS);
         const { metadata, spec } = launcherPod(vmi, launch, { image: "i", imagePullSecrets: [] });
         assert.match(metadata.name ?? "", DNS_SUBDOMAIN);
         for (const value of Object.values(metadata.labels ?? {})) assert.match(value, LABEL_VALUE);

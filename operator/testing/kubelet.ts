@@ -11,6 +11,8 @@ export interface KubeletScript {
   readonly agentFirst?: boolean;
   /** No node fits. */
   readonly unschedulable?: boolean;
+  /** The scheduler waits for a volume: it has chosen a node, and says nothing yet. */
+  readonly unbound?: boolean;
 }
 
 const SHUT_DOWN: DomainEnd = {
@@ -49,7 +51,7 @@ export class KubeletDouble {
     const isOver = phase === "Succeeded" || phase === "Failed";
     const end = this.#endings.get(uid) ?? (deletionTimestamp === undefined ? undefined : SHUT_DOWN);
     if (pod.spec.nodeName === undefined) {
-      if (deletionTimestamp === undefined) await this.#schedule(pod);
+      if (this.script.unbound !== true && deletionTimestamp === undefined) await this.#schedule(pod);
     } else if (!isOver && end !== undefined) {
       this.#agent.tell(uid, "stopped", { end });
       const exitCode = end.reason === "shutdown" ? 0 : 1;

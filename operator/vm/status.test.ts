@@ -86,6 +86,27 @@ describe("RestartRequired", () => {
   });
 });
 
+describe("what kubectl shows of a VM whose VMI doesn't run", () => {
+  const shown = (...conditions: readonly (readonly [string, "True" | "False", string])[]) => {
+    const vmi: VirtualMachineInstance = {
+      ...started(vm()),
+      status: {
+        phase: "Scheduling",
+        conditions: conditions.map(([type, status, reason]) => ({ type, status, reason })),
+      },
+    };
+    return wantedStatus({ vm: vm(), vmi, now: NOW }).printableStatus;
+  };
+  const unbound = ["Provisioning", "True", "WaitingForVolumeBinding"] as const;
+
+  it("is what its disks wait for, in KubeVirt's order", () => {
+    assert.equal(shown(), "Starting");
+    assert.equal(shown(["Synchronized", "False", "FailedPvcNotFound"]), "ErrorPvcNotFound");
+    assert.equal(shown(unbound), "WaitingForVolumeBinding");
+    assert.equal(shown(unbound, ["PodScheduled", "False", "Unschedulable"]), "ErrorUnschedulable");
+  });
+});
+
 describe("the generations", () => {
   it("say what the guest was started from, and what the VM has now", () => {
     const edited = vm("256Mi", { generation: 2 });

@@ -119,6 +119,24 @@ describe("a new VMI", () => {
     ]);
   });
 
+  it("on a claim without a volume says so until its pod has a node, and costs no write in between", () => {
+    const waiting = observe({ unboundClaims: ["data"] });
+    const provisioning = (seen: Observed) =>
+      statusOf(plan(seen).writes)?.conditions?.find((one) => one.type === "Provisioning");
+    assert.deepEqual(
+      [provisioning(waiting)?.status, provisioning(waiting)?.reason],
+      ["True", "WaitingForVolumeBinding"],
+    );
+    assert.match(provisioning(waiting)?.message ?? "", /PersistentVolumeClaim data/);
+    const after = apply(waiting, plan(waiting).writes);
+    const { nodeName: _, ...unscheduled } = livingPod;
+    const unplaced = { ...after, pods: [{ ...unscheduled, phase: "Pending", isRunning: false }] };
+    assert.deepEqual(plan(unplaced).writes, []);
+    const bound = { ...unplaced, unboundClaims: [] };
+    assert.deepEqual(kinds(plan(bound).writes), ["updateStatus"]);
+    assert.equal(provisioning(bound), undefined);
+  });
+
   it("whose pod can't be made says why and stays Pending", () => {
     const createFailure = { reason: "FailedCreate", message: "pods is forbidden: exceeded quota" };
     const status = statusOf(plan(observe({ createFailure })).writes);

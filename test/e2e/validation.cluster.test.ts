@@ -13,7 +13,8 @@ import { mergePatch } from "../../kube/request.ts";
 import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { connectCluster, makeNamespace, ROOT, removeNamespace } from "../harness/cluster.ts";
-import { accepted, type Change, changed, DISK, DOMAIN, machine, refused } from "./validation.fixture.ts";
+import { accepted, changed, DOMAIN, machine, refused } from "./validation.fixture.ts";
+import { acceptedDisks, refusedDisks, surroundings } from "./validation-disks.fixture.ts";
 
 const NAMESPACE = "default";
 
@@ -54,11 +55,12 @@ describe("what virtpod supports is accepted", () => {
     });
   }
 
-  for (const [name, changes] of Object.entries(accepted)) it(name, () => create(changed(changes)));
+  for (const [name, changes] of Object.entries({ ...accepted, ...acceptedDisks }))
+    it(name, () => create(changed(changes)));
 });
 
 describe("bad input is refused, and the field is named", () => {
-  for (const [name, changes, field, words] of refused) {
+  for (const [name, changes, field, words] of [...refused, ...refusedDisks]) {
     it(name, async () => assertNames(await refusals(changed(changes)), field, words));
   }
 
@@ -75,10 +77,7 @@ describe("each field of KubeVirt's that virtpod doesn't serve is refused by name
     const field = path.join(".").replaceAll(".[]", "[0]");
     it(field, async () => {
       const place = path.map((segment) => (segment === "[]" ? 0 : segment));
-      const changes: Change[] = [];
-      // A cdrom's fields need a cdrom.
-      if (path.includes("cdrom")) changes.push([[...DISK, "disk"], undefined]);
-      const causes = await refusals(changed([...changes, [place, example]]));
+      const causes = await refusals(changed([...surroundings(place), [place, example]]));
       assert.ok(
         causes.some((cause) => cause.field === field && cause.message?.includes(message) === true),
         JSON.stringify(causes),

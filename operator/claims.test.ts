@@ -1,0 +1,109 @@
+/** VMs on PersistentVolumeClaims, with the real controllers and an API server in memory. */
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+import type { Draft } from "../kube/objects.ts";
+import { PERSISTENT_VOLUME_CLAIMS, type PersistentVolumeClaim } from "../kube/resources.ts";
+import { VIRTUAL_MACHINES } from "./kinds.ts";
+import { machine, NAMESPACE, World } from "./testing/world.ts";
+import { conditionOf } from "./vmi/conditions.ts";
+
+function world(t: TestContext): World {
+  const it = new World();
+  t.after(() => it.close());
+  return it;
+}
+
+const claims = (w: World) => w.user.resource(PERSISTENT_VOLUME_CLAIMS).namespace(NAMESPACE);
+const printable = (w: World) => w.vm("tiny")?.status?.printableStatus;
+
+function claim(accessModes: string[] = ["ReadWriteOnce"]): Draft<PersistentVolumeClaim> {
+  return {
+    metadata: { name: "data", namespace: NAMESPACE },
+    spec: { accessModes, volumeMode: "Block", resources: { requests: { storage: "1Gi" } } },
+    status: { phase: "Pending" },
+  };
+}
+
+async function createOnClaim(w: World): Promise<void> {
+  const { metadata, spec } = machine("tiny");
+  const template = {
+    spec: {
+      ...spec.template.spec,
+      domain: { ...spec.template.spec.domain, devices: { disks: [{ name: "d", disk: { bus: "virtio" } }] } },
+      volumes: [{ name: "d", persistentVolumeClaim: { claimName: "data" } }],
+    },
+  };
+  await w.user.resource(VIRTUAL_MACHINES).create({ metadata, spec: { ...spec, template } } as never);
+}
+
+async function bind(w: World): Promise<void> {
+  const made = await claims(w).get("data");
+  await claims(w).updateStatus({ ...made, status: { phase: "Bound", capacity: { storage: "1Gi" } } });
+}
+
+describe("a VM whose claim is missing", () => {
+  it("says so, has no pod, writes nothing more while it waits, and starts when the claim is there", async (t) => {
+    const w = world(t);
+    await createOnClaim(w);
+    await w.until("told", () => printable(w) === "ErrorPvcNotFound");
+    await w.quiet();
+    assert.equal(w.pods.length, 0);
+    const synchronized = conditionOf(w.vmi("tiny")?.status?.conditions, "Synchronized");
+    assert.equal(synchronized?.reason, "FailedPvcNotFound");
+    const before = w.writes.length;
+    w.operator.vmi.controller.enqueue(`${NAMESPACE}/tiny`);
+    await w.quiet(2);
+    assert.deepEqual(w.writes.slice(before), []);
+
+    await claims(w).create(claim());
+    await w.until("Running", () => printable(w) === "Running");
+    const [container] = w.pods[0]?.spec.containers ?? [];
+    assert.deepEqual(container?.volumeDevices, [{ name: "volume-0", devicePath: "/dev/virtpod/d" }]);
+  });
+
+  it("isn't called so while only the cache doesn't have it yet", async (t) => {
+    const w = world(t);
+    await w.quiet();
+    w.server.intercept = ({ method, path }) =>
+      method === "GET" && /\/persistentvolumeclaims(\?|$)/.test(path)
+        ? { statusCode: 503, body: { kind: "Status", reason: "ServiceUnavailable", message: "m", code: 503 } }
+        : undefined;
+    for (const watch of w.server.watches) watch.break();
+    await claims(w).create(claim());
+    await createOnClaim(w);
+    await w.until("Running", () => printable(w) === "Running");
+    assert.deepEqual(w.operator.caches.claims.list(), []);
+  });
+});
+
+describe("a VM whose claim has no volume yet", () => {
+  it("waits for it with its pod made, which is what the volume waits for", async (t) => {
+    const w = world(t);
+    w.kubelet.script = { unbound: true };
+    await claims(w).create(claim());
+    await createOnClaim(w);
+    await w.until("waiting", () => printable(w) === "WaitingForVolumeBinding");
+    assert.equal(w.pods.length, 1);
+    await bind(w);
+    w.kubelet.script = {};
+    await w.until("Running", () => printable(w) === "Running");
+    await w.quiet();
+    assert.equal(conditionOf(w.vmi("tiny")?.status?.conditions, "Provisioning"), undefined);
+    assert.equal(w.podUids.size, 1);
+  });
+});
+
+describe("a VM whose claim can't be written", () => {
+  it("says so, and starts once there is another claim of that name", async (t) => {
+    const w = world(t);
+    await claims(w).create(claim(["ReadOnlyMany"]));
+    await createOnClaim(w);
+    const reason = () => conditionOf(w.vmi("tiny")?.status?.conditions, "Synchronized")?.reason;
+    await w.until("told", () => reason() === "FailedPvcAccessMode");
+    assert.equal(w.pods.length, 0);
+    await claims(w).delete("data");
+    await w.until("told again", () => reason() === "FailedPvcNotFound");
+    await claims(w).create(claim());
+    await w.until("Running", () => printable(w) === "Running");
+  });
+});

@@ -118,7 +118,7 @@ describe("a request", () => {
     clock.advance(2000);
     assert.equal((await creating).metadata.name, "a");
     const text = await metrics.registry.metrics();
-    assert.match(text, /rest_client_request_retries_total{code="429",method="POST",host="fake"} 1/);
+    assert.match(text, /rest_client_request_retries_total{code="429",verb="POST",host="fake"} 1/);
     assert.match(text, /rest_client_requests_total{code="201",method="POST",host="fake"} 1/);
     const late = start([{ ...later, headers: { "retry-after": "60" } }]);
     await assert.rejects(late.configMaps.get("a"), (error: unknown) => {
@@ -126,6 +126,19 @@ describe("a request", () => {
       assert.equal(error.retryAfterMs, 60_000);
       return true;
     });
+  });
+
+  test("is measured in time and in bytes both ways, what failed too", async () => {
+    const { configMaps, metrics } = start([{ statusCode: 404, text: "ä" }]);
+    await assert.rejects(configMaps.get("ä"), errors.NotFoundError);
+    const text = await metrics.registry.metrics();
+    assert.match(text, /rest_client_request_duration_seconds_count{verb="GET",host="fake"} 1/);
+    assert.match(text, /rest_client_response_size_bytes_sum{verb="GET",host="fake"} 2/);
+    await configMaps.create({ metadata: { name: "a" }, data: { n: "ä" } });
+    assert.match(
+      await metrics.registry.metrics(),
+      /rest_client_request_size_bytes_sum{verb="POST",host="fake"} 80/,
+    );
   });
 
   test("without Retry-After is not sent again, whatever failed", async () => {

@@ -115,8 +115,7 @@ export class Client {
     );
     try {
       return await this.#attempts(request, deadline, async (signal) => {
-        const response = await this.#send(request, signal);
-        return readText(response, request.action);
+        return this.#readText(request, await this.#send(request, signal));
       });
     } finally {
       deadline.dispose();
@@ -173,9 +172,13 @@ export class Client {
 
   async #exchange<T>(request: Request, signal: AbortSignal): Promise<T> {
     const response = await this.#send(request, signal);
-    const text = await readText(response, request.action);
-    this.#metrics.responseRead(request.method, this.#transport.host, text.length);
-    return parseJson<T>(text, request.action);
+    return parseJson<T>(await this.#readText(request, response), request.action);
+  }
+
+  async #readText({ action, method }: Request, response: TransportResponse): Promise<string> {
+    const bytes = await readBody(response, action);
+    this.#metrics.responseRead(method, this.#transport.host, bytes.length);
+    return bytes.toString("utf8");
   }
 
   /** Sends, with fresh credentials once more after a 401, and answers with a successful response. */
@@ -188,11 +191,11 @@ export class Client {
     let response = await this.#sendAs(identity, request, signal, extra);
     if (response.statusCode === 401 && this.#credentials.refresh(identity)) {
       this.#metrics.requestRetried(401, request.method, this.#transport.host);
-      await readText(response, request.action);
+      await this.#readText(request, response);
       response = await this.#sendAs(await this.#credentials.headers(signal), request, signal, extra);
     }
     if (response.statusCode < 200 || response.statusCode > 299) {
-      throw await failure(request.action, response);
+      throw failure(request.action, response, await this.#readText(request, response));
     }
     return response;
   }
@@ -222,7 +225,7 @@ export class Client {
         method,
         this.#transport.host,
         (this.#clock.monotonic() - startMs) / 1000,
-        body?.length,
+        body === undefined ? undefined : Buffer.byteLength(body),
       );
     let response: TransportResponse;
     try {
@@ -253,10 +256,9 @@ function retryDelayMs(request: Request, error: KubeError, backoff: Backoff): num
   return error instanceof ConnectionError && request.method === "GET" ? backoff.next() : undefined;
 }
 
-async function failure(action: string, response: TransportResponse): Promise<KubeError> {
+function failure(action: string, response: TransportResponse, text: string): KubeError {
   const retryAfter = response.headers["retry-after"];
   const header = Array.isArray(retryAfter) ? retryAfter[0] : retryAfter;
-  const text = await readText(response, action);
   let status: Status | undefined;
   try {
     status = JSON.parse(text) as Status;
@@ -267,7 +269,7 @@ async function failure(action: string, response: TransportResponse): Promise<Kub
   return errorFromStatus(action, response.statusCode, status, header);
 }
 
-async function readText(response: TransportResponse, action: string): Promise<string> {
+async function readBody(response: TransportResponse, action: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body) {
@@ -277,7 +279,7 @@ async function readText(response: TransportResponse, action: string): Promise<st
     }
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks, size).toString("utf8");
+  return Buffer.concat(chunks, size);
 }
 
 function parseJson<T>(text: string, action: string): T {

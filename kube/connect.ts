@@ -2,7 +2,7 @@ import { Client } from "./client.ts";
 import type { ClusterConfig } from "./config.ts";
 import { inClusterConfig } from "./in-cluster.ts";
 import { kubeconfig } from "./kubeconfig.ts";
-import type { KubeMetrics } from "./metrics.ts";
+import { KubeMetrics } from "./metrics.ts";
 import { UndiciTransport } from "./undici-transport.ts";
 
 export interface ConnectOptions {
@@ -31,11 +31,11 @@ export function loadConfig(options: Omit<ConnectOptions, "userAgent" | "metrics"
  * @throws ConfigError when the configuration cannot be used; no connection is made yet
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
+  const { userAgent, metrics = new KubeMetrics() } = options;
   const config = await loadConfig(options);
-  return new Client({
-    transport: new UndiciTransport(config),
-    credentials: config.credentials,
-    userAgent: options.userAgent,
-    ...(options.metrics !== undefined && { metrics: options.metrics }),
+  const { host } = new URL(config.server);
+  const transport = new UndiciTransport(config, {
+    onLookup: (seconds) => metrics.nameLookedUp(host, seconds),
   });
+  return new Client({ transport, credentials: config.credentials, userAgent, metrics });
 }

@@ -1,34 +1,10 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { Buckets, exportBuckets } from "./buckets.ts";
+import { exportQueues, QueueMetrics } from "./queue-metrics.ts";
 
-/** What a work queue counts. Plain numbers, because the queue's own work costs less than a labelled counter. */
-export class QueueMetrics {
-  adds = 0;
-  retries = 0;
-  readonly queueSeconds = new Buckets(QUEUE_BOUNDS);
-  readonly workSeconds = new Buckets(QUEUE_BOUNDS);
-  /** Set by the queue: what it holds now. */
-  observe: () => QueueObservation = () => ({ depth: new Map(), unfinishedSeconds: 0, longestSeconds: 0 });
-}
-
-export interface QueueObservation {
-  /** Ready keys by priority. */
-  readonly depth: ReadonlyMap<number, number>;
-  /** Sum over the keys being processed of how long they have been. */
-  readonly unfinishedSeconds: number;
-  readonly longestSeconds: number;
-}
-
-/** client-go's: 10 ns to 1000 s in steps of ten. */
-const QUEUE_BOUNDS = Array.from({ length: 12 }, (_, step) => 10 ** (step - 8));
 const REQUEST_BOUNDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
+const LOOKUP_BOUNDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30];
 const SIZE_BOUNDS = [64, 256, 512, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216];
 const RECONCILE_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-
-interface QueueLabels {
-  name: string;
-  controller: string;
-}
 
 export type ReconcileResult = "success" | "error" | "requeue" | "requeue_after";
 
@@ -41,6 +17,7 @@ export class KubeMetrics {
   readonly #requestRetries;
   readonly #requestBytes;
   readonly #responseBytes;
+  readonly #lookupSeconds;
   readonly #reconciles;
   readonly #reconcileErrors;
   readonly #terminalErrors;
@@ -76,28 +53,34 @@ export class KubeMetrics {
       "rest_client_request_duration_seconds",
       "Time to the head of the answer.",
       REQUEST_BOUNDS,
-      "method",
+      "verb",
       "host",
     );
     this.#requestRetries = counter(
       "rest_client_request_retries_total",
       "Requests sent again.",
       "code",
-      "method",
+      "verb",
       "host",
     );
     this.#requestBytes = histogram(
       "rest_client_request_size_bytes",
       "Sizes sent.",
       SIZE_BOUNDS,
-      "method",
+      "verb",
       "host",
     );
     this.#responseBytes = histogram(
       "rest_client_response_size_bytes",
       "Sizes received.",
       SIZE_BOUNDS,
-      "method",
+      "verb",
+      "host",
+    );
+    this.#lookupSeconds = histogram(
+      "rest_client_dns_resolution_duration_seconds",
+      "Time to look up the server's name.",
+      LOOKUP_BOUNDS,
       "host",
     );
     this.#reconciles = counter(
@@ -167,7 +150,7 @@ export class KubeMetrics {
       "resource",
     );
     this.#events = counter("event_recorder_events_total", "Events by outcome.", "outcome");
-    this.#exportQueues(gauge, counter);
+    exportQueues(registry, this.#queues);
   }
 
   /** The counts of one queue. The same object for the same name. */
@@ -188,18 +171,22 @@ export class KubeMetrics {
     bodyBytes: number | undefined,
   ): void {
     this.#requests.inc({ code, method, host });
-    this.#requestSeconds.observe({ method, host }, seconds);
+    this.#requestSeconds.observe({ verb: method, host }, seconds);
     if (bodyBytes !== undefined) {
-      this.#requestBytes.observe({ method, host }, bodyBytes);
+      this.#requestBytes.observe({ verb: method, host }, bodyBytes);
     }
   }
 
   requestRetried(code: number | undefined, method: string, host: string): void {
-    this.#requestRetries.inc({ code: String(code ?? "<error>"), method, host });
+    this.#requestRetries.inc({ code: String(code ?? "<error>"), verb: method, host });
   }
 
   responseRead(method: string, host: string, bytes: number): void {
-    this.#responseBytes.observe({ method, host }, bytes);
+    this.#responseBytes.observe({ verb: method, host }, bytes);
+  }
+
+  nameLookedUp(host: string, seconds: number): void {
+    this.#lookupSeconds.observe({ host }, seconds);
   }
 
   /** Creates a controller's series at zero, so that a first failure shows as an increase. */
@@ -269,54 +256,5 @@ export class KubeMetrics {
 
   event(outcome: "created" | "updated" | "dropped" | "failed"): void {
     this.#events.inc({ outcome });
-  }
-
-  #exportQueues(
-    gauge: <L extends string>(name: string, help: string, ...labels: L[]) => Gauge<L>,
-    counter: <L extends string>(name: string, help: string, ...labels: L[]) => Counter<L>,
-  ): void {
-    const queues = this.#queues;
-    const depth = gauge("workqueue_depth", "Ready keys.", "name", "controller", "priority");
-    const unfinished = gauge(
-      "workqueue_unfinished_work_seconds",
-      "Age of the running work, summed.",
-      "name",
-      "controller",
-    );
-    const longest = gauge(
-      "workqueue_longest_running_processor_seconds",
-      "Age of the oldest run.",
-      "name",
-      "controller",
-    );
-    const adds = counter("workqueue_adds_total", "Keys added.", "name", "controller");
-    const retries = counter("workqueue_retries_total", "Keys added by back-off.", "name", "controller");
-    // prom-client calls `collect` on a metric before it reads it.
-    const collect = (metric: Gauge | Counter, set: (labels: QueueLabels, queue: QueueMetrics) => void) =>
-      Object.assign(metric, {
-        collect() {
-          metric.reset();
-          for (const [name, queue] of queues) {
-            set({ name, controller: name }, queue);
-          }
-        },
-      });
-    collect(depth, (labels, queue) => {
-      for (const [priority, count] of queue.observe().depth) {
-        depth.set({ ...labels, priority: String(priority) }, count);
-      }
-    });
-    collect(unfinished, (labels, queue) => unfinished.set(labels, queue.observe().unfinishedSeconds));
-    collect(longest, (labels, queue) => longest.set(labels, queue.observe().longestSeconds));
-    collect(adds, (labels, queue) => adds.inc(labels, queue.adds));
-    collect(retries, (labels, queue) => retries.inc(labels, queue.retries));
-    const series = (pick: (queue: QueueMetrics) => Buckets) =>
-      [...queues].map(([name, queue]) => ({ labels: { name, controller: name }, buckets: pick(queue) }));
-    exportBuckets(this.registry, "workqueue_queue_duration_seconds", "Time from add to get.", () =>
-      series((queue) => queue.queueSeconds),
-    );
-    exportBuckets(this.registry, "workqueue_work_duration_seconds", "Time from get to done.", () =>
-      series((queue) => queue.workSeconds),
-    );
   }
 }

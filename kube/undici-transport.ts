@@ -1,4 +1,5 @@
-import type { Socket } from "node:net";
+import { lookup } from "node:dns";
+import type { LookupFunction, Socket } from "node:net";
 import { buildConnector, type Dispatcher, errors, Pool, ProxyAgent } from "undici";
 import type { ClusterConfig, TlsMaterial } from "./config.ts";
 import { ConnectionWatchdog } from "./connection-watchdog.ts";
@@ -29,6 +30,7 @@ export class UndiciTransport implements Transport {
   readonly #origin: string;
   readonly #watchdog: ConnectionWatchdog;
   readonly #pingIntervalMs: number;
+  readonly #onLookup: (seconds: number) => void;
   #tls: TlsMaterial;
   #dispatcher: Dispatcher;
   /** Pools that take no new requests and end with those they have. */
@@ -40,14 +42,21 @@ export class UndiciTransport implements Transport {
    * @param options.http2 false forces HTTP/1.1
    * @param options.pingIntervalMs pause between two pings on an HTTP/2 connection; 15 s unless told
    * @param options.silenceLimitMs silence after which such a connection is taken for dead; 45 s unless told
+   * @param options.onLookup is told how long it took to find the server's addresses
    */
   constructor(
     config: ClusterConfig,
-    options: { http2?: boolean; pingIntervalMs?: number; silenceLimitMs?: number } = {},
+    options: {
+      http2?: boolean;
+      pingIntervalMs?: number;
+      silenceLimitMs?: number;
+      onLookup?: (seconds: number) => void;
+    } = {},
   ) {
-    const { silenceLimitMs, pingIntervalMs = PING_INTERVAL_MS } = options;
+    const { silenceLimitMs, pingIntervalMs = PING_INTERVAL_MS, onLookup = () => {} } = options;
     this.#watchdog = new ConnectionWatchdog(silenceLimitMs === undefined ? {} : { silenceLimitMs });
     this.#pingIntervalMs = pingIntervalMs;
+    this.#onLookup = onLookup;
     const url = new URL(config.server);
     this.host = url.host;
     this.#config = config;
@@ -151,12 +160,21 @@ export class UndiciTransport implements Transport {
       : new ProxyAgent({ uri: proxyUrl, requestTls: tlsOptions(this.#tls), allowH2: false });
   }
 
+  readonly #lookup: LookupFunction = (hostname, options, callback) => {
+    const startMs = performance.now();
+    lookup(hostname, options, (error, ...found) => {
+      this.#onLookup((performance.now() - startMs) / 1000);
+      callback(error, ...found);
+    });
+  };
+
   /** Connects, watches over the socket, and refuses one whose server did not choose HTTP/2 where we count on it. */
   #connector(requireHttp2: boolean): buildConnector.connector {
     const connect = buildConnector({
       ...tlsOptions(this.#tls),
       allowH2: requireHttp2,
       timeout: CONNECT_TIMEOUT_MS,
+      lookup: this.#lookup,
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
     });

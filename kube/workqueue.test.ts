@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { FakeClock } from "../lib/fake-clock.ts";
-import { QueueMetrics } from "./metrics.ts";
+import { QueueMetrics } from "./queue-metrics.ts";
 import {
   BucketRateLimiter,
   ItemExponentialFailureRateLimiter,

@@ -1,6 +1,6 @@
 import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
 import { Heap, type HeapItem } from "./heap.ts";
-import { QueueMetrics, type QueueObservation } from "./metrics.ts";
+import { QueueMetrics, type QueueObservation } from "./queue-metrics.ts";
 import { defaultRateLimiter, type RateLimiter } from "./rate-limiter.ts";
 import { type Listed, ReadyList } from "./ready-list.ts";
 

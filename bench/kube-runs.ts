@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "../kube/client.ts";
-import { ROOT } from "../test/harness/cluster.ts";
+import { loadConfig } from "../kube/connect.ts";
+import { kubeconfigPath, ROOT } from "../test/harness/cluster.ts";
 import { MeasuredProcess } from "./kube-child.ts";
 import type { ConnectionsOrder, WrittenAndSeen } from "./kube-connections.ts";
 import type { InformerHarm, InformerOrder, Seen, Server } from "./kube-informer.ts";
@@ -53,6 +54,17 @@ export interface ConnectionsRun {
 /** Twelve are what an hour of watches of 5 min would be, were each to end with its connection. */
 const CUTS = 12;
 const SAMPLE_MS = 20;
+
+/** What a measured process is told of the API server. @throws Error where the kubeconfig has no client certificate */
+export async function apiServer(): Promise<Server> {
+  const { server, tls } = await loadConfig({ environment: process.env, kubeconfig: kubeconfigPath() });
+  const text = (material: string | Buffer | undefined) => material?.toString();
+  const [ca, cert, key] = [text(tls.ca), text(tls.cert), text(tls.key)];
+  if (ca === undefined || cert === undefined || key === undefined) {
+    throw new Error("the kubeconfig must have a CA, a client certificate and its key; this one has not");
+  }
+  return { server, ca, cert, key };
+}
 
 /** A program of this folder under Node, with the flags that the operator has. */
 export function nodeCommand(file: string, ...args: string[]): Command {

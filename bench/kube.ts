@@ -3,14 +3,14 @@
  * list, memory, latency of a watch, the pace it keeps, the work queue, connections.
  */
 import { availableParallelism, loadavg } from "node:os";
-import { loadConfig } from "../kube/connect.ts";
-import { kubeconfigPath, makeNamespace, removeNamespace } from "../test/harness/cluster.ts";
+import { makeNamespace, removeNamespace } from "../test/harness/cluster.ts";
 import type { Bench, BenchContext } from "./bench.ts";
 import { goInformer } from "./kube-go.ts";
-import type { InformerHarm, Server } from "./kube-informer.ts";
+import type { InformerHarm } from "./kube-informer.ts";
 import { createPods, deletePods, listBytes } from "./kube-pods.ts";
 import type { QueueFigures } from "./kube-queue.ts";
 import {
+  apiServer,
   type Command,
   type ConnectionsRun,
   connectionsRun,
@@ -217,15 +217,4 @@ function goFigures(node: Runs, json: Runs, protobuf: Runs, jsonBytes: number) {
     watchP99RatioToGo: ratio(p99),
     memoryRatioToGo: ratio(memory),
   };
-}
-
-/** With credentials that fit in a file of a measured process: a certificate, as the development cluster has. */
-async function apiServer(): Promise<Server> {
-  const { server, tls } = await loadConfig({ environment: process.env, kubeconfig: kubeconfigPath() });
-  const text = (material: string | Buffer | undefined) => material?.toString();
-  const [ca, cert, key] = [text(tls.ca), text(tls.cert), text(tls.key)];
-  if (ca === undefined || cert === undefined || key === undefined) {
-    throw new Error("the kubeconfig must have a CA, a client certificate and its key; this one has not");
-  }
-  return { server, ca, cert, key };
 }

@@ -192,6 +192,8 @@ export type LaunchDiskSource =
 
 export type CloudInitData =
   | { readonly text: string }
+  /** What isn't UTF-8, such as gzip. */
+  | { readonly base64: string }
   /** Where the Secret is mounted; the first key of `keys` that is there is taken. */
   | { readonly directory: string; readonly keys: readonly string[] };
 

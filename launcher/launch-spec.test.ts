@@ -135,6 +135,7 @@ describe("a LaunchSpec", () => {
       { text: "a", keys: [] },
       /disks\[4\]\.source\.userData\.keys: this field is unknown/,
     ],
+    ["disks.4.source.userData", { base64: "a" }, /disks\[4\]\.source\.userData\.base64: must be base64/],
     ["disks.4.source.networkData.keys", ["../x"], /networkData\.keys\[0\]: must be a Secret's key/],
     ["disks.5.source.volumeLabel", "ä", /volumeLabel/],
     ["accessCredentials.1.propagation", "noCloud", /accessCredentials\[1\]\.propagation/],

@@ -91,13 +91,22 @@ const domain = object<LaunchDomain>({
 
 type Source<Kind extends LaunchDiskSource["kind"]> = Extract<LaunchDiskSource, { kind: Kind }>;
 
-const cloudInitData: Check<CloudInitData> = (value, at) =>
-  typeof value === "object" && value !== null && "text" in value
-    ? inlineData(value, at)
-    : mountedData(value, at);
+const cloudInitData: Check<CloudInitData> = (value, at) => {
+  const has = (field: string) => typeof value === "object" && value !== null && field in value;
+  if (has("text")) return inlineData(value, at);
+  return has("base64") ? binaryData(value, at) : mountedData(value, at);
+};
 
 const inlineData = object<Extract<CloudInitData, { text: string }>>({
   text: string({ maxLength: MAX_INLINE_CHARACTERS }),
+});
+
+const binaryData = object<Extract<CloudInitData, { base64: string }>>({
+  base64: string({
+    maxLength: MAX_INLINE_CHARACTERS,
+    pattern: /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/,
+    what: "base64",
+  }),
 });
 
 const mountedData = object<Extract<CloudInitData, { directory: string }>>({

@@ -72,6 +72,7 @@ export class Launcher {
   readonly #guestAgent: GuestAgent;
   readonly #link: AgentLink;
   readonly #status: Latest<LauncherStatus>;
+  readonly #attached = Promise.withResolvers<void>();
   #attachmentDeadline: Timer | undefined;
   #disks: readonly ResolvedDisk[] = [];
   #isDomainRead = false;
@@ -181,6 +182,8 @@ export class Launcher {
       attach: (attachment) => {
         this.#attachmentDeadline?.cancel();
         this.#network.attach(attachment);
+        // Before it tells of the network, the agent hands over the block devices.
+        if (attachment.ok) this.#attached.resolve();
       },
       watchStatus: () => this.#status.watch(),
       shutdown: (gracePeriodMs) => this.shutdown(gracePeriodMs),
@@ -202,7 +205,10 @@ export class Launcher {
 
   async #prepareDisks(): Promise<void> {
     try {
-      this.#disks = await prepareDisks(this.#options.spec, new Date(this.#options.clock.now()));
+      this.#disks = await prepareDisks(this.#options.spec, {
+        at: new Date(this.#options.clock.now()),
+        devicesReady: this.#attached.promise,
+      });
       this.#driver.dispatch({ type: "prepared", step: "disks" });
     } catch (error) {
       this.#preparationFailed("disks", error);

@@ -33,14 +33,12 @@ async function info(path: string): Promise<ImageInfo> {
   return JSON.parse(stdout) as ImageInfo;
 }
 
-const AT = new Date("2026-01-02T03:04:05Z");
-
 function disk(source: LaunchDiskSource, knobs: Partial<LaunchDisk> = {}): LaunchDisk {
   return { name: "root", device: "disk", bus: "virtio", readonly: false, source, ...knobs };
 }
 
 function prepare(...disks: LaunchDisk[]): Promise<readonly ResolvedDisk[]> {
-  return prepareDisks({ disks }, AT);
+  return prepareDisks({ disks }, { at: new Date(0), devicesReady: Promise.resolve() });
 }
 
 function containerDisk(directory: string, path?: string): LaunchDisk {
@@ -301,6 +299,20 @@ describe("a claim's block device", { skip: !isRoot && "loop devices need root" }
       io: "native",
       blockSize: { logical: 4096, physical: 4096 },
     });
+  });
+
+  it("is not touched before the agent has handed it over", async (t) => {
+    const path = await loopDevice(t);
+    const handedOver = Promise.withResolvers<void>();
+    const stuck = disk({ kind: "block", path: "/dev/null" });
+    const refused = prepareDisks({ disks: [stuck] }, { at: new Date(0), devicesReady: handedOver.promise });
+    const first = await Promise.race([
+      refused.catch(() => "touched"),
+      prepare(disk({ kind: "block", path })),
+    ]);
+    assert.notEqual(first, "touched");
+    handedOver.resolve();
+    await assert.rejects(refused, { code: "DiskNotFound" });
   });
 
   it("lies below an ephemeral disk of its size", async (t) => {

@@ -13,16 +13,24 @@ import { tune } from "./tuning.ts";
 
 export type DisksSpec = Pick<LaunchSpec, "disks" | "accessCredentials">;
 
-/**
- * @param at timestamp of the files that are made
- * @throws LauncherError the first disk's failure
- */
-export function prepareDisks(spec: DisksSpec, at: Date): Promise<readonly ResolvedDisk[]> {
-  return Promise.all(spec.disks.map((disk) => prepareDisk(disk, spec, at)));
+export interface PrepareOptions {
+  /** Timestamp of the files that are made. */
+  readonly at: Date;
+  /** Resolves when block devices may be opened: until the agent has handed them over they are root's. */
+  readonly devicesReady: Promise<unknown>;
 }
 
-async function prepareDisk(disk: LaunchDisk, spec: DisksSpec, at: Date): Promise<ResolvedDisk> {
-  const { kind, format, chain } = await prepareSource(disk, spec, at);
+/** @throws LauncherError the first disk's failure */
+export function prepareDisks(spec: DisksSpec, options: PrepareOptions): Promise<readonly ResolvedDisk[]> {
+  return Promise.all(spec.disks.map((disk) => prepareDisk(disk, spec, options)));
+}
+
+async function prepareDisk(
+  disk: LaunchDisk,
+  spec: DisksSpec,
+  options: PrepareOptions,
+): Promise<ResolvedDisk> {
+  const { kind, format, chain } = await prepareSource(disk, spec, options);
   const [path] = chain;
   const [facts, blockSize] = await Promise.all([
     factsOf(kind, format, chain),
@@ -45,8 +53,10 @@ interface Prepared {
   readonly chain: readonly [string, ...string[]];
 }
 
-async function prepareSource(disk: LaunchDisk, spec: DisksSpec, at: Date): Promise<Prepared> {
+async function prepareSource(disk: LaunchDisk, spec: DisksSpec, options: PrepareOptions): Promise<Prepared> {
   const { name, source } = disk;
+  const { at } = options;
+  if (isOnDevice(source)) await options.devicesReady;
   switch (source.kind) {
     case "containerDisk": {
       const image = await findContainerDisk(name, source.imageDirectory, source.path);
@@ -74,6 +84,10 @@ async function prepareSource(disk: LaunchDisk, spec: DisksSpec, at: Date): Promi
       await makeFilesImage(name, source, at);
       return { kind: "file", format: "raw", chain: [source.path] };
   }
+}
+
+function isOnDevice(source: LaunchDiskSource): boolean {
+  return source.kind === "block" || (source.kind === "ephemeral" && source.backing.kind === "block");
 }
 
 /** A qcow2 file that takes the guest's writes, over an image that is only read. */

@@ -49,7 +49,8 @@ export async function makeFilesImage(volume: string, source: Files, at: Date): P
 
 async function dataOf(volume: string, data: CloudInitData | undefined): Promise<Buffer | undefined> {
   if (data === undefined) return undefined;
-  return "text" in data ? Buffer.from(data.text) : readKey(volume, data);
+  if ("text" in data) return Buffer.from(data.text);
+  return "base64" in data ? Buffer.from(data.base64, "base64") : readKey(volume, data);
 }
 
 /** Keys that are propagated this way; the guest agent gets the others. */

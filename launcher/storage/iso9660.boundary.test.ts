@@ -14,6 +14,7 @@ import { isoImage } from "./iso9660.ts";
 
 const run = promisify(execFile);
 const AT = new Date("2026-01-02T03:04:05Z");
+const OPTIONS = { at: AT, devicesReady: Promise.resolve() };
 
 async function scratch(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "iso-"));
@@ -155,7 +156,7 @@ describe("a cloud-init disk", () => {
           { ...credential, propagation: "configDrive" },
         ],
       },
-      AT,
+      OPTIONS,
     );
     assert.deepEqual([prepared?.path, prepared?.format], [path, "raw"]);
     assert.equal((await stat(path)).mode & 0o777, 0o600);
@@ -178,17 +179,18 @@ describe("a cloud-init disk", () => {
       kind: "cloudInit",
       format: "configDrive",
       path,
-      userData: { text: "#!/bin/sh\n" },
+      userData: { base64: "H4sI/w==" },
       instanceId: "i-1",
       hostname: "vm-a",
     } as const;
-    await prepareDisks({ disks: [disk(source)] }, AT);
+    await prepareDisks({ disks: [disk(source)] }, OPTIONS);
     assert.equal(await label(path), "config-2");
     const { files } = await extracted(t, path);
     assert.deepEqual(Object.keys(files).sort(), [
       "openstack/latest/meta_data.json",
       "openstack/latest/user_data",
     ]);
+    assert.equal(files["openstack/latest/user_data"], "\x1f\x8b\x08\xff");
     const { hostname, uuid } = JSON.parse(files["openstack/latest/meta_data.json"] ?? "");
     assert.deepEqual([hostname, uuid], ["vm-a", "i-1"]);
   });
@@ -203,7 +205,7 @@ describe("a cloud-init disk", () => {
       instanceId: "i-1",
       hostname: "vm-a",
     } as const;
-    await assert.rejects(prepareDisks({ disks: [disk(source)] }, AT), {
+    await assert.rejects(prepareDisks({ disks: [disk(source)] }, OPTIONS), {
       code: "SecretKeyMissing",
       message: /volume seed: its Secret has no key userdata or userData/,
     });
@@ -226,7 +228,10 @@ describe("a disk of mounted files", () => {
   it("holds the volume's files, and none of the kubelet's bookkeeping", async (t) => {
     const directory = await volume(t, { token: "t", "ca.crt": "c", namespace: "n" });
     const path = join(await scratch(t), "files.iso");
-    await prepareDisks({ disks: [disk({ kind: "files", directory, path, volumeLabel: "cfgdata" })] }, AT);
+    await prepareDisks(
+      { disks: [disk({ kind: "files", directory, path, volumeLabel: "cfgdata" })] },
+      OPTIONS,
+    );
     assert.deepEqual((await extracted(t, path)).files, { token: "t", "ca.crt": "c", namespace: "n" });
   });
 
@@ -234,17 +239,17 @@ describe("a disk of mounted files", () => {
     const path = join(await scratch(t), "sysprep.iso");
     const sysprep = (directory: string) =>
       disk({ kind: "files", directory, path, volumeLabel: "unattendCD", sysprep: true });
-    await assert.rejects(prepareDisks({ disks: [sysprep(await volume(t, { "a.xml": "" }))] }, AT), {
+    await assert.rejects(prepareDisks({ disks: [sysprep(await volume(t, { "a.xml": "" }))] }, OPTIONS), {
       code: "SysprepMissing",
     });
-    await prepareDisks({ disks: [sysprep(await volume(t, { "Autounattend.xml": "<x/>" }))] }, AT);
+    await prepareDisks({ disks: [sysprep(await volume(t, { "Autounattend.xml": "<x/>" }))] }, OPTIONS);
     assert.deepEqual((await extracted(t, path)).files, { "Autounattend.xml": "<x/>" });
   });
 
   it("that is gone is told by its volume's name", async (t) => {
     const directory = join(await scratch(t), "nothing");
     const source = { kind: "files", directory, path: "/tmp/nowhere.iso", volumeLabel: "cfgdata" } as const;
-    await assert.rejects(prepareDisks({ disks: [disk(source)] }, AT), {
+    await assert.rejects(prepareDisks({ disks: [disk(source)] }, OPTIONS), {
       code: "DiskNotFound",
       message: /volume seed/,
     });

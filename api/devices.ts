@@ -1,6 +1,7 @@
 /** `spec.domain.devices`: the hardware that the guest sees. */
 import { Type } from "typebox";
 import { bootOrderSchema, diskSchema } from "./disks.ts";
+import { inputsSchema, soundSchema, videoSchema, watchdogSchema } from "./peripherals.ts";
 import { choice, type Data, later, laterUnless, list, listByKey, name, never, object } from "./schema.ts";
 
 const portSchema = object({
@@ -103,6 +104,10 @@ export const devicesSchema = object(
     rng: Type.Optional(
       Type.Object({}, { description: "virtio random number generator, fed by the node. Default: none." }),
     ),
+    watchdog: Type.Optional(watchdogSchema),
+    inputs: Type.Optional(inputsSchema),
+    video: Type.Optional(videoSchema),
+    sound: Type.Optional(soundSchema),
     blockMultiQueue: Type.Optional(
       Type.Boolean({
         description: "As many queues per virtio disk as the guest has vCPUs, 16 at most. Default: false.",
@@ -120,8 +125,6 @@ export const devicesSchema = object(
     refused: {
       useVirtioTransitional: laterUnless(false),
       disableHotplug: laterUnless(true, "nothing can be hot-plugged"),
-      watchdog: later("object"),
-      inputs: later("array"),
       logSerialConsole: laterUnless(true, "the console is the launcher container's log"),
       autoattachInputDevice: laterUnless(false),
       autoattachVSOCK: laterUnless(false),
@@ -131,9 +134,7 @@ export const devicesSchema = object(
       filesystems: later("array"),
       hostDevices: later("array"),
       clientPassthrough: later("object"),
-      sound: later("object"),
       tpm: later("object"),
-      video: later("object"),
     },
     rules: [
       {
@@ -145,6 +146,11 @@ export const devicesSchema = object(
         rule: bootOrdersDiffer("interfaces", "disks"),
         message: "two devices have the same bootOrder",
         fieldPath: ".interfaces",
+      },
+      {
+        rule: "!has(self.video) || !has(self.autoattachGraphicsDevice) || self.autoattachGraphicsDevice",
+        message: "video needs the graphics device: remove autoattachGraphicsDevice: false",
+        fieldPath: ".video",
       },
     ],
   },

@@ -1,17 +1,8 @@
 /** `spec.domain`: the virtual machine itself. */
 import { Type } from "typebox";
 import { devicesSchema } from "./devices.ts";
-import {
-  choice,
-  type Data,
-  imageReference,
-  later,
-  laterUnless,
-  object,
-  quantity,
-  type Rule,
-} from "./schema.ts";
-import { imagePullPolicySchema, imagePullSecretSchema } from "./volumes.ts";
+import { firmwareSchema } from "./firmware.ts";
+import { choice, type Data, later, laterUnless, object, quantity, type Rule } from "./schema.ts";
 
 function count(description: string) {
   return Type.Integer({ minimum: 1, maximum: 512, format: "int64", description });
@@ -110,99 +101,6 @@ const resourcesSchema = object(
     description: "What the VM asks of its node. The launcher pod's resources are made from it.",
     refused: { overcommitGuestOverhead: laterUnless(false) },
     rules: [requestWithinLimit("cpu"), requestWithinLimit("memory")],
-  },
-);
-
-const imagePath = (description: string) =>
-  Type.String({
-    minLength: 1,
-    maxLength: 1024,
-    pattern: "^/",
-    description,
-    "x-kubernetes-validations": [
-      { rule: "!self.split('/').exists(part, part == '..')", message: "the path must not contain .." },
-    ],
-  });
-
-const kernelBootSchema = object(
-  {
-    kernelArgs: Type.Optional(
-      Type.String({
-        maxLength: 2048,
-        description: "Kernel command line. Default: none. x86 Linux reads 2048 bytes.",
-      }),
-    ),
-    container: object(
-      {
-        image: imageReference("Container image that holds the kernel and the initramfs."),
-        imagePullSecret: Type.Optional(imagePullSecretSchema),
-        imagePullPolicy: Type.Optional(imagePullPolicySchema),
-        kernelPath: imagePath("Absolute path of the kernel inside the image, e.g. /boot/vmlinuz."),
-        initrdPath: Type.Optional(
-          imagePath("Absolute path of the initramfs inside the image. Default: none."),
-        ),
-      },
-      { description: "Where the kernel comes from." },
-    ),
-  },
-  { description: "Boot a kernel from a container image, without a boot loader." },
-);
-
-const bootloaderSchema = object(
-  {
-    bios: Type.Optional(
-      object({}, { description: "SeaBIOS. Default.", refused: { useSerial: laterUnless(false) } }),
-    ),
-    efi: Type.Optional(
-      object(
-        {
-          secureBoot: Type.Optional(
-            Type.Boolean({
-              description: "Boot signed boot loaders only. Needs features.smm. Default: true.",
-            }),
-          ),
-        },
-        {
-          description: "UEFI. Its variables are lost with the pod.",
-          refused: { persistent: laterUnless(false, "EFI variables are lost with the pod") },
-        },
-      ),
-    ),
-  },
-  {
-    description: "Firmware that the guest boots with. Default: bios.",
-    rules: [
-      {
-        rule: "!(has(self.bios) && has(self.efi))",
-        message: "a guest boots by one of bios and efi",
-      },
-    ],
-  },
-);
-
-const firmwareSchema = object(
-  {
-    uuid: Type.Optional(
-      Type.String({
-        maxLength: 36,
-        pattern: "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
-        description:
-          "SMBIOS UUID of the guest. Default: made from the VM's UID, so stable over restarts and new when the VM is made anew.",
-      }),
-    ),
-    serial: Type.Optional(
-      Type.String({
-        maxLength: 256,
-        pattern: "^[A-Za-z0-9_.+-]*$",
-        description: "SMBIOS system serial number. Default: none.",
-      }),
-    ),
-    bootloader: Type.Optional(bootloaderSchema),
-    kernelBoot: Type.Optional(kernelBootSchema),
-  },
-  {
-    description: "What the guest boots with, and what it reads of its hardware.",
-    refused: { acpi: later("object") },
   },
 );
 
@@ -324,6 +222,14 @@ export const domainSchema = object(
           "secureBoot, which is on by default, needs features.smm.enabled: true, or to be set to false",
         fieldPath: ".firmware.bootloader.efi",
       },
+      {
+        rule:
+          "!has(self.firmware) || !has(self.firmware.bootloader) || !has(self.firmware.bootloader.bios) || " +
+          "!has(self.firmware.bootloader.bios.useSerial) || !self.firmware.bootloader.bios.useSerial || " +
+          "!has(self.devices.autoattachSerialConsole) || self.devices.autoattachSerialConsole",
+        message: "useSerial needs the serial console: remove autoattachSerialConsole: false",
+        fieldPath: ".firmware.bootloader.bios.useSerial",
+      },
     ],
   },
 );
@@ -331,4 +237,3 @@ export const domainSchema = object(
 export type Domain = Data<typeof domainSchema>;
 export type Cpu = Data<typeof cpuSchema>;
 export type Resources = Data<typeof resourcesSchema>;
-export type KernelBoot = Data<typeof kernelBootSchema>;

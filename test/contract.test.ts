@@ -56,7 +56,7 @@ const bus = fc.constantFrom("virtio", "sata", "scsi", "usb");
 const cloudInit = fc.oneof(
   printable.map((userData) => ({ userData })),
   fc.constant({ secretRef: { name: "user" }, networkData: "version: 2" }),
-  fc.constant({ userDataBase64: "I2Nsb3VkLWNvbmZpZw==", networkDataSecretRef: { name: "network" } }),
+  fc.constant({ userDataBase64: "H4sI/w==", networkDataSecretRef: { name: "network" } }),
 );
 const storage = fc.record({
   source: fc.oneof(
@@ -146,7 +146,7 @@ const network = fc.oneof(
 );
 
 const firmware = partial({
-  bootloader: fc.constantFrom({ bios: {} }, { efi: { secureBoot: false } }, { efi: {} }),
+  bootloader: fc.constantFrom({ bios: { useSerial: true } }, { efi: { secureBoot: false } }, { efi: {} }),
   uuid: fc.uuid(),
   serial: fc.constantFrom("", "S-1"),
   kernelBoot: fc
@@ -173,6 +173,10 @@ const specs: fc.Arbitrary<Spec> = fc
       networkInterfaceMultiqueue: fc.boolean(),
       rng: fc.constant({}),
       blockMultiQueue: fc.boolean(),
+      watchdog: fc.constant({ name: "w", i6300esb: {} }),
+      inputs: fc.constant([{ name: "t", type: "tablet" as const }]),
+      video: fc.constant({ type: "bochs" as const }),
+      sound: fc.constant({ name: "s" }),
     }),
     rest: partial({
       terminationGracePeriodSeconds: fc.integer({ min: 0, max: 31_536_000 }),

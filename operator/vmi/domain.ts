@@ -1,5 +1,6 @@
 /** `spec.domain` → LaunchDomain: processor, memory, firmware; pure. */
 import { createHash } from "node:crypto";
+import type { Devices } from "../../api/devices.ts";
 import type { Accelerator, LaunchDomain } from "../../api/launch-spec.ts";
 import { LAUNCHER_PATHS } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
@@ -17,7 +18,7 @@ export function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelera
   const { domain } = vmi.spec;
   const { devices, firmware } = domain;
   const kernelBoot = firmware?.kernelBoot;
-  const efi = firmware?.bootloader?.efi;
+  const { efi, bios } = firmware?.bootloader ?? {};
   const ioThreads = assignIoThreads(vmi.spec, vcpuCount(vmi.spec)).count;
   return {
     uuid: uuidOf(vmi),
@@ -43,7 +44,19 @@ export function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelera
     memBalloon: devices.autoattachMemBalloon ?? true,
     rng: devices.rng !== undefined,
     ...(efi === undefined ? {} : { efi: { secureBoot: efi.secureBoot ?? true } }),
+    ...(bios?.useSerial === true ? { biosSerial: true } : {}),
+    ...resolvePeripherals(devices),
     ...(ioThreads === 0 ? {} : { ioThreads }),
+  };
+}
+
+/** KubeVirt's defaults. */
+function resolvePeripherals({ video, sound, watchdog, inputs }: Devices): Partial<LaunchDomain> {
+  return {
+    ...(video?.type === undefined ? {} : { video: video.type }),
+    ...(sound === undefined ? {} : { sound: sound.model ?? "ich9" }),
+    ...(watchdog === undefined ? {} : { watchdog: { action: watchdog.i6300esb?.action ?? "reset" } }),
+    ...(inputs === undefined ? {} : { inputs: inputs.map(({ name, bus }) => ({ name, bus: bus ?? "usb" })) }),
   };
 }
 

@@ -1,4 +1,5 @@
 /** Volumes that the launcher makes an ISO image of: cloud-init, ConfigMaps, Secrets and the like; pure. */
+import { isUtf8 } from "node:buffer";
 import { CLOUD_INIT_INLINE_MAX_BYTES, type CloudInit } from "../../api/cloud-init.ts";
 import type { CloudInitData, LaunchDiskSource } from "../../api/launch-spec.ts";
 import { LAUNCHER_PATHS } from "../../api/names.ts";
@@ -52,30 +53,26 @@ function cloudInitData(name: string, directory: string, data: CloudInit) {
   };
 }
 
+/** Base64 of what is text becomes text: nearly all is, and a person can read it in the pod. @throws SpecError */
 function inline(
   text: string | undefined,
   base64: string | undefined,
   field: string,
 ): CloudInitData | undefined {
-  const data = text ?? (base64 === undefined ? undefined : decoded(base64, `${field}Base64`));
-  if (data === undefined) return undefined;
-  const bytes = Buffer.byteLength(data);
-  if (bytes > CLOUD_INIT_INLINE_MAX_BYTES) {
+  if (text === undefined && base64 === undefined) return undefined;
+  const bytes = text === undefined ? decoded(base64 ?? "", `${field}Base64`) : Buffer.from(text);
+  if (bytes.length > CLOUD_INIT_INLINE_MAX_BYTES) {
     throw new SpecError(
-      `${field} has ${bytes} bytes, more than the ${CLOUD_INIT_INLINE_MAX_BYTES} that may stand in the spec: put it into a Secret`,
+      `${field} has ${bytes.length} bytes, more than the ${CLOUD_INIT_INLINE_MAX_BYTES} that may stand in the spec: put it into a Secret`,
     );
   }
-  return { text: data };
+  return isUtf8(bytes) ? { text: bytes.toString() } : { base64: bytes.toString("base64") };
 }
 
-function decoded(base64: string, field: string): string {
+function decoded(base64: string, field: string): Buffer {
   const bare = base64.replaceAll(/[\r\n]/g, "");
   const bytes = Buffer.from(bare, "base64");
   // Buffer skips what it doesn't know; a Base64 text is what its bytes are written as.
   if (bytes.toString("base64") !== bare) throw new SpecError(`${field} is not Base64`);
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new SpecError(`${field} is not UTF-8 text when decoded: put it into a Secret`);
-  }
+  return bytes;
 }

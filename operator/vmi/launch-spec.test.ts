@@ -71,6 +71,31 @@ describe("a LaunchSpec", () => {
     assert.throws(resolve({ domain: { firmware: { kernelBoot } } }), /kernelArgs contains a NUL/);
   });
 
+  it("has the firmware, I/O threads and peripherals that the spec asks for, with KubeVirt's defaults", () => {
+    const domain = (over: object) => resolveLaunchSpec(instance({ domain: over }), "kvm").domain;
+    assert.deepEqual(domain({ firmware: { bootloader: { efi: {} } } }).efi, { secureBoot: true });
+    assert.deepEqual(domain({ firmware: { bootloader: { efi: { secureBoot: false } } } }).efi, {
+      secureBoot: false,
+    });
+    assert.equal(domain({ firmware: { bootloader: { bios: { useSerial: true } } } }).biosSerial, true);
+    const { watchdog, inputs, video, sound } = domain({
+      devices: {
+        watchdog: { name: "w", i6300esb: {} },
+        inputs: [
+          { name: "a", type: "tablet" },
+          { name: "b", type: "tablet", bus: "virtio" },
+        ],
+        video: { type: "virtio" },
+        sound: { name: "s" },
+      },
+    });
+    assert.deepEqual([watchdog, video, sound], [{ action: "reset" }, "virtio", "ich9"]);
+    assert.deepEqual(inputs, [
+      { name: "a", bus: "usb" },
+      { name: "b", bus: "virtio" },
+    ]);
+  });
+
   it("has no more than 16 queues per interface, and one where the card has no more", () => {
     const queues = (cores: number, model: "virtio" | "e1000") =>
       resolveInterfaces(
@@ -91,11 +116,13 @@ describe("the memory beside the guest's", () => {
 
   it("grows with vCPUs, guest memory, graphics and emulation, in whole mebibytes", () => {
     const least = overheadBytes(domain({ devices: { autoattachGraphicsDevice: false } }));
-    for (const more of [{}, { cpu: { cores: 2 } }, { memory: { guest: "1Gi" } }]) {
+    const efi = { firmware: { bootloader: { efi: {} } } };
+    for (const more of [{}, efi, { cpu: { cores: 2 } }, { memory: { guest: "1Gi" } }]) {
       const bytes = overheadBytes(domain(more));
       assert(bytes > least);
       assert.equal(bytes % MIB, 0);
     }
+    assert.equal(overheadBytes({ ...domain(), ioThreads: 3 }) - overheadBytes(domain()), 3 * MIB);
     assert.equal(overheadBytes({ ...domain(), tcgCacheBytes: 64 * MIB }) - overheadBytes(domain()), 64 * MIB);
   });
 });

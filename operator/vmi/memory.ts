@@ -11,6 +11,9 @@ export const QEMU_BYTES = 36 * MIB;
 export const PER_VCPU_BYTES = 3 * MIB;
 /** VGA memory and VNC's buffers. */
 export const GRAPHICS_BYTES = 18 * MIB;
+/** OVMF's code and variables. */
+export const EFI_BYTES = 8 * MIB;
+export const PER_IO_THREAD_BYTES = MIB;
 /** Page tables and dirty bitmaps grow with the guest: one part in 512. */
 const GUEST_DIVISOR = 512;
 
@@ -19,7 +22,7 @@ export const TCG_CACHE_BYTES = 64 * MIB;
 
 /** Bytes beside the guest's own memory, TCG's translation cache included when it has one. */
 export function overheadBytes(
-  domain: Pick<LaunchDomain, "cpu" | "graphics" | "memoryBytes" | "tcgCacheBytes">,
+  domain: Pick<LaunchDomain, "cpu" | "graphics" | "efi" | "ioThreads" | "memoryBytes" | "tcgCacheBytes">,
 ): number {
   const { sockets, cores, threads } = domain.cpu;
   const bytes =
@@ -28,6 +31,8 @@ export function overheadBytes(
     QEMU_BYTES +
     PER_VCPU_BYTES * sockets * cores * threads +
     (domain.graphics ? GRAPHICS_BYTES : 0) +
+    (domain.efi === undefined ? 0 : EFI_BYTES) +
+    PER_IO_THREAD_BYTES * (domain.ioThreads ?? 0) +
     domain.memoryBytes / GUEST_DIVISOR +
     (domain.tcgCacheBytes ?? 0);
   return Math.ceil(bytes / MIB) * MIB;

@@ -6,6 +6,7 @@ const VOLUME = [...SPEC, "volumes", 0] as const;
 const DISK_FIELD = "spec.template.spec.domain.devices.disks[0]";
 const DISKS_FIELD = "spec.template.spec.domain.devices.disks";
 const VOLUME_FIELD = "spec.template.spec.volumes[0]";
+const DEVICES = [...DOMAIN, "devices"] as const;
 const EFI = [...DOMAIN, "firmware", "bootloader", "efi"] as const;
 
 /** The one volume, from another source. */
@@ -66,7 +67,13 @@ export const acceptedDisks: Readonly<Record<string, readonly Change[]>> = {
     [[...EFI], {}],
     [[...DOMAIN, "features", "smm"], { enabled: true }],
   ],
-  BIOS: [[[...DOMAIN, "firmware", "bootloader"], { bios: {} }]],
+  "BIOS on the serial console": [[[...DOMAIN, "firmware", "bootloader"], { bios: { useSerial: true } }]],
+  "a watchdog, a tablet, a graphics adapter and a sound card": [
+    [[...DEVICES, "watchdog"], { name: "w", i6300esb: { action: "poweroff" } }],
+    [[...DEVICES, "inputs"], [{ name: "t", type: "tablet", bus: "usb" }]],
+    [[...DEVICES, "video"], { type: "virtio" }],
+    [[...DEVICES, "sound"], { name: "s", model: "ac97" }],
+  ],
   "keys by cloud-init": [userData({ userData: "#cloud-config" }), key({ noCloud: {} })],
   "keys and a password by the guest agent": [
     [
@@ -291,6 +298,30 @@ export const refusedDisks: readonly (readonly [string, readonly Change[], string
     /needs features.smm/,
   ],
   [
+    "a BIOS on no serial console",
+    [
+      [[...DOMAIN, "firmware", "bootloader"], { bios: { useSerial: true } }],
+      [[...DEVICES, "autoattachSerialConsole"], false],
+    ],
+    "spec.template.spec.domain.firmware.bootloader.bios.useSerial",
+    /needs the serial console/,
+  ],
+  [
+    "a graphics adapter without graphics",
+    [
+      [[...DEVICES, "video"], { type: "vga" }],
+      [[...DEVICES, "autoattachGraphicsDevice"], false],
+    ],
+    "spec.template.spec.domain.devices.video",
+    /needs the graphics device/,
+  ],
+  [
+    "a pointer of another kind",
+    [[[...DEVICES, "inputs"], [{ name: "t", type: "mouse" }]]],
+    "spec.template.spec.domain.devices.inputs[0].type",
+    /Unsupported value/,
+  ],
+  [
     "BIOS and UEFI",
     [[[...DOMAIN, "firmware", "bootloader"], { bios: {}, efi: { secureBoot: false } }]],
     "spec.template.spec.domain.firmware.bootloader",
@@ -303,6 +334,7 @@ export function surroundings(path: Path): readonly Change[] {
   const changes: Change[] = [];
   if (path.includes("cdrom") || path.includes("lun")) changes.push([[...DISK, "disk"], undefined]);
   if (path.includes("persistentVolumeClaim") || path.includes("lun")) changes.push(claim());
+  if (path.includes("watchdog")) changes.push([[...DEVICES, "watchdog"], { name: "w" }]);
   if (path.includes("hostDisk")) changes.push(from({ hostDisk: { path: "/srv/a.img", type: "Disk" } }));
   if (path.includes("custom")) {
     changes.push(disk({ disk: { bus: "virtio" }, blockSize: { custom: { logical: 512, physical: 512 } } }));

@@ -79,6 +79,14 @@ describe("errors of the client", () => {
     });
   }
 
+  test("JSON that is no object, or no list, is a ProtocolError: it must not look like an empty list", async () => {
+    const { configMaps } = start(Array.from({ length: 4 }, () => ({ statusCode: 200, body: {} })));
+    await assert.rejects(configMaps.list(), errors.ProtocolError);
+    await assert.rejects(configMaps.listMetadata(), errors.ProtocolError);
+    await assert.rejects(configMaps.get("a"), errors.ProtocolError);
+    await assert.rejects(configMaps.create({ metadata: { name: "a" } }), errors.ProtocolError);
+  });
+
   test("a page of HTML is told by its code, and as a success is a ProtocolError", async () => {
     const { configMaps } = start([
       { statusCode: 502, text: "<html>bad gateway" },

@@ -1,4 +1,5 @@
-import type { Client } from "./client.ts";
+import type { Client, Request } from "./client.ts";
+import { ProtocolError } from "./errors.ts";
 import { apiVersionOf, type Draft, type KubeObject, type ResourceDescriptor } from "./objects.ts";
 import {
   type ApplyOptions,
@@ -28,6 +29,7 @@ const CONTENT_TYPES = {
 } as const;
 
 interface ListBody<T> {
+  readonly kind?: string;
   readonly metadata?: {
     readonly resourceVersion?: string;
     readonly continue?: string;
@@ -58,7 +60,7 @@ export class ResourceClient<T extends KubeObject> {
 
   get(name: string, options: GetOptions = {}): Promise<T> {
     const { resourceVersion, ...rest } = options;
-    return this.#client.request<T>({
+    return this.#object({
       method: "GET",
       path: this.#path(name) + queryString({ resourceVersion }),
       action: this.#action("get", name),
@@ -71,7 +73,7 @@ export class ResourceClient<T extends KubeObject> {
     const { labelSelector, fieldSelector, limit, resourceVersion, resourceVersionMatch, ...rest } = options;
     const { continue: continueToken, ...request } = rest;
     const query = { labelSelector, fieldSelector, limit, continue: continueToken };
-    const body = await this.#client.request<ListBody<T>>({
+    const body = await this.#list<T>({
       method: "GET",
       path: this.#path() + queryString({ ...query, resourceVersion, resourceVersionMatch }),
       action: this.#action("list"),
@@ -101,7 +103,7 @@ export class ResourceClient<T extends KubeObject> {
     options: Pick<ListOptions, "labelSelector" | "fieldSelector"> & RequestOptions = {},
   ): Promise<{ items: KubeObject[]; resourceVersion: string }> {
     const { labelSelector, fieldSelector, ...request } = options;
-    const body = await this.#client.request<ListBody<KubeObject>>({
+    const body = await this.#list<KubeObject>({
       method: "GET",
       path: this.#path() + queryString({ labelSelector, fieldSelector }),
       accept: METADATA_LIST,
@@ -139,7 +141,7 @@ export class ResourceClient<T extends KubeObject> {
 
   patch(name: string, patch: Patch, options: WriteOptions = {}): Promise<T> {
     const { subresource } = options;
-    return this.#client.request<T>({
+    return this.#object({
       method: "PATCH",
       path: this.#path(name, subresource) + queryString(writeQuery(options)),
       action: this.#action(subresource === undefined ? "patch" : `patch ${subresource} of`, name),
@@ -153,7 +155,7 @@ export class ResourceClient<T extends KubeObject> {
   apply(object: Draft<T>, options: ApplyOptions): Promise<T> {
     const { force, ...rest } = options;
     const name = object.metadata.name ?? "";
-    return this.#client.request<T>({
+    return this.#object({
       method: "PATCH",
       path: this.#pathFor(object.metadata, name, options) + queryString({ ...writeQuery(rest), force }),
       action: this.#action("apply", name),
@@ -222,13 +224,31 @@ export class ResourceClient<T extends KubeObject> {
     options: WriteOptions,
   ): Promise<T> {
     const { name, generateName, namespace } = object.metadata;
-    return this.#client.request<T>({
+    return this.#object({
       method,
       path: path + queryString(writeQuery(options)),
       action: this.#action(verb, name ?? `${generateName ?? ""}*`, namespace),
       body: this.#complete(object),
       ...requestOptions(options),
     });
+  }
+
+  /** An answer that must be an object: somebody's `{}` with 200 is none. A review has metadata without a name. */
+  async #object(request: Request): Promise<T> {
+    const body = await this.#client.request<T | undefined>(request);
+    if (typeof body?.metadata !== "object") {
+      throw new ProtocolError(`${request.action}: the answer is not a Kubernetes object`);
+    }
+    return body;
+  }
+
+  /** An answer that must be a list: anything else would look like an empty one. */
+  async #list<I>(request: Request): Promise<ListBody<I>> {
+    const body = await this.#client.request<ListBody<I> | undefined>(request);
+    if (body?.kind?.endsWith("List") !== true || typeof body.metadata !== "object") {
+      throw new ProtocolError(`${request.action}: the answer is not a Kubernetes list`);
+    }
+    return body;
   }
 
   /** Items of lists lack `apiVersion` and `kind`; one order of fields keeps one hidden class in V8. */

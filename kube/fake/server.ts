@@ -67,6 +67,8 @@ export class FakeApiServer {
   readonly watches = new Set<WatchStream>();
   /** For faults, and for what needs an opinion: reviews, tokens. */
   intercept: Intercept | undefined;
+  /** How long a streaming list takes to end after its objects; changes come meanwhile, as they do in a real one. */
+  initialEventsMs = 0;
   readonly #clock: Clock;
   readonly #writes: Writes;
   readonly #appliers = new Map<string, Appliers>();
@@ -273,6 +275,7 @@ export class FakeApiServer {
         matches: selectors(query),
         resourceVersion: query.get("resourceVersion") ?? "",
         sendInitialEvents,
+        initialEventsMs: this.initialEventsMs,
         allowBookmarks: query.get("allowWatchBookmarks") === "true",
         timeoutMs: seconds === null ? undefined : Number(seconds) * 1000,
       },

@@ -10,6 +10,8 @@ export interface WatchRequest {
   /** "" and "0": the present objects first. */
   readonly resourceVersion: string;
   readonly sendInitialEvents: boolean;
+  /** Time from the present objects to the bookmark that ends them. */
+  readonly initialEventsMs: number;
   readonly allowBookmarks: boolean;
   readonly timeoutMs: number | undefined;
 }
@@ -26,6 +28,7 @@ export class WatchStream {
   readonly #lines: string[] = [];
   #endTimer: Timer | undefined;
   #bookmarkTimer: Timer | undefined;
+  #initialTimer: Timer | undefined;
   #wake: (() => void) | undefined;
   #isEnded = false;
   #failure: Error | undefined;
@@ -105,6 +108,7 @@ export class WatchStream {
     this.#collection.listeners.delete(this.#onChange);
     this.#endTimer?.cancel();
     this.#bookmarkTimer?.cancel();
+    this.#initialTimer?.cancel();
   }
 
   #start(): boolean {
@@ -114,7 +118,7 @@ export class WatchStream {
         this.push({ type: "ADDED", object });
       }
       if (sendInitialEvents && allowBookmarks) {
-        this.bookmark(true);
+        this.#endInitialEvents();
       }
       return true;
     }
@@ -131,6 +135,15 @@ export class WatchStream {
       }
     }
     return true;
+  }
+
+  #endInitialEvents(): void {
+    const { initialEventsMs } = this.#request;
+    if (initialEventsMs === 0) {
+      this.bookmark(true);
+    } else {
+      this.#initialTimer = this.#clock.setTimeout(() => this.bookmark(true), initialEventsMs);
+    }
   }
 
   readonly #onChange = (change: Change): void => {

@@ -7,10 +7,18 @@ import { Informer } from "../kube/informer.ts";
 import type { Logger } from "../kube/logger.ts";
 import type { KubeMetrics } from "../kube/metrics.ts";
 import { controllerOf } from "../kube/ownership.ts";
-import { PERSISTENT_VOLUME_CLAIMS, type PersistentVolumeClaim, PODS, type Pod } from "../kube/resources.ts";
+import {
+  type CoreEvent,
+  EVENTS,
+  PERSISTENT_VOLUME_CLAIMS,
+  type PersistentVolumeClaim,
+  PODS,
+  type Pod,
+} from "../kube/resources.ts";
 import type { Clock } from "../lib/clock.ts";
 import { slimPod, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
 import { claimNames, slimClaim } from "./vmi/claims.ts";
+import { MOUNT_EVENTS, slimEvent } from "./vmi/mount-failures.ts";
 
 export interface Caches {
   readonly vms: Informer<VirtualMachine>;
@@ -20,6 +28,8 @@ export interface Caches {
   readonly pods: Informer<Pod>;
   /** Everybody's, cut down: a VMI may name any of its namespace. */
   readonly claims: Informer<PersistentVolumeClaim>;
+  /** What goes wrong with pods before they run, cut down; indexed by the pod's UID. */
+  readonly mountEvents: Informer<CoreEvent>;
 }
 
 export const BY_UID = "uid";
@@ -33,6 +43,14 @@ export function vmiKeyOf(pod: Pod): string | undefined {
   return owner?.kind === VIRTUAL_MACHINE_INSTANCES.kind
     ? `${pod.metadata.namespace}/${owner.name}`
     : undefined;
+}
+
+/** Keys of the VMIs, one at most, whose launcher pod has this UID. */
+export function vmiKeysOf({ pods }: Pick<Caches, "pods">, podUid: string): string[] {
+  return pods
+    .byIndex(BY_UID, podUid)
+    .map(vmiKeyOf)
+    .filter((key) => key !== undefined);
 }
 
 /** @param options for tests: `freeze` makes a write to a cached object throw */
@@ -72,6 +90,15 @@ export function makeCaches(
     claims: new Informer({
       resource: client.resource(PERSISTENT_VOLUME_CLAIMS),
       transform: slimClaim,
+      logger,
+      metrics,
+      ...options,
+    }),
+    mountEvents: new Informer({
+      resource: client.resource(EVENTS),
+      fieldSelector: MOUNT_EVENTS,
+      transform: slimEvent,
+      indexers: { [BY_UID]: ({ involvedObject }) => [involvedObject.uid].filter((uid) => uid !== undefined) },
       logger,
       metrics,
       ...options,

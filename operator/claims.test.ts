@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import type { Draft } from "../kube/objects.ts";
-import { PERSISTENT_VOLUME_CLAIMS, type PersistentVolumeClaim } from "../kube/resources.ts";
+import { EVENTS, PERSISTENT_VOLUME_CLAIMS, type PersistentVolumeClaim } from "../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "./kinds.ts";
 import { machine, NAMESPACE, World } from "./testing/world.ts";
 import { conditionOf } from "./vmi/conditions.ts";
@@ -90,6 +90,30 @@ describe("a VM whose claim has no volume yet", () => {
     await w.quiet();
     assert.equal(conditionOf(w.vmi("tiny")?.status?.conditions, "Provisioning"), undefined);
     assert.equal(w.podUids.size, 1);
+  });
+});
+
+describe("a VM whose Secret is missing", () => {
+  it("says what the kubelet says, and runs when the kubelet has gone on", async (t) => {
+    const w = world(t);
+    w.kubelet.script = { stuckOnNode: true };
+    await w.user.resource(VIRTUAL_MACHINES).create(machine("tiny"));
+    await w.until("a pod on a node", () => w.pods[0]?.spec.nodeName !== undefined);
+    const [pod] = w.pods;
+    const told = () => conditionOf(w.vmi("tiny")?.status?.conditions, "Synchronized");
+    await w.user.resource(EVENTS).create({
+      metadata: { name: "e", namespace: NAMESPACE },
+      involvedObject: { kind: "Pod", name: pod?.metadata.name ?? "", uid: pod?.metadata.uid ?? "" },
+      type: "Warning",
+      reason: "FailedMount",
+      message: 'secret "keys" not found',
+      lastTimestamp: "2026-01-01T00:00:00Z",
+    });
+    await w.until("told", () => told()?.reason === "FailedMount");
+    assert.equal(told()?.message, 'secret "keys" not found');
+    w.kubelet.script = {};
+    await w.until("Running", () => printable(w) === "Running");
+    assert.equal(told(), undefined);
   });
 });
 

@@ -32,6 +32,7 @@ const STATUSES: readonly NonNullable<Pod["status"]>[] = [
     phase: "Pending",
     conditions: [
       { type: "PodScheduled", status: "False", reason: "Unschedulable", message: "no node fits" },
+      { type: "PodReadyToStartContainers", status: "True" },
       { type: "Ready", status: "False" },
     ],
   },

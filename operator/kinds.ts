@@ -53,6 +53,8 @@ export function hasKvm({ containers }: Pod["spec"]): boolean {
   return containers.some(({ resources }) => resources?.limits?.[DEVICE_KVM] !== undefined);
 }
 
+const POD_CONDITIONS: readonly string[] = ["PodScheduled", "PodReadyToStartContainers"];
+
 function slimStatus(status: NonNullable<Pod["status"]>): NonNullable<Pod["status"]> {
   const { phase, reason, message, podIP, qosClass, conditions, containerStatuses } = status;
   return {
@@ -61,7 +63,7 @@ function slimStatus(status: NonNullable<Pod["status"]>): NonNullable<Pod["status
     ...(message === undefined ? {} : { message }),
     ...(podIP === undefined ? {} : { podIP }),
     ...(qosClass === undefined ? {} : { qosClass }),
-    conditions: (conditions ?? []).filter((condition) => condition.type === "PodScheduled"),
+    conditions: (conditions ?? []).filter(({ type }) => POD_CONDITIONS.includes(type)),
     containerStatuses: containerStatuses ?? [],
   };
 }

@@ -78,7 +78,7 @@ export async function runOperator(
     "servers",
     probesAndMetrics(metrics.registry, () => manager.isReady),
   );
-  manager.add("caches", caches.vms, caches.vmis, caches.pods, caches.claims);
+  manager.add("caches", caches.vms, caches.vmis, caches.pods, caches.claims, caches.mountEvents);
   manager.add("others", events, await tlsServers({ config, client, logger, caches, agents }));
   manager.add("controllers", leadership(statuses, announcer, elector), vmi.controller, vm.controller);
   await manager.run(signal);

@@ -13,6 +13,8 @@ export interface KubeletScript {
   readonly unschedulable?: boolean;
   /** The scheduler waits for a volume: it has chosen a node, and says nothing yet. */
   readonly unbound?: boolean;
+  /** The kubelet has the pod, and doesn't get its volumes mounted. */
+  readonly stuckOnNode?: boolean;
 }
 
 const SHUT_DOWN: DomainEnd = {
@@ -61,7 +63,7 @@ export class KubeletDouble {
         message: JSON.stringify(end),
       };
       await this.#setStatus(pod, exitCode === 0 ? "Succeeded" : "Failed", { terminated });
-    } else if (deletionTimestamp === undefined && phase === "Pending") {
+    } else if (deletionTimestamp === undefined && phase === "Pending" && this.script.stuckOnNode !== true) {
       if (this.script.agentFirst === true) this.#run(uid);
       await this.#setStatus(pod, "Running", { running: { startedAt: "2026-01-01T00:00:01Z" } });
     } else if (phase === "Running") {

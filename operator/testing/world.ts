@@ -102,9 +102,9 @@ export class OperatorProcess {
     });
     this.statuses.start();
     const { signal } = this.#stop;
-    const { vms, vmis, pods, claims } = this.caches;
-    this.#runs = [vms, vmis, pods, claims, events, this.vm.controller, this.vmi.controller].map((one) =>
-      one.run(signal),
+    const { vms, vmis, pods, claims, mountEvents } = this.caches;
+    this.#runs = [vms, vmis, pods, claims, mountEvents, events, this.vm.controller, this.vmi.controller].map(
+      (one) => one.run(signal),
     );
   }
 

@@ -20,6 +20,7 @@ describe("the announcement of a launcher", () => {
           isDeleting: false,
           isHeld: true,
           accelerator: "kvm",
+          hasSandbox: false,
           isRunning: false,
         },
       );

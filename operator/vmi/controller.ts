@@ -16,26 +16,20 @@ import {
 import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
-import { keyOf } from "../../kube/objects.ts";
 import { isControlledBy } from "../../kube/ownership.ts";
 import { ItemExponentialFailureRateLimiter } from "../../kube/rate-limiter.ts";
 import { jsonPatch } from "../../kube/request.ts";
-import {
-  PERSISTENT_VOLUME_CLAIMS,
-  type PersistentVolumeClaim,
-  PODS,
-  type Pod,
-} from "../../kube/resources.ts";
+import { PODS, type Pod } from "../../kube/resources.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { formatBytes, QuantityError } from "../../lib/quantity.ts";
 import { rfc3339 } from "../../lib/time.ts";
-import { BY_CLAIM, BY_UID, BY_VMI, type Caches, vmiKeyOf } from "../caches.ts";
+import { BY_UID, BY_VMI, type Caches, vmiKeyOf, vmiKeysOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
 import { OperatorError } from "../errors.ts";
 import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
 import type { Statuses } from "../uplink/statuses.ts";
-import { type Claims, claimFacts, claimNames, claimProblem, unboundClaims } from "./claims.ts";
+import { type Claims, claimProblem, unboundClaims } from "./claims.ts";
 import { resolveDomain } from "./domain.ts";
 import { resolveLaunchSpec } from "./launch-spec.ts";
 import { launcherPod, launcherPodName } from "./launcher-pod.ts";
@@ -44,6 +38,7 @@ import { type Observed, plan, type Write } from "./plan.ts";
 import { type PodFacts, podFacts } from "./pod-facts.ts";
 import { SpecError } from "./spec-error.ts";
 import { hasStarted, type ResolvedFacts } from "./status.ts";
+import { claimsOf, mountFailureOf, storageWatches } from "./storage-facts.ts";
 import { policyProblem } from "./storage-policy.ts";
 
 export interface VmiControllerOptions {
@@ -86,10 +81,7 @@ export class VmiController {
       for: { informer: caches.vmis },
       watches: [
         { informer: caches.pods, map: (pod: Pod) => [vmiKeyOf(pod)].filter((key) => key !== undefined) },
-        {
-          informer: caches.claims,
-          map: (claim: PersistentVolumeClaim) => caches.vmis.byIndex(BY_CLAIM, keyOf(claim)).map(keyOf),
-        },
+        ...storageWatches(caches),
       ],
       concurrency: 8,
       rateLimiter: new ItemExponentialFailureRateLimiter(undefined, MAX_RETRY_MS),
@@ -103,10 +95,7 @@ export class VmiController {
       onDelete: (pod) => statuses.forget(pod.metadata.uid, pod.spec.nodeName),
     });
     statuses.on("launcher", (podUid) => {
-      for (const pod of caches.pods.byIndex(BY_UID, podUid)) {
-        const key = vmiKeyOf(pod);
-        if (key !== undefined) this.controller.enqueue(key);
-      }
+      for (const key of vmiKeysOf(caches, podUid)) this.controller.enqueue(key);
     });
   }
 
@@ -147,19 +136,21 @@ export class VmiController {
     pods: readonly Pod[],
     signal: AbortSignal,
   ): Promise<Result | undefined> {
-    const { events } = this.#options;
+    const { caches, client, events } = this.#options;
     const isNew = pods.length === 0 && !hasStarted(vmi) && vmi.metadata.deletionTimestamp === undefined;
     if (isNew && this.#awaitsFacts()) return { requeueAfterMs: FACTS_RETRY_MS };
-    const claims = await this.#claimsOf(vmi, isNew, signal);
+    const claims = await claimsOf(caches, client, vmi, isNew, signal);
     const launch = isNew ? this.#resolve(vmi, this.#accelerator(), claims) : undefined;
     if (launch !== undefined && "reason" in launch)
       return this.#cannotCreate(key, vmi, launch, undefined, signal);
     const seen = this.#observed(pods);
+    const failure = mountFailureOf(caches, vmi, pods);
     const domain = launch?.domain ?? this.#resolvedBefore(vmi, seen.pods);
     const observed: Observed = {
       ...seen,
       vmi,
       unboundClaims: unboundClaims(vmi.spec, claims),
+      ...(failure === undefined ? {} : { mountFailure: failure }),
       ...(domain === undefined ? {} : { resolved: resolvedFacts(domain) }),
     };
     const { writes, events: planned } = plan(observed);
@@ -220,19 +211,6 @@ export class VmiController {
       claimProblem(vmi.spec, claims) ??
       resolvedOrWhy(() => resolveLaunchSpec(vmi, accelerator, claims))
     );
-  }
-
-  /** The claims that the VMI names. Before one is called missing, and a start refused for it, the API server is asked. */
-  async #claimsOf(vmi: VirtualMachineInstance, isNew: boolean, signal: AbortSignal): Promise<Claims> {
-    const { client, caches } = this.#options;
-    const { namespace } = vmi.metadata;
-    const live = client.resource(PERSISTENT_VOLUME_CLAIMS).namespace(namespace);
-    const found = claimNames(vmi.spec).map(async (name) => {
-      const cached = caches.claims.get(`${namespace}/${name}`);
-      const claim = cached ?? (isNew ? await live.get(name, { signal }).catch(ignoreNotFound) : undefined);
-      return claim === undefined ? [] : [[name, claimFacts(claim)] as const];
-    });
-    return new Map((await Promise.all(found)).flat());
   }
 
   /**

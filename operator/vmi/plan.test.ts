@@ -35,6 +35,7 @@ const livingPod: PodFacts = {
   isDeleting: false,
   isHeld: true,
   accelerator: "kvm",
+  hasSandbox: true,
   isRunning: true,
 };
 
@@ -194,6 +195,27 @@ describe("a VMI with a pod", () => {
     const status = statusOf(plan({ ...scheduling, pods: [pod] }).writes);
     assert.equal(status?.conditions?.find((one) => one.type === "Synchronized")?.message, "no such image");
     assert.equal(status?.nodeName, "node-1");
+  });
+
+  it("tells what keeps its volumes from being mounted, until they are", () => {
+    const mountFailure = { reason: "FailedMount", message: 'secret "keys" not found' };
+    const waiting = { reason: "ContainerCreating", message: "" };
+    const pod = { ...livingPod, phase: "Pending", hasSandbox: false, isRunning: false, waiting };
+    const seen = { ...scheduling, pods: [pod], mountFailure };
+    const { writes } = plan(seen);
+    const condition = statusOf(writes)?.conditions?.find((one) => one.type === "Synchronized");
+    assert.deepEqual(
+      [condition?.status, condition?.reason, condition?.message],
+      ["False", mountFailure.reason, mountFailure.message],
+    );
+    const after = apply(seen, writes);
+    assert.deepEqual(plan({ ...after, pods: [pod] }).writes, []);
+    const mounted = { ...after, pods: [{ ...pod, hasSandbox: true }] };
+    const status = statusOf(plan(mounted).writes);
+    assert.equal(
+      status?.conditions?.find((one) => one.type === "Synchronized"),
+      undefined,
+    );
   });
 
   it("tells that no node fits", () => {

@@ -8,6 +8,7 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import type { VirtualMachineInstanceStatus } from "../../api/virtual-machine-instance-status.ts";
 import type { PlannedEvent } from "../events.ts";
 import type { ToldLauncher } from "../uplink/statuses.ts";
+import type { MountFailure } from "./mount-failures.ts";
 import { isOver, type PodFacts } from "./pod-facts.ts";
 import { endingOf, isFinal, type ResolvedFacts, wantedStatus } from "./status.ts";
 
@@ -20,6 +21,8 @@ export interface Observed {
   /** The last attempt to make the pod failed so. */
   readonly createFailure?: { readonly reason: string; readonly message: string };
   readonly resolved?: ResolvedFacts;
+  /** What the kubelet says of the pod's volumes. */
+  readonly mountFailure?: MountFailure;
   /** Claims of the VMI's that have no volume yet. */
   readonly unboundClaims?: readonly string[];
   readonly launcherImage: string;
@@ -75,7 +78,7 @@ export function plan(observed: Observed): Plan {
 }
 
 function statusInput(observed: Observed, vmi: VirtualMachineInstance) {
-  const { told, createFailure, resolved, unboundClaims = [], launcherImage, now } = observed;
+  const { told, createFailure, mountFailure, resolved, unboundClaims = [], launcherImage, now } = observed;
   return {
     vmi,
     unboundClaims,
@@ -83,6 +86,7 @@ function statusInput(observed: Observed, vmi: VirtualMachineInstance) {
     now,
     ...(told === undefined ? {} : { told }),
     ...(createFailure === undefined ? {} : { createFailure }),
+    ...(mountFailure === undefined ? {} : { mountFailure }),
     ...(resolved === undefined ? {} : { resolved }),
   };
 }

@@ -24,6 +24,8 @@ export interface PodFacts {
   readonly unschedulable?: string;
   /** What the container waits for: `ContainerCreating`, `ErrImagePull` … */
   readonly waiting?: { readonly reason: string; readonly message: string };
+  /** Its volumes are mounted and its network is there: what is left is the container. */
+  readonly hasSandbox: boolean;
   readonly isRunning: boolean;
   /** When the container started, RFC 3339. */
   readonly startedAt?: string;
@@ -53,6 +55,7 @@ export function podFacts(pod: Pod): PodFacts {
     isDeleting: metadata.deletionTimestamp !== undefined,
     isHeld: metadata.finalizers?.includes(FINALIZER_POD) ?? false,
     accelerator: hasKvm(spec) ? "kvm" : "tcg",
+    hasSandbox: isConditionTrue(pod, "PodReadyToStartContainers"),
     isRunning: running !== undefined,
     ...(status?.reason === undefined ? {} : { reason: status.reason }),
     ...(status?.message === undefined ? {} : { message: status.message }),
@@ -75,6 +78,12 @@ export function podFacts(pod: Pod): PodFacts {
           },
         }),
   };
+}
+
+function isConditionTrue({ status }: Pod, type: string): boolean {
+  return (
+    status?.conditions?.some((condition) => condition.type === type && condition.status === "True") ?? false
+  );
 }
 
 /** The termination message is the launcher's DomainEnd; a kubelet's own words (OOM) are not JSON. */

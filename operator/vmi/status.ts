@@ -9,19 +9,15 @@ import type {
   VirtualMachineInstancePhase,
   VirtualMachineInstanceStatus,
 } from "../../api/virtual-machine-instance-status.ts";
-import type { ToldLauncher } from "../uplink/statuses.ts";
 import { mergeConditions, type WantedCondition } from "./conditions.ts";
 import { guestAgentConditions, guestOsStatus, mergeInterfaces } from "./guest-agent.ts";
-import { isOver, type PodFacts } from "./pod-facts.ts";
+import { isOver } from "./pod-facts.ts";
+import { type ProblemInput, problemOf } from "./problem.ts";
 
-export interface StatusInput {
+export interface StatusInput extends ProblemInput {
   readonly vmi: VirtualMachineInstance;
-  readonly pod?: PodFacts;
-  readonly told?: ToldLauncher;
   /** The pod is made in this very reconcile. */
   readonly isCreating?: boolean;
-  /** Why no launcher pod could be made. */
-  readonly createFailure?: { readonly reason: string; readonly message: string };
   /** Overhead and topology of the LaunchSpec that the pod was made from. */
   readonly resolved?: ResolvedFacts;
   readonly unboundClaims?: readonly string[];
@@ -237,30 +233,6 @@ function readyCondition(
 
 function isProblem(condition: WantedCondition): boolean {
   return condition.type === "Synchronized";
-}
-
-/** Container states in which a person has to do something. */
-const STUCK: readonly string[] = [
-  "ErrImagePull",
-  "ImagePullBackOff",
-  "ErrImageNeverPull",
-  "InvalidImageName",
-  "ImageInspectError",
-  "RegistryUnavailable",
-  "CreateContainerConfigError",
-  "CreateContainerError",
-  "RunContainerError",
-];
-
-function problemOf({
-  pod,
-  told,
-  createFailure,
-}: StatusInput): { reason: string; message: string } | undefined {
-  if (createFailure !== undefined) return createFailure;
-  if (told?.refused !== undefined) return { reason: told.refused.code, message: told.refused.message };
-  if (pod?.waiting !== undefined && STUCK.includes(pod.waiting.reason)) return pod.waiting;
-  return undefined;
 }
 
 function interfacesOf(

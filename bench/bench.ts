@@ -2,13 +2,18 @@
 import type { Client } from "../kube/client.ts";
 import type { Progress } from "./progress.ts";
 
-export interface BenchContext {
-  readonly client: Client;
+/** What a benchmark has that needs no cluster. */
+export interface LocalContext {
   readonly progress: Progress;
   /** Samples of each figure that is a median. */
   readonly runs: number;
   /** Does harm that the meters must see: the control run. */
   readonly sabotage: boolean;
+}
+
+export interface BenchContext extends LocalContext {
+  /** Of a cluster where virtpod runs. */
+  readonly client: Client;
 }
 
 /** Bounded on one side: most figures are better the smaller they are, ratios to something else the larger. */
@@ -20,10 +25,10 @@ export type PromisedFigure<Report> = Bound & {
   readonly figure: (report: Report) => number;
 };
 
-export interface Bench<Report> {
+export interface Bench<Report, Context extends LocalContext = BenchContext> {
   readonly name: string;
   readonly promises: readonly PromisedFigure<Report>[];
-  run(context: BenchContext): Promise<Report>;
+  run(context: Context): Promise<Report>;
 }
 
 export interface Verdict {

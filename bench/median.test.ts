@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { median, rounded } from "./median.ts";
+import { median, percentile, rounded } from "./median.ts";
 
 test("the median of an odd number of samples is the one in the middle, whatever their order", () => {
   assert.equal(median([9, 1, 5]), 5);
@@ -28,4 +28,14 @@ test("no samples have no median", () => {
 
 test("figures carry two digits unless told", () => {
   assert.deepEqual([rounded(1.23456), rounded(0.1 + 0.2), rounded(12.345, 1)], [1.23, 0.3, 12.3]);
+});
+
+test("a percentile is a sample that so many per cent do not exceed", () => {
+  const samples = Array.from({ length: 100 }, (_, index) => 100 - index);
+  assert.deepEqual(
+    [0, 50, 99, 100].map((percent) => percentile(samples, percent)),
+    [1, 50, 99, 100],
+  );
+  assert.equal(percentile([7], 99), 7);
+  assert.throws(() => percentile([], 50), RangeError);
 });

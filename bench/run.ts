@@ -7,8 +7,9 @@
  */
 import { parseArgs } from "node:util";
 import { apiWrites } from "./api-writes.ts";
-import { type Bench, type BenchContext, judge, type Verdict } from "./bench.ts";
+import { type Bench, type BenchContext, judge, type LocalContext, type Verdict } from "./bench.ts";
 import { deployedCluster } from "./deployment.ts";
+import { dhcp } from "./dhcp.ts";
 import { disk } from "./disk.ts";
 import { footprint } from "./footprint.ts";
 import { kube } from "./kube.ts";
@@ -23,12 +24,20 @@ interface Outcome {
 /** Promises that no control run can break without harm to others; tests hold them. */
 const UNSABOTAGED = new Set(["init containers"]);
 
-const RUNNERS: Readonly<Record<string, (context: BenchContext) => Promise<Outcome>>> = {
+type Runner<Context> = (context: Context) => Promise<Outcome>;
+
+/** They need no virtpod; `kube` finds a cluster by itself. */
+const LOCAL: Readonly<Record<string, Runner<LocalContext>>> = {
+  dhcp: runner(dhcp),
+  kube: runner(kube),
+};
+
+/** They need a cluster where virtpod runs; it is made when there is none. */
+const ON_CLUSTER: Readonly<Record<string, Runner<BenchContext>>> = {
   startup: runner(startup),
   footprint: runner(footprint),
   "api-writes": runner(apiWrites),
   disk: runner(disk),
-  kube: runner(kube),
 };
 
 const { values, positionals } = parseArgs({
@@ -43,24 +52,28 @@ const progress = startProgress((line) => process.stderr.write(line));
 process.exitCode = await main(positionals[0] ?? "all", progress);
 
 async function main(name: string, progress: Progress): Promise<number> {
-  const names = name === "all" ? Object.keys(RUNNERS) : [name];
+  const all = [...Object.keys(LOCAL), ...Object.keys(ON_CLUSTER)];
+  const names = name === "all" ? all : [name];
   const runs = Number(values.runs);
-  const unknown = names.find((one) => RUNNERS[one] === undefined);
+  const unknown = names.find((one) => !all.includes(one));
   if (unknown !== undefined || !Number.isInteger(runs) || runs < 1) {
-    const known = [...Object.keys(RUNNERS), "all"].join("|");
+    const known = [...all, "all"].join("|");
     process.stderr.write(`usage: make bench BENCH=${known}; node bench/run.ts NAME [--runs N]\n`);
     return 2;
   }
-  const client = await deployedCluster(progress);
+  const client = names.some((one) => one in ON_CLUSTER) ? await deployedCluster(progress) : undefined;
   const outcomes: Record<string, Outcome> = {};
   try {
     for (const one of names) {
       progress(`${one}${values.sabotage ? ", sabotaged" : ""}`);
-      const outcome = await RUNNERS[one]?.({ client, progress, runs, sabotage: values.sabotage });
+      const context = { progress, runs, sabotage: values.sabotage };
+      const outcome = await (client === undefined
+        ? LOCAL[one]?.(context)
+        : (LOCAL[one] ?? ON_CLUSTER[one])?.({ ...context, client }));
       if (outcome !== undefined) outcomes[one] = outcome;
     }
   } finally {
-    await client.close();
+    await client?.close();
   }
   const verdicts = Object.values(outcomes).flatMap(({ verdicts }) => verdicts);
   for (const { isKept, text } of verdicts) progress(`${isKept ? "kept  " : "BROKEN"} ${text}`);
@@ -74,7 +87,9 @@ function exitCode(verdicts: readonly Verdict[]): number {
   return values.check && verdicts.some(({ isKept }) => !isKept) ? 1 : 0;
 }
 
-function runner<Report extends object>(bench: Bench<Report>): (context: BenchContext) => Promise<Outcome> {
+function runner<Report extends object, Context extends LocalContext>(
+  bench: Bench<Report, Context>,
+): Runner<Context> {
   return async (context) => {
     const report = await bench.run(context);
     return { report, verdicts: judge(bench.promises, report) };

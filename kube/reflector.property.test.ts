@@ -31,6 +31,8 @@ const step = fc.oneof(
         "reorder" as const,
         "compact" as const,
         "lose the kind" as const,
+        "add a handler" as const,
+        "remove a handler" as const,
       ),
     }),
   },
@@ -104,7 +106,7 @@ function answerOf(kind: string): FakeResponse | undefined {
 class World {
   readonly clock = new FakeClock();
   readonly server = new FakeApiServer({ resources: [CONFIG_MAPS], clock: this.clock });
-  readonly mirror = mirrorOf();
+  readonly #handlers: { mirror: ReturnType<typeof mirrorOf>; remove: () => void }[] = [];
   readonly informer: Informer<ConfigMap>;
   readonly #configMaps: ResourceClient<ConfigMap>;
   readonly #answers: string[] = [];
@@ -131,7 +133,7 @@ class World {
       // Handlers' errors are caught and counted; here they are what the test is about.
       logger: { debug() {}, info() {}, warn() {}, error: (fields) => this.#errors.push(fields), child: fail },
     });
-    this.informer.addHandler(this.mirror);
+    this.#addHandler();
     this.server.intercept = async ({ method }) => {
       if (method !== "GET" || this.#isWriting) {
         return undefined;
@@ -188,6 +190,15 @@ class World {
         await settle();
         server.register(CONFIG_MAPS);
         return server.compact();
+      case "add a handler":
+        return this.#addHandler();
+      case "remove a handler": {
+        const removed = this.#handlers.length > 1 ? this.#handlers.pop() : undefined;
+        removed?.remove();
+        // From now on it must be told nothing, and this would be told.
+        removed?.mirror.objects.clear();
+        return;
+      }
       case "answer":
         this.#answers.push(step.answer);
         return;
@@ -200,6 +211,11 @@ class World {
       case "wait":
         return this.clock.advance(step.ms);
     }
+  }
+
+  /** What each handler was told is there. */
+  get told(): ConfigMap[][] {
+    return this.#handlers.map(({ mirror }) => [...mirror.objects.values()]);
   }
 
   /** Lets everything that is under way go on. */
@@ -222,6 +238,11 @@ class World {
       await settle();
     }
     assert.deepEqual(this.#errors, []);
+  }
+
+  #addHandler(): void {
+    const mirror = mirrorOf();
+    this.#handlers.push({ mirror, remove: this.informer.addHandler(mirror) });
   }
 
   /** A stream that missed something says nothing more: one that went on would lie, which only an audit finds. */
@@ -289,7 +310,9 @@ test("whatever befalls lists and watches, the cache ends as the server is, and e
         .map(({ metadata }) => `${metadata.name} ${metadata.uid} ${metadata.resourceVersion}`)
         .sort();
     assert.deepEqual(present(world.informer.list()), present(world.server.list(CONFIG_MAPS)));
-    assert.deepEqual(present(world.mirror.objects.values()), present(world.informer.list()));
+    for (const objects of world.told) {
+      assert.deepEqual(present(objects), present(world.informer.list()));
+    }
     stop.abort();
     await running;
     assert.equal(world.clock.pending, 0, "no timer is left");

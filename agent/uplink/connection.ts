@@ -11,8 +11,8 @@ import { type RoutesOptions, uplinkRoutes } from "./routes.ts";
 const DIAL_DEADLINE_MS = 10_000;
 /** TCP tells of a vanished replica only after many minutes. */
 const KEEP_ALIVE = { intervalMs: 10_000, deadlineMs: 10_000 };
-/** A connection that held for a minute was a good one: the next failure starts from the first delay. */
-const BACKOFF = { initialMs: 250, maxMs: 5_000, resetAfterMs: 60_000 };
+/** A connection that held for ten seconds was a good one: the next failure starts from the first delay. */
+const BACKOFF = { initialMs: 250, maxMs: 5_000, resetAfterMs: 10_000 };
 
 export interface ConnectionOptions extends RoutesOptions {
   readonly port: number;

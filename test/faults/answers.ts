@@ -1,6 +1,6 @@
 /** Faults that answer in the API server's place. Pure: see fault.ts. */
 import { describeExchange, type Exchange, isCollectionRead, isWrite } from "./exchange.ts";
-import { type Fault, type RequestAction, status } from "./fault.ts";
+import { type Fault, isBookmark, type RequestAction, status } from "./fault.ts";
 
 /** What the operator reconciles; the lease and the reviews go on where a fault says so. */
 const RECONCILED = /^(virtualmachines|virtualmachineinstances|pods)(\/|$)/;
@@ -30,22 +30,23 @@ export function htmlPages(reads: number, writes: number): Fault {
   };
 }
 
-/** 410 inside a watch in place of its second event, and to every other attempt to resume one. */
-export function goneOnWatch(): Fault {
+/** 410 to every other attempt to resume a watch, and inside watches in place of every fifth event, so many times. */
+export function goneOnWatch(times: number): Fault {
   let resumptions = 0;
+  let events = 0;
+  let left = times;
   const expired = status(410, "Expired", "too old resource version: 1 (2)");
+  const line = JSON.stringify({ type: "ERROR", object: expired.body });
   return {
     name: "410 on watch",
+    onArm: "endWatches",
     request({ verb, query }) {
       const isResumed = verb === "watch" && query.has("resourceVersion");
       return isResumed && resumptions++ % 2 === 0 ? { do: "answer", answer: expired } : undefined;
     },
-    event(_exchange, _event, { isInitial, passed }) {
-      if (isInitial || passed !== 1) return undefined;
-      return [
-        { do: "sendLine", line: JSON.stringify({ type: "ERROR", object: expired.body }) },
-        { do: "end" },
-      ];
+    event(_exchange, event, { isInitial }) {
+      if (isInitial || isBookmark(event) || ++events % 5 !== 0 || left-- <= 0) return undefined;
+      return [{ do: "sendLine", line }, { do: "end" }];
     },
   };
 }

@@ -42,6 +42,8 @@ export type RequestAction =
   | { readonly do: "rewrite"; readonly query: Readonly<Record<string, string | null>> }
   /** From now on no byte passes on this connection in either direction, and nobody closes it. */
   | { readonly do: "silence" }
+  /** Goes on to the API server only when the fault is lifted, as after a long way through the network. */
+  | { readonly do: "hold" }
   /** No answer ever, on a connection that lives. */
   | { readonly do: "ignore" };
 

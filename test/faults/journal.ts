@@ -33,9 +33,12 @@ export class Journal extends EventEmitter<JournalEvents> {
     return numbered;
   }
 
-  /** Writes after the first `since`, without the lease's. */
-  changesSince(since: number): readonly Write[] {
-    return this.writes.slice(since).filter(({ exchange }) => exchange.resource !== "leases");
+  /** Writes after the first `since` to objects of these namespaces and of none, without the lease's. */
+  changesSince(since: number, namespaces: readonly string[]): readonly Write[] {
+    return this.writes
+      .slice(since)
+      .filter(({ exchange }) => exchange.resource !== "leases")
+      .filter(({ exchange: { namespace } }) => namespace === undefined || namespaces.includes(namespace));
   }
 }
 

@@ -1,6 +1,7 @@
 /** A VM's life as the suites walk it, and what it leaves at its end. */
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import type { Client } from "../../kube/client.ts";
+import { ignoreNotFound } from "../../kube/errors.ts";
 import { controllerOf } from "../../kube/ownership.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { PODS, type Pod } from "../../kube/resources.ts";
@@ -29,12 +30,9 @@ export class Lives {
     return this.#guests.namespace;
   }
 
-  /** A guest that is small and, since it is not asked to power off, quick to end. */
+  /** A guest that is quick to end, since it is not asked to power off. */
   create(name: string): Promise<VirtualMachine> {
-    return this.#guests.create(name, {
-      domain: { memory: { guest: "64Mi" } },
-      spec: { terminationGracePeriodSeconds: 0 },
-    });
+    return this.#guests.create(name, { spec: { terminationGracePeriodSeconds: 0 } });
   }
 
   async untilRunning(name: string, timeoutMs = 60_000): Promise<void> {
@@ -64,6 +62,12 @@ export class Lives {
     await this.untilGone(name, timeoutMs);
   }
 
+  /** After a failure, so that what it left takes no processor from what comes next. */
+  async sweep(names: readonly string[]): Promise<void> {
+    await Promise.all(names.map((name) => this.markDeleted(name).catch(ignoreNotFound)));
+    await Promise.all(names.map((name) => this.untilGone(name).catch(() => {})));
+  }
+
   async markDeleted(name: string): Promise<void> {
     await this.#client.resource(VIRTUAL_MACHINES).namespace(this.namespace).delete(name);
   }
@@ -89,6 +93,14 @@ export class Lives {
       vmi: normalize(vmi, where),
       pods: pods.map((pod) => normalize(pod, where)),
     };
+  }
+
+  /** UIDs of the VM, its VMI and its pods: who they are, whatever became of them. */
+  async uids(name: string): Promise<readonly (string | undefined)[]> {
+    const vm = await this.#client.resource(VIRTUAL_MACHINES).namespace(this.namespace).get(name);
+    const vmi = await this.#client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(this.namespace).get(name);
+    const pods = await launcherPods(this.#client, this.namespace, name);
+    return [vm, vmi, ...pods].map(({ metadata }) => metadata.uid);
   }
 
   async #setRunStrategy(name: string, runStrategy: string): Promise<void> {

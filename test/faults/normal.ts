@@ -11,8 +11,14 @@ const TIME = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g;
 const MAC = /\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b/g;
 const ADDRESS = /\b\d{1,3}(\.\d{1,3}){3}\b/g;
 const CONTAINER = /containerd:\/\/[0-9a-f]{64}/g;
-/** What the API server counts and records by itself. */
-const DROPPED = new Set(["resourceVersion", "managedFields", "uid", "creationTimestamp"]);
+/** What the API server counts and records by itself, and which of a node's devices a pod was given. */
+const DROPPED = new Set([
+  "resourceVersion",
+  "managedFields",
+  "uid",
+  "creationTimestamp",
+  "allocatedResourcesStatus",
+]);
 
 export function normalize<T>(object: T, { name, namespace }: NormalizeOptions): T {
   // The pod's name ends in a hash of its VMI's UID.

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
 import { METRICS_PORT } from "../../api/names.ts";
 import type { OperatorNetwork } from "./network.ts";
 
@@ -26,6 +27,8 @@ interface Waiter {
 
 const WARN = 40;
 const KEPT_LINES = 400;
+/** Between two looks at the metrics, which nothing announces. */
+const LOOK_MS = 150;
 
 export class OperatorProcess {
   readonly address: string;
@@ -69,16 +72,22 @@ export class OperatorProcess {
   }
 
   /** @throws Error with the log's end when it ends before, or the line does not come */
-  async untilLogged(what: RegExp, timeoutMs: number): Promise<void> {
-    const matches = ({ msg }: LogLine) => what.test(msg);
+  async untilLogged(
+    what: string,
+    timeoutMs: number,
+    fields: Readonly<Record<string, unknown>> = {},
+  ): Promise<void> {
+    const wanted = Object.entries({ ...fields, msg: what });
+    const matches = (line: LogLine) => wanted.every(([field, value]) => line[field] === value);
     if (this.#lines.some(matches)) return;
     const seen = Promise.withResolvers<"seen">();
     const waiter = { matches, resolve: () => seen.resolve("seen") };
     this.#waiters.add(waiter);
-    const late = Promise.withResolvers<string>();
-    const timer = setTimeout(() => late.resolve(`nothing for ${timeoutMs} ms`), timeoutMs);
-    const outcome = await Promise.race([seen.promise, this.ended, late.promise]);
-    clearTimeout(timer);
+    const timer = new AbortController();
+    const late = setTimeout(timeoutMs, `nothing for ${timeoutMs} ms`, { signal: timer.signal });
+    late.catch(() => {});
+    const outcome = await Promise.race([seen.promise, this.ended, late]);
+    timer.abort();
     this.#waiters.delete(waiter);
     if (outcome !== "seen")
       throw new Error(`the operator never logged ${what} (${outcome}):\n${this.tail()}`);
@@ -110,12 +119,38 @@ export class OperatorProcess {
     this.#child.kill("SIGCONT");
   }
 
-  /** Sum of a metric's samples whose labels contain `labels`. */
-  async metric(name: string, labels = ""): Promise<number> {
+  /** Resolves when it leads and knows the node from its agent. */
+  async untilLeading(timeoutMs = 60_000): Promise<void> {
+    await this.untilLogged("leading", timeoutMs);
+    await this.untilLogged("an agent connected", timeoutMs, { kind: "status" });
+  }
+
+  /** Its metrics in Prometheus' text format. */
+  async metrics(): Promise<string> {
     const response = await fetch(`http://${this.address}:${METRICS_PORT}/metrics`, {
       signal: AbortSignal.timeout(5_000),
     });
-    return sumOf(await response.text(), name, labels);
+    return await response.text();
+  }
+
+  async reconciles(): Promise<number> {
+    return sumOf(await this.metrics(), "controller_runtime_reconcile_total");
+  }
+
+  /** Resolves when it has nothing to do, twice in a row: what is under way between two looks shows as a reconcile. */
+  async untilIdle(timeoutMs = 15_000): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    for (let last = -1; ; ) {
+      const metrics = await this.metrics();
+      const isBusy =
+        sumOf(metrics, "workqueue_depth") + sumOf(metrics, "controller_runtime_active_workers") > 0;
+      const reconciles = sumOf(metrics, "controller_runtime_reconcile_total");
+      if (!isBusy && reconciles === last) return;
+      if (Date.now() > deadline)
+        throw new Error(`the operator was busy for ${timeoutMs} ms:\n${this.tail()}`);
+      last = isBusy ? -1 : reconciles;
+      await setTimeout(LOOK_MS);
+    }
   }
 
   /** Resident memory in MiB. */
@@ -138,7 +173,7 @@ export class OperatorProcess {
   }
 }
 
-/** In Prometheus' text format. */
+/** Sum of a metric's samples whose labels contain `labels`. */
 export function sumOf(text: string, name: string, labels = ""): number {
   return text
     .split("\n")

@@ -32,11 +32,6 @@ type Request = IncomingMessage | Http2ServerRequest;
 /** HTTP/2's compatibility response has the same methods under types of its own. */
 type Response = ServerResponse;
 
-interface Armed {
-  readonly fault: Fault;
-  fired: number;
-}
-
 /** 1.4 MB on each of a few watches at once. */
 const MAX_SESSION_MB = 256;
 
@@ -47,7 +42,9 @@ export class FaultProxy {
   readonly #upstream: Upstream;
   readonly #server;
   readonly #watches = new Set<WatchStream>();
-  readonly #armed = new Map<Fault, Armed>();
+  /** Armed faults, each with what resolves when it is lifted. */
+  readonly #armed = new Map<Fault, PromiseWithResolvers<void>>();
+  readonly #fired = new Map<Fault, number>();
   #relay: Relay | undefined;
   #epoch = 0;
   /** Places of earlier epochs are gone. */
@@ -95,20 +92,21 @@ export class FaultProxy {
 
   /** Lets a fault strike from now on. Several may be armed; the first that has something to say is heard. */
   async arm(fault: Fault): Promise<void> {
-    this.#armed.set(fault, { fault, fired: 0 });
+    this.#armed.set(fault, Promise.withResolvers());
     if (fault.onArm === "endWatches") await this.endWatches();
     if (fault.onArm === "expireWatches") await this.expireWatches();
   }
 
-  /** How often an armed fault has struck. */
+  /** How often a fault has struck, whether it is still armed or not. */
   fired(fault: Fault): number {
-    return this.#armed.get(fault)?.fired ?? 0;
+    return this.#fired.get(fault) ?? 0;
   }
 
   /** Ends a fault. @returns how often it struck */
   async lift(fault: Fault): Promise<number> {
     const fired = this.fired(fault);
-    this.#armed.delete(fault);
+    this.#armed.get(fault)?.resolve();
+    if (!this.#armed.delete(fault)) return fired;
     if (fault.onLift === "endWatches") await this.endWatches();
     return fired;
   }
@@ -184,9 +182,13 @@ export class FaultProxy {
         return link.silence();
       case "ignore":
         return;
+      case "hold":
+        await this.#armed.get(decided.fault)?.promise;
     }
     const query = new URLSearchParams(exchange.query);
-    for (const [name, value] of Object.entries(decided?.action.query ?? {})) {
+    for (const [name, value] of Object.entries(
+      decided?.action.do === "rewrite" ? decided.action.query : {},
+    )) {
       if (value === null) query.delete(name);
       else query.set(name, value);
     }
@@ -292,10 +294,11 @@ export class FaultProxy {
   /** What the first armed fault that has something to say decides. */
   #decide<A>(
     ask: (fault: Fault) => A | undefined,
-  ): { action: A; armed: Armed; fired: () => void } | undefined {
-    for (const armed of this.#armed.values()) {
-      const action = ask(armed.fault);
-      if (action !== undefined) return { action, armed, fired: () => armed.fired++ };
+  ): { action: A; fault: Fault; fired: () => void } | undefined {
+    for (const fault of this.#armed.keys()) {
+      const action = ask(fault);
+      const fired = () => void this.#fired.set(fault, this.fired(fault) + 1);
+      if (action !== undefined) return { action, fault, fired };
     }
     return undefined;
   }
@@ -303,8 +306,8 @@ export class FaultProxy {
   #decideEvent(exchange: Exchange, event: WatchEvent, progress: WatchProgress): Decision | undefined {
     const decided = this.#decide((fault) => fault.event?.(exchange, event, progress));
     if (decided === undefined) return undefined;
-    const { action: steps, armed, fired } = decided;
-    return { steps, fired, isArmed: () => this.#armed.get(armed.fault) === armed };
+    const { action: steps, fault, fired } = decided;
+    return { steps, fired, isArmed: () => this.#armed.has(fault) };
   }
 }
 

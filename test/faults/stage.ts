@@ -157,13 +157,6 @@ export class Stage {
     return operator;
   }
 
-  /** Starts an operator and waits until it leads and an agent tells it of its node. */
-  async lead(index = 0): Promise<OperatorProcess> {
-    const operator = this.start(index);
-    await operator.untilLogged(/^leading$/, 30_000);
-    return operator;
-  }
-
   /** What the other candidates would wait 15 s for after a leader was killed. */
   freeLease(): Promise<void> {
     return freeLease(this.client);

@@ -24,8 +24,8 @@ function claim(accessModes: string[] = ["ReadWriteOnce"]): Draft<PersistentVolum
   };
 }
 
-async function createOnClaim(w: World): Promise<void> {
-  const { metadata, spec } = machine("tiny");
+async function createOnClaim(w: World, name = "tiny"): Promise<void> {
+  const { metadata, spec } = machine(name);
   const template = {
     spec: {
       ...spec.template.spec,
@@ -114,6 +114,30 @@ describe("a VM whose Secret is missing", () => {
     w.kubelet.script = {};
     await w.until("Running", () => printable(w) === "Running");
     assert.equal(told(), undefined);
+  });
+});
+
+describe("two VMs on one claim", () => {
+  it("run one after the other, however close they are started", async (t) => {
+    const w = world(t);
+    await claims(w).create(claim());
+    await Promise.all(["one", "two", "three"].map((name) => createOnClaim(w, name)));
+    const names = ["one", "two", "three"];
+    const running = () => names.filter((name) => w.vmi(name)?.status?.phase === "Running");
+    const waiting = () =>
+      names.filter((name) => {
+        const condition = conditionOf(w.vmi(name)?.status?.conditions, "Synchronized");
+        return condition?.reason === "PvcInUse";
+      });
+    await w.until("one runs, the others wait", () => running().length === 1 && waiting().length === 2);
+    await w.quiet(2);
+    const [first = ""] = running();
+    assert.equal(w.pods.length, 1);
+
+    await w.user.resource(VIRTUAL_MACHINES).namespace(NAMESPACE).delete(first);
+    await w.until("the next one runs", () => running().some((name) => name !== first));
+    await w.quiet(2);
+    assert.deepEqual([w.pods.length, waiting().length], [1, 1]);
   });
 });
 

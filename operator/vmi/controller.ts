@@ -29,6 +29,7 @@ import { OperatorError } from "../errors.ts";
 import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
 import type { Statuses } from "../uplink/statuses.ts";
+import { claimConflict } from "./claim-conflict.ts";
 import { type Claims, claimProblem, unboundClaims } from "./claims.ts";
 import { resolveDomain } from "./domain.ts";
 import { resolveLaunchSpec } from "./launch-spec.ts";
@@ -38,7 +39,7 @@ import { type Observed, plan, type Write } from "./plan.ts";
 import { type PodFacts, podFacts } from "./pod-facts.ts";
 import { SpecError } from "./spec-error.ts";
 import { hasStarted, type ResolvedFacts } from "./status.ts";
-import { claimsOf, mountFailureOf, storageWatches } from "./storage-facts.ts";
+import { claimHolders, claimsOf, mountFailureOf, storageWatches } from "./storage-facts.ts";
 import { policyProblem } from "./storage-policy.ts";
 
 export interface VmiControllerOptions {
@@ -70,6 +71,8 @@ export class VmiController {
   readonly #ownWrites = new OwnWrites();
   /** By key, so that they go with the VMI, whichever way that goes. */
   readonly #failures = new Map<string, CreateFailure & { readonly uid: string }>();
+  /** UIDs of the VMIs whose pod is being made, which no cache knows yet, by key. */
+  readonly #starting = new Map<string, string>();
   readonly #clock: Clock;
 
   constructor(options: VmiControllerOptions) {
@@ -108,6 +111,7 @@ export class VmiController {
     if (vmi === undefined) {
       this.#ownWrites.delete(key);
       this.#failures.delete(key);
+      this.#starting.delete(key);
       return undefined;
     }
     const own = pods.filter((pod) => isControlledBy(pod, vmi));
@@ -143,14 +147,17 @@ export class VmiController {
     const launch = isNew ? this.#resolve(vmi, this.#accelerator(), claims) : undefined;
     if (launch !== undefined && "reason" in launch)
       return this.#cannotCreate(key, vmi, launch, undefined, signal);
+    // From here on the claims are this VMI's: nothing was waited for since they were found free.
+    if (launch !== undefined) this.#starting.set(key, vmi.metadata.uid ?? "");
+    else this.#starting.delete(key);
     const seen = this.#observed(pods);
-    const failure = mountFailureOf(caches, vmi, pods);
+    const unmounted = mountFailureOf(caches, vmi, pods);
     const domain = launch?.domain ?? this.#resolvedBefore(vmi, seen.pods);
     const observed: Observed = {
       ...seen,
       vmi,
       unboundClaims: unboundClaims(vmi.spec, claims),
-      ...(failure === undefined ? {} : { mountFailure: failure }),
+      ...(unmounted === undefined ? {} : { mountFailure: unmounted }),
       ...(domain === undefined ? {} : { resolved: resolvedFacts(domain) }),
     };
     const { writes, events: planned } = plan(observed);
@@ -209,6 +216,7 @@ export class VmiController {
     return (
       policyProblem(vmi.spec, this.#options.config.storage) ??
       claimProblem(vmi.spec, claims) ??
+      claimConflict(vmi, claimHolders(this.#options.caches, vmi, this.#starting)) ??
       resolvedOrWhy(() => resolveLaunchSpec(vmi, accelerator, claims))
     );
   }
@@ -263,6 +271,7 @@ export class VmiController {
     signal: AbortSignal,
   ): Promise<undefined> {
     const uid = vmi.metadata.uid ?? "";
+    this.#starting.delete(key);
     const before = this.#failures.get(key);
     const isNews = before?.uid !== uid || before.message !== told.message;
     this.#failures.set(key, { ...told, uid });

@@ -4,19 +4,22 @@ import type { Client } from "../../kube/client.ts";
 import { type Watch, watch } from "../../kube/controller.ts";
 import { ignoreNotFound } from "../../kube/errors.ts";
 import { keyOf } from "../../kube/objects.ts";
+import { isControlledBy } from "../../kube/ownership.ts";
 import {
   type CoreEvent,
   PERSISTENT_VOLUME_CLAIMS,
   type PersistentVolumeClaim,
   type Pod,
 } from "../../kube/resources.ts";
-import { BY_CLAIM, BY_UID, type Caches, vmiKeysOf } from "../caches.ts";
+import { BY_CLAIM, BY_UID, BY_VMI, type Caches, vmiKeysOf } from "../caches.ts";
 import { type Claims, claimFacts, claimNames } from "./claims.ts";
 import { isMountFailure, type MountFailure, mountFailure } from "./mount-failures.ts";
+import { hasStarted, isFinal } from "./status.ts";
 
-/** Claims and events that concern a VMI wake it. */
+/** Claims, events and other VMIs on its claims that concern a VMI wake it. */
 export function storageWatches(caches: Caches): Watch[] {
   return [
+    watch(caches.vmis, (vmi: VirtualMachineInstance) => rivalsOf(caches, vmi).map(keyOf)),
     watch(caches.claims, (claim: PersistentVolumeClaim) =>
       caches.vmis.byIndex(BY_CLAIM, keyOf(claim)).map(keyOf),
     ),
@@ -44,6 +47,30 @@ export async function claimsOf(
     return claim === undefined ? [] : [[name, claimFacts(claim)] as const];
   });
   return new Map((await Promise.all(found)).flat());
+}
+
+/** Other VMIs that name a claim of this one's. */
+function rivalsOf({ vmis }: Caches, { metadata, spec }: VirtualMachineInstance): VirtualMachineInstance[] {
+  const { namespace, uid } = metadata;
+  return claimNames(spec)
+    .flatMap((name) => vmis.byIndex(BY_CLAIM, `${namespace}/${name}`))
+    .filter((other) => other.metadata.uid !== uid);
+}
+
+/**
+ * Other VMIs that have a claim of this one's, for as long as something of theirs may run.
+ * @param starting UIDs, by key, of the VMIs that are being given their pods
+ */
+export function claimHolders(
+  caches: Caches,
+  vmi: VirtualMachineInstance,
+  starting: ReadonlyMap<string, string>,
+): VirtualMachineInstance[] {
+  return rivalsOf(caches, vmi).filter((other) => {
+    if (isFinal(other)) return false;
+    const hasPod = caches.pods.byIndex(BY_VMI, keyOf(other)).some((pod) => isControlledBy(pod, other));
+    return hasPod || hasStarted(other) || starting.get(keyOf(other)) === other.metadata.uid;
+  });
 }
 
 /** What keeps the volumes of a VMI's pods from being mounted. */

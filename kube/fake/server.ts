@@ -1,10 +1,10 @@
-import { randomUUID } from "node:crypto";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { type KubeObject, makeKey, type ResourceDescriptor } from "../objects.ts";
-import { type Appliers, serverSideApply } from "./apply.ts";
+import { FieldOwners, type Writer } from "./apply.ts";
 import { applyJsonPatch, applyMergePatch, type Json, type JsonObject, type Operation } from "./json.ts";
+import { Pages } from "./pages.ts";
 import { matcher } from "./selector.ts";
-import { badRequest, expired, invalid, notFound, Refusal } from "./status.ts";
+import { badRequest, invalid, notFound, Refusal } from "./status.ts";
 import { type Collection, Storage, type Stored } from "./storage.ts";
 import { WatchStream } from "./watch.ts";
 import { type DeleteRequest, Writes } from "./writes.ts";
@@ -52,8 +52,6 @@ interface Target {
   readonly subresource: string;
 }
 
-const MAX_SNAPSHOTS = 100;
-
 /**
  * An API server in memory, for unit tests: versions, conflicts, watches with history, bookmarks and 410, paged
  * lists, finalizers, grace, garbage collection, status, generateName, and the three portable kinds of patch.
@@ -71,9 +69,8 @@ export class FakeApiServer {
   initialEventsMs = 0;
   readonly #clock: Clock;
   readonly #writes: Writes;
-  readonly #appliers = new Map<string, Appliers>();
-  /** Rest of a paged list by continue token. */
-  readonly #snapshots = new Map<string, { items: Stored[]; version: number }>();
+  readonly #owners = new FieldOwners();
+  readonly #pages = new Pages(this.storage);
 
   constructor(options: FakeApiServerOptions) {
     this.#clock = options.clock ?? systemClock;
@@ -119,7 +116,7 @@ export class FakeApiServer {
   /** Forgets history and continue tokens: watches and pages from before get 410. */
   compact(): void {
     this.storage.compact();
-    this.#snapshots.clear();
+    this.#pages.forget();
   }
 
   async handle(request: FakeRequest): Promise<FakeResponse> {
@@ -172,10 +169,11 @@ export class FakeApiServer {
         return query.get("watch") === "true" ? this.#watch(target, query) : this.#list(target, query);
       case "POST": {
         const object = this.#writes.create(collection, namespace, parse(request.body), isDryRun(query));
+        this.#note({}, object, request, target, query);
         return { statusCode: 201, body: object };
       }
       case "DELETE": {
-        const matches = selectors(query);
+        const matches = selectors(query, collection);
         for (const object of collection.list(namespace).filter(matches)) {
           this.#writes.delete(collection, keyOf(object), deleteRequest(request.body));
         }
@@ -197,7 +195,9 @@ export class FakeApiServer {
         return { statusCode: 200, body: this.#writes.find(collection, key) };
       case "PUT": {
         const options = { verb: "update", subresource, isDryRun: isDryRun(query) } as const;
+        const before = this.#writes.find(collection, key);
         const object = this.#writes.update(collection, key, parse(request.body), options);
+        this.#note(before, object, request, target, query);
         return { statusCode: 200, body: object };
       }
       case "PATCH":
@@ -216,45 +216,29 @@ export class FakeApiServer {
     }
   }
 
-  #list(target: Target, query: URLSearchParams): FakeResponse {
-    const { collection, namespace } = target;
-    const token = query.get("continue");
-    const snapshot =
-      token === null
-        ? { items: collection.list(namespace).filter(selectors(query)), version: this.storage.version }
-        : this.#snapshots.get(token);
-    if (snapshot === undefined) {
-      throw expired("The provided continue parameter is too old to display a consistent list result");
-    }
-    const limit = Number(query.get("limit") ?? 0) || snapshot.items.length;
-    const rest = snapshot.items.slice(limit);
-    const next = rest.length > 0 ? this.#keepSnapshot(rest, snapshot.version) : undefined;
-    const { kind } = collection.descriptor;
-    return {
-      statusCode: 200,
-      body: {
-        kind: `${kind}List`,
-        apiVersion: "v1",
-        metadata: {
-          resourceVersion: String(snapshot.version),
-          ...(next !== undefined && { continue: next, remainingItemCount: rest.length }),
-        },
-        // As the API server does, items of a list come without apiVersion and kind.
-        items: snapshot.items.slice(0, limit).map(({ apiVersion: _, kind: __, ...item }) => item),
-      },
-    };
+  #list({ collection, namespace }: Target, query: URLSearchParams): FakeResponse {
+    const body = this.#pages.list(collection, {
+      namespace,
+      matches: selectors(query, collection),
+      isSelective: query.has("labelSelector") || query.has("fieldSelector"),
+      limit: Number(query.get("limit") ?? 0),
+      token: query.get("continue"),
+    });
+    return { statusCode: 200, body };
   }
 
-  #keepSnapshot(items: Stored[], version: number): string {
-    const token = randomUUID();
-    this.#snapshots.set(token, { items, version });
-    for (const oldest of this.#snapshots.keys()) {
-      if (this.#snapshots.size <= MAX_SNAPSHOTS) {
-        break;
-      }
-      this.#snapshots.delete(oldest);
+  /** Notes whose fields a write has changed. */
+  #note(
+    before: Stored | object,
+    after: Stored,
+    request: FakeRequest,
+    { subresource }: Target,
+    query: URLSearchParams,
+  ): void {
+    if (!isDryRun(query)) {
+      const writer: Writer = { manager: managerOf(request, query), subresource };
+      this.#owners.wrote(after.metadata.uid, before as JsonObject, after as unknown as JsonObject, writer);
     }
-    return token;
   }
 
   #watch({ collection, namespace }: Target, query: URLSearchParams): FakeResponse {
@@ -272,7 +256,7 @@ export class FakeApiServer {
       this.storage,
       {
         namespace,
-        matches: selectors(query),
+        matches: selectors(query, collection),
         resourceVersion: query.get("resourceVersion") ?? "",
         sendInitialEvents,
         initialEventsMs: this.initialEventsMs,
@@ -291,16 +275,12 @@ export class FakeApiServer {
     if (type.startsWith("application/apply-patch")) {
       return this.#apply(request, target, key, query);
     }
-    const stored = this.#writes.find(collection, key) as unknown as Json;
-    const patched = patch(type, stored, JSON.parse(request.body) as Json) as JsonObject;
-    return {
-      statusCode: 200,
-      body: this.#writes.update(collection, key, patched, {
-        verb: "patch",
-        subresource,
-        isDryRun: isDryRun(query),
-      }),
-    };
+    const stored = this.#writes.find(collection, key);
+    const patched = patch(type, stored as unknown as Json, JSON.parse(request.body) as Json) as JsonObject;
+    const options = { verb: "patch", subresource, isDryRun: isDryRun(query) } as const;
+    const object = this.#writes.update(collection, key, patched, options);
+    this.#note(stored, object, request, target, query);
+    return { statusCode: 200, body: object };
   }
 
   #apply(request: FakeRequest, target: Target, key: string, query: URLSearchParams): FakeResponse {
@@ -311,31 +291,19 @@ export class FakeApiServer {
         "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch",
       );
     }
-    const { apiVersion: _, kind: __, ...wanted } = parse(request.body);
+    const wanted = parse(request.body);
+    const writer = { manager, subresource };
+    const options = { force: query.get("force") === "true", isDryRun: isDryRun(query) };
     const known = collection.objects.get(key);
-    const created =
-      known ??
-      this.#writes.create(collection, namespace, { metadata: wanted["metadata"] ?? {} }, isDryRun(query));
-    const appliers = this.#appliers.get(created.metadata.uid) ?? new Map<string, JsonObject>();
-    const kept = isDryRun(query) ? structuredClone(appliers) : appliers;
-    const force = query.get("force") === "true";
-    const result = serverSideApply(
-      created as unknown as JsonObject,
-      wanted,
-      `${manager}/${subresource}`,
-      force,
-      kept,
-    );
-    this.#appliers.set(created.metadata.uid, appliers);
-    if (known === undefined && isDryRun(query)) {
-      return { statusCode: 201, body: result };
+    if (known === undefined) {
+      const made = this.#writes.create(collection, namespace, wanted, options.isDryRun);
+      this.#owners.apply(made.metadata.uid, made as unknown as JsonObject, wanted, writer, options);
+      return { statusCode: 201, body: made };
     }
-    const object = this.#writes.update(collection, key, result, {
-      verb: "patch",
-      subresource,
-      isDryRun: isDryRun(query),
-    });
-    return { statusCode: known === undefined ? 201 : 200, body: object };
+    const { uid } = known.metadata;
+    const result = this.#owners.apply(uid, known as unknown as JsonObject, wanted, writer, options);
+    const body = this.#writes.update(collection, key, result, { verb: "patch", subresource, ...options });
+    return { statusCode: 200, body };
   }
 
   #subresource({ collection, subresource }: Target, key: string, body: JsonObject): FakeResponse {
@@ -390,8 +358,14 @@ function deleteRequest(body: string): DeleteRequest {
   return parse(body) as DeleteRequest;
 }
 
-function selectors(query: URLSearchParams) {
-  return matcher(query.get("labelSelector") ?? undefined, query.get("fieldSelector") ?? undefined);
+function selectors(query: URLSearchParams, { descriptor }: Collection) {
+  const [labels, fields] = [query.get("labelSelector"), query.get("fieldSelector")];
+  return matcher(labels ?? undefined, fields ?? undefined, descriptor);
+}
+
+/** Who writes, by name or else by the program's. */
+function managerOf({ headers }: FakeRequest, query: URLSearchParams): string {
+  return query.get("fieldManager") ?? String(headers["user-agent"] ?? "unknown").split("/")[0] ?? "";
 }
 
 function isDryRun(query: URLSearchParams): boolean {

@@ -26,6 +26,7 @@ import { GuestNetwork } from "./lifecycle/network.ts";
 import { statusOf, terminationMessage } from "./lifecycle/status.ts";
 import type { Log } from "./log.ts";
 import { prepareDisks } from "./storage/disks.ts";
+import { lookForRoom } from "./storage/room.ts";
 
 /** The agent has so long to give the pod its network: the time of the agent's own restart and more. */
 const ATTACHMENT_DEADLINE_MS = 60_000;
@@ -132,6 +133,7 @@ export class Launcher {
         resume: () => this.#hypervisor.resume(),
         reset: () => this.#hypervisor.reset(),
         softReboot: () => this.#hypervisor.softReboot(),
+        lookForRoom: (disk) => lookForRoom(this.#disks, disk),
       },
       onChange: ({ phase, paused }) => {
         this.#guestAgent.guestRuns((phase === "running" || phase === "stopping") && paused === undefined);

@@ -22,6 +22,8 @@ export function admit(state: MachineState, verb: Verb): Admission {
       break;
   }
   const isPaused = state.paused !== undefined;
+  // A pause for want of room ends by itself; one that was asked for must not.
+  if (verb === "pause" && state.paused?.reason === "ioError") return { decision: "perform" };
   if ((verb === "pause" && isPaused) || (verb === "unpause" && !isPaused)) return { decision: "done" };
   if (verb === "soft-reboot" && isPaused) {
     return refuse(

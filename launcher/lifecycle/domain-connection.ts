@@ -3,7 +3,7 @@ import { connectLibvirt, type LibvirtConnection } from "../libvirt/calls.ts";
 import { LibvirtError } from "../libvirt/errors.ts";
 import type { DomainEvent } from "../libvirt/events.ts";
 import type { DomainRef } from "../libvirt/structures.ts";
-import { factOfEvent, factOfState } from "./facts.ts";
+import { factOf, factOfState } from "./facts.ts";
 import { type DomainFact, START_DEADLINE_MS } from "./machine.ts";
 import type { DomainConnection } from "./supervisor.ts";
 
@@ -41,11 +41,11 @@ class LibvirtDomainConnection implements DomainConnection {
   async listen(onFact: (fact: DomainFact) => void): Promise<void> {
     this.#onFact = onFact;
     this.#setListener((event) => {
-      if (event.kind !== "lifecycle" || event.domain.uuid !== this.#domain.uuid) return;
-      const fact = factOfEvent(event.event, event.detail);
+      if (event.domain.uuid !== this.#domain.uuid) return;
+      const fact = factOf(event);
       if (fact !== undefined) onFact(fact);
     });
-    await this.#connection.subscribe(["lifecycle"]);
+    await this.#connection.subscribe(["lifecycle", "ioError"]);
   }
 
   async readState(): Promise<DomainFact> {

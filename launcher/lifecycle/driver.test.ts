@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from "node:test";
 import { FakeClock } from "../../lib/fake-clock.ts";
 import { LauncherError } from "../errors.ts";
 import { type DomainPort, Driver } from "./driver.ts";
-import type { MachineState } from "./machine.ts";
+import type { MachineState, RoomFinding } from "./machine.ts";
 
 /** A domain that records what it is told and answers as the test says. */
 class FakeDomain implements DomainPort {
@@ -17,6 +17,11 @@ class FakeDomain implements DomainPort {
   resume = () => this.#call("resume");
   reset = () => this.#call("reset");
   softReboot = () => this.#call("softReboot");
+  finding: RoomFinding = "none";
+  lookForRoom = async (disk: string | undefined) => {
+    this.calls.push(`lookForRoom ${disk}`);
+    return this.finding;
+  };
 
   #call(name: string): Promise<void> {
     this.calls.push(name);
@@ -123,6 +128,50 @@ describe("the driver", () => {
     assert.equal((await driver.ended).code, "DestroyUnconfirmed");
     assert(warnings.includes("cannot ask the guest to power off"));
     assert(warnings.includes("cannot destroy the domain"));
+  });
+});
+
+describe("a disk out of room", () => {
+  const failure = { disk: "data", isOutOfRoom: true } as const;
+
+  async function stopped(t: TestContext): Promise<Bench> {
+    const made = await running(t);
+    made.driver.dispatch({ type: "domain", fact: { kind: "diskFailed", failure } });
+    made.driver.dispatch({ type: "domain", fact: { kind: "paused", reason: "ioError" } });
+    return made;
+  }
+
+  it("is looked after ever more seldom, and its guest goes on once there is some", async (t) => {
+    const { domain, clock, driver } = await stopped(t);
+    for (const delayMs of [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]) {
+      clock.advance(delayMs - 1);
+      const before = domain.calls.length;
+      clock.advance(1);
+      assert.equal(domain.calls.at(-1), "lookForRoom data");
+      assert.equal(domain.calls.length, before + 1);
+      await settle();
+    }
+    domain.finding = "found";
+    clock.advance(30_000);
+    await settle();
+    assert.equal(domain.calls.at(-1), "resume");
+    driver.dispatch({ type: "domain", fact: { kind: "running" } });
+    clock.advance(60_000);
+    await settle();
+    assert.equal(domain.calls.at(-1), "resume");
+    assert.equal(driver.state.paused, undefined);
+  });
+
+  it("leaves its guest alone once a pause was asked for", async (t) => {
+    const { domain, clock, driver } = await stopped(t);
+    await driver.request("pause");
+    assert.equal(driver.state.paused?.reason, "user");
+    domain.finding = "found";
+    clock.advance(600_000);
+    await settle();
+    assert(!domain.calls.includes("resume"));
+    await driver.request("unpause");
+    assert.equal(domain.calls.at(-1), "resume");
   });
 });
 

@@ -13,6 +13,7 @@ import {
   initialState,
   type MachineEvent,
   type MachineState,
+  type RoomFinding,
   reduce,
   type TimerName,
 } from "./machine.ts";
@@ -27,6 +28,8 @@ export interface DomainPort {
   resume(): Promise<void>;
   reset(): Promise<void>;
   softReboot(): Promise<void>;
+  /** Never rejects. */
+  lookForRoom(disk: string | undefined): Promise<RoomFinding>;
 }
 
 /** An event without its time: the driver's clock gives it. */
@@ -87,6 +90,7 @@ export class Driver {
   async request(verb: Verb): Promise<void> {
     const admission = admit(this.#state, verb);
     if (admission.decision === "done") return;
+    const { paused } = this.#state;
     if (admission.decision === "refuse") throw new RequestError(409, admission.code, admission.message);
     const { domain } = this.#options;
     const calls = {
@@ -101,6 +105,10 @@ export class Driver {
       const { code, message } = describeError(cause);
       const status = code === "LibvirtUnavailable" ? 503 : 500;
       throw new RequestError(status, code, `${verb}: ${message}`, { cause });
+    }
+    // libvirt says nothing of a pause of what a failing disk had paused before; it is to last all the same.
+    if (verb === "pause" && paused !== undefined) {
+      this.dispatch({ type: "domain", fact: { kind: "paused", reason: "user" } });
     }
   }
 
@@ -129,6 +137,9 @@ export class Driver {
         return;
       case "destroy":
         this.#call("destroy the domain", domain.destroy());
+        return;
+      case "lookForRoom":
+        void domain.lookForRoom(effect.disk).then((finding) => this.dispatch({ type: "room", finding }));
         return;
       case "arm":
         this.#arm(effect.timer, effect.delayMs);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { factOfEvent, factOfState } from "./facts.ts";
+import { factOf, factOfEvent, factOfState } from "./facts.ts";
 import { initialState, type MachineEvent, type MachineState, reduce } from "./machine.ts";
 
 /** Sequences of lifecycle events, event:detail, as libvirt 11.3 sends them. */
@@ -40,6 +40,32 @@ describe("libvirt's events", () => {
     assert.equal(factOfEvent(0, 0), undefined);
     assert.equal(factOfEvent(1, 0), undefined);
     assert.equal(factOfEvent(99, 0), undefined);
+  });
+});
+
+describe("an I/O error", () => {
+  const event = (action: "paused" | "reported" | "none", reason: string) =>
+    factOf({
+      kind: "ioError",
+      domain: { name: "", uuid: "", id: 1 },
+      alias: "ua-data",
+      path: "/d",
+      action,
+      reason,
+    });
+
+  it("that pauses the guest names its disk, and whether room is what it lacked", () => {
+    const failure = (isOutOfRoom: boolean) => ({
+      kind: "diskFailed",
+      failure: { disk: "data", isOutOfRoom },
+    });
+    assert.deepEqual(event("paused", "enospc"), failure(true));
+    assert.deepEqual(event("paused", ""), failure(false));
+  });
+
+  it("that the guest is told of, or nobody, is none of the launcher's business", () => {
+    assert.equal(event("reported", "enospc"), undefined);
+    assert.equal(event("none", ""), undefined);
   });
 });
 

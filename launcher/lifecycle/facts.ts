@@ -1,5 +1,22 @@
 /** libvirt's numbers (include/libvirt/libvirt-domain.h) as the machine's facts. Pure. */
+import type { DomainEvent } from "../libvirt/events.ts";
 import type { DomainFact, PauseReason } from "./machine.ts";
+
+/** Undefined for what concerns no running domain. */
+export function factOf(event: DomainEvent): DomainFact | undefined {
+  switch (event.kind) {
+    case "lifecycle":
+      return factOfEvent(event.event, event.detail);
+    case "ioError": {
+      // Reported to the guest or ignored, as its disk was told to: it runs on.
+      if (event.action !== "paused") return undefined;
+      const disk = event.alias.replace(/^ua-/, "");
+      return { kind: "diskFailed", failure: { disk, isOutOfRoom: event.reason === "enospc" } };
+    }
+    default:
+      return undefined;
+  }
+}
 
 /**
  * virDomainEventType and its detail. Undefined for what concerns no running domain: defined, undefined, and details

@@ -247,8 +247,37 @@ describe("a pause", () => {
   const pausedBy = (reason: PauseReason) => fact({ kind: "paused", reason });
 
   it("is told with its reason and forgotten on resume", () => {
-    assert.deepEqual(play([...RUNNING, pausedBy("ioError")]).state.paused, { reason: "ioError" });
-    assert.equal(play([...RUNNING, pausedBy("ioError"), fact({ kind: "running" })]).state.paused, undefined);
+    assert.deepEqual(play([...RUNNING, pausedBy("watchdog")]).state.paused, { reason: "watchdog" });
+    assert.equal(play([...RUNNING, pausedBy("watchdog"), fact({ kind: "running" })]).state.paused, undefined);
+  });
+
+  const failed = (disk: string, isOutOfRoom: boolean) =>
+    fact({ kind: "diskFailed", failure: { disk, isOutOfRoom } });
+
+  it("by a failing disk names it, in whichever order the failure and the pause are told", () => {
+    for (const order of [
+      [failed("data", true), pausedBy("ioError")],
+      [pausedBy("ioError"), failed("data", true)],
+      [failed("data", true), pausedBy("ioError"), failed("data", true), pausedBy("ioError")],
+    ]) {
+      const { effects, state } = play([...RUNNING, ...order]);
+      assert.equal(state.paused?.reason, "ioError");
+      assert.match(state.paused?.message ?? "", /^disk data: no room is left/);
+      assert.equal(kinds(effects).at(-1), "arm room");
+    }
+  });
+
+  it("by a disk that is broken waits for a person, by one that was missed for room or a person", () => {
+    const broken = play([...RUNNING, failed("data", false), pausedBy("ioError")]);
+    assert.match(broken.state.paused?.message ?? "", /^disk data failed with an I\/O error/);
+    assert(!kinds(broken.effects).includes("arm room"));
+    const missed = play([...RUNNING, pausedBy("ioError"), { type: "timer", name: "room" }]);
+    assert.deepEqual(missed.effects.at(-1), { type: "lookForRoom", disk: undefined });
+  });
+
+  it("is not begun by a disk whose guest runs on", () => {
+    const { state } = play([...RUNNING, failed("data", true)]);
+    assert.equal(state.paused, undefined);
   });
 
   it("of a start keeps the name startPaused until the guest runs", () => {
@@ -265,7 +294,7 @@ describe("a pause", () => {
   });
 });
 
-const timers: readonly TimerName[] = ["start", "resend", "grace", "destroy"];
+const timers: readonly TimerName[] = ["start", "resend", "grace", "destroy", "room"];
 const anyFact: fc.Arbitrary<DomainFact> = fc.oneof(
   fc.constantFrom<DomainFact>(
     { kind: "started" },
@@ -274,6 +303,9 @@ const anyFact: fc.Arbitrary<DomainFact> = fc.oneof(
     { kind: "panicked" },
   ),
   fc.constantFrom<PauseReason>("user", "ioError").map((reason): DomainFact => ({ kind: "paused", reason })),
+  fc
+    .boolean()
+    .map((isOutOfRoom): DomainFact => ({ kind: "diskFailed", failure: { disk: "d", isOutOfRoom } })),
 );
 const anyEnd = fc
   .constantFrom("shutdown" as const, "destroyed" as const, "crashed" as const, "unknown" as const)
@@ -286,6 +318,10 @@ const anyEvent: fc.Arbitrary<Untimed> = fc.oneof(
   anyFact.map(fact),
   { weight: 1, arbitrary: anyEnd.map(fact) },
   fc.constant<Untimed>({ type: "reconnected" }),
+  fc.constantFrom("found" as const, "none" as const, "unknown" as const).map((finding) => ({
+    type: "room" as const,
+    finding,
+  })),
   fc.constantFrom(0, 1, 5_000, 60_000).map(stop),
   fc.constantFrom(...timers).map((name): Untimed => ({ type: "timer", name })),
 );

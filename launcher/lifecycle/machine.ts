@@ -15,6 +15,7 @@
  * events may have been missed. The same fact may come twice (an event and a reply), so every step is idempotent.
  */
 import type { DomainEnd, DomainEndReason, LauncherPhase } from "../../api/launcher-protocol.ts";
+import { type DiskFailure, messageOf, nextLook, type RoomWatch } from "./io-error.ts";
 
 /** The ACPI request is repeated: a guest that is still booting drops it. KubeVirt's interval. */
 export const ACPI_RESEND_MS = 5_000;
@@ -43,6 +44,8 @@ export type DomainFact =
   | { readonly kind: "started" }
   | { readonly kind: "running" }
   | { readonly kind: "paused"; readonly reason: PauseReason; readonly message?: string }
+  /** A disk failed and qemu stops the guest for it; the pause itself comes apart. */
+  | { readonly kind: "diskFailed"; readonly failure: DiskFailure }
   /** The guest has powered off or was told to by the host; qemu still runs. */
   | { readonly kind: "shuttingDown" }
   | { readonly kind: "panicked" }
@@ -65,16 +68,23 @@ export type MachineEvent = { readonly atMs: number } & (
   /** A connection to libvirtd is there again and the domain's state was read: calls may have been lost. */
   | { readonly type: "reconnected" }
   | { readonly type: "shutdownRequested"; readonly gracePeriodMs: number }
+  /** What looking for room has found. */
+  | { readonly type: "room"; readonly finding: RoomFinding }
   | { readonly type: "timer"; readonly name: TimerName }
 );
 
-export type TimerName = "start" | "resend" | "grace" | "destroy";
+export type TimerName = "start" | "resend" | "grace" | "destroy" | "room";
+
+/** `unknown`: what failed lies on no file system that could be asked. */
+export type RoomFinding = "found" | "none" | "unknown";
 
 export type Effect =
   | { readonly type: "create" }
   | { readonly type: "acpiShutdown" }
   | { readonly type: "resume" }
   | { readonly type: "destroy" }
+  /** Of one disk, or of all where it isn't known which one failed. */
+  | { readonly type: "lookForRoom"; readonly disk: string | undefined }
   /** A timer of the same name is replaced. */
   | { readonly type: "arm"; readonly timer: TimerName; readonly delayMs: number }
   | { readonly type: "disarm"; readonly timer: TimerName }
@@ -87,6 +97,8 @@ export interface MachineState {
   readonly preparedAtMs: Readonly<Partial<Record<PreparationStep, number>>>;
   readonly domainStartedAtMs?: number;
   readonly paused?: { readonly reason: PauseReason; readonly message?: string };
+  readonly diskFailure?: DiskFailure;
+  readonly room?: RoomWatch;
   readonly panicked: boolean;
   /** A shutdown was asked for. */
   readonly stop?: Stop;
@@ -130,6 +142,8 @@ export function reduce(state: MachineState, event: MachineEvent): Step {
       return reissued(state);
     case "shutdownRequested":
       return shutdownRequested(state, event.gracePeriodMs, event.atMs);
+    case "room":
+      return roomLookedFor(state, event.finding, event.atMs);
     case "timer":
       return timerFired(state, event.name, event.atMs);
   }
@@ -168,23 +182,28 @@ function domainChanged(state: MachineState, fact: DomainFact, atMs: number): Ste
   if (state.phase === "preparing") return stay(state);
   // Any word of the domain but its end tells that the create call did its work.
   const born: Step = fact.kind === "gone" ? stay(state) : domainExists(state, atMs);
-  const after = withFact(born.state, fact);
+  const after = withFact(born.state, fact, atMs);
   return { state: after.state, effects: [...born.effects, ...after.effects] };
 }
 
-function withFact(state: MachineState, fact: DomainFact): Step {
+function withFact(state: MachineState, fact: DomainFact, atMs: number): Step {
   switch (fact.kind) {
     case "started":
       return stay(state);
     case "running": {
-      const { paused: _, ...running } = state;
+      const { paused: _, diskFailure: __, ...running } = state;
       return stay(running);
     }
     case "paused": {
       // libvirt reports a start with the paused flag as a pause by the user.
       if (state.paused?.reason === "startPaused" && fact.reason === "user") return stay(state);
+      if (fact.reason === "ioError") return pausedByDisk(state, atMs);
       const { kind: _, ...paused } = fact;
       return stay({ ...state, paused });
+    }
+    case "diskFailed": {
+      const failed = { ...state, diskFailure: fact.failure };
+      return isPausedByDisk(state) ? pausedByDisk(failed, atMs) : stay(failed);
     }
     case "shuttingDown":
       return stay({ ...state, phase: "stopping" });
@@ -194,6 +213,34 @@ function withFact(state: MachineState, fact: DomainFact): Step {
     case "gone":
       return ended(state, fact.how);
   }
+}
+
+function isPausedByDisk(state: MachineState): boolean {
+  return state.paused?.reason === "ioError" && state.stop?.destroying !== true;
+}
+
+function pausedByDisk(state: MachineState, atMs: number): Step {
+  const message = messageOf(state.diskFailure);
+  const isSame = state.paused?.reason === "ioError" && state.paused.message === message;
+  // One full disk fails every request under way, each with an event of its own.
+  if (isSame) return stay(state);
+  return lookLater({ ...state, paused: { reason: "ioError", message } }, atMs);
+}
+
+function lookLater(state: MachineState, atMs: number): Step {
+  const next = nextLook(state.diskFailure, state.room, atMs);
+  if (next === undefined) return stay(state);
+  return {
+    state: { ...state, room: next.watch },
+    effects: [{ type: "arm", timer: "room", delayMs: next.delayMs }],
+  };
+}
+
+function roomLookedFor(state: MachineState, finding: RoomFinding, atMs: number): Step {
+  if (!isPausedByDisk(state) || finding === "unknown") return stay(state);
+  const later = lookLater(state, atMs);
+  // It is looked again after a resume, too: the call may be lost, or the next write fail.
+  return finding === "found" ? { ...later, effects: [{ type: "resume" }, ...later.effects] } : later;
 }
 
 function ended(state: MachineState, how: "shutdown" | "destroyed" | "crashed" | "unknown"): Step {
@@ -316,6 +363,9 @@ function timerFired(state: MachineState, name: TimerName, atMs: number): Step {
         "DomainCreation",
         `libvirt did not create the domain within ${START_DEADLINE_MS / 1000} s`,
       );
+    case "room":
+      if (!isPausedByDisk(state)) return stay(state);
+      return { state, effects: [{ type: "lookForRoom", disk: state.diskFailure?.disk }] };
     case "resend":
       if (state.phase !== "stopping" || state.stop === undefined || state.stop.destroying) return stay(state);
       return {
@@ -347,7 +397,7 @@ function timerFired(state: MachineState, name: TimerName, atMs: number): Step {
 function finish(state: MachineState, reason: DomainEndReason, code: string, message: string): Step {
   const end: DomainEnd = { reason, acpiRequested: state.stop?.acpiRequested ?? false, code, message };
   const { paused: _, ...rest } = state;
-  const timers: readonly TimerName[] = ["start", "resend", "grace", "destroy"];
+  const timers: readonly TimerName[] = ["start", "resend", "grace", "destroy", "room"];
   return {
     state: { ...rest, phase: "stopped", end },
     effects: [...timers.map((timer): Effect => ({ type: "disarm", timer })), { type: "finish", end }],

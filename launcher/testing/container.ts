@@ -20,6 +20,8 @@ export interface ContainerOptions {
   /** Unpacked layers of the launcher image. */
   readonly root: string;
   readonly spec: LaunchSpec;
+  /** Makes the scratch folder a tmpfs of this size, instead of a folder of this machine's. */
+  readonly scratchBytes?: number;
   /** Copies what the pod's volumes would hold; paths are those outside of the container. */
   readonly fill?: (folder: (name: (typeof FOLDERS)[number]) => string) => Promise<void>;
 }
@@ -66,6 +68,7 @@ export class Container {
           PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
           HOME: "/",
           [ENV_LAUNCH_SPEC]: JSON.stringify(options.spec),
+          SCRATCH_BYTES: String(options.scratchBytes ?? ""),
         },
       },
     );
@@ -122,6 +125,12 @@ export class Container {
       all.map(async (pid) => ((await commandLine(pid)).split("/").at(-1)?.startsWith(name) ? [pid] : [])),
     );
     return named.flat();
+  }
+
+  /** A path inside of the container as this machine sees it. */
+  async path(inside: string): Promise<string> {
+    const [init] = await children(this.#process.pid ?? 0);
+    return join(`/proc/${init}/root`, inside);
   }
 
   /** Resolves with the container's exit code. */

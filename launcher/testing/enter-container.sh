@@ -24,6 +24,9 @@ touch dev/termination-log
 mount --bind "$work/termination-log" dev/termination-log
 mount -t tmpfs -o mode=755 tmpfs run
 mkdir -p run/source run/virtpod
+if [ -n "${SCRATCH_BYTES:-}" ]; then
+  mount -t tmpfs -o "size=$SCRATCH_BYTES,uid=107,gid=107,mode=755" tmpfs "$work/scratch"
+fi
 for folder in agent runtime scratch volumes kernel-boot; do
   mkdir "run/virtpod/$folder"
   mount --bind "$work/$folder" "run/virtpod/$folder"

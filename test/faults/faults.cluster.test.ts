@@ -1,11 +1,12 @@
 /** The real operator behind the fault proxy, with the real API server, agent, kubelet and guests. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { type Company, faultSuite } from "./fault-suite.ts";
+import { faultSuite } from "./fault-suite.ts";
 import { killSuite } from "./kill-suite.ts";
 import { leaderSuite } from "./leader-suite.ts";
 import { Lives, PodAuditor } from "./life.ts";
 import { Oracle } from "./oracle.ts";
+import type { Company } from "./ordeal.ts";
 import { Stage } from "./stage.ts";
 import { travelSuite } from "./travel-suite.ts";
 

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Exchange, isWrite } from "./exchange.ts";
 import type { Fault } from "./fault.ts";
-import { type Company, RAN } from "./fault-suite.ts";
 import { describeWrite, type Write } from "./journal.ts";
 import { Keeper } from "./keeper.ts";
+import { type Company, RAN } from "./ordeal.ts";
 
 /** Fewer kills than an undisturbed life has writes would mean that some were not hit: see ARCHITECTURE.md, Create. */
 const LEAST_KILLS = 12;

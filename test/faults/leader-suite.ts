@@ -5,9 +5,9 @@ import { setTimeout } from "node:timers/promises";
 import type { Exchange } from "./exchange.ts";
 import { isWrite } from "./exchange.ts";
 import type { Fault } from "./fault.ts";
-import { type Company, RAN } from "./fault-suite.ts";
 import type { Write } from "./journal.ts";
 import { overlaps, reigns, usurpations } from "./leadership.ts";
+import { type Company, RAN } from "./ordeal.ts";
 
 const CONTESTED = "contested";
 const INTERRUPTED = "interrupted";

@@ -4,7 +4,13 @@
  */
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { constants, createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import {
+  constants,
+  createSecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
 import type { AddressInfo } from "node:net";
 import { epochOf, hideVersions, realVersion, showVersions } from "./epoch.ts";
 import { type Exchange, isWrite, parseExchange } from "./exchange.ts";
@@ -42,6 +48,7 @@ export class FaultProxy {
   readonly #upstream: Upstream;
   readonly #server;
   readonly #watches = new Set<WatchStream>();
+  readonly #sessions = new Set<ServerHttp2Session>();
   /** Armed faults, each with what resolves when it is lifted. */
   readonly #armed = new Map<Fault, PromiseWithResolvers<void>>();
   readonly #fired = new Map<Fault, number>();
@@ -58,6 +65,10 @@ export class FaultProxy {
       { ...options.certificate, allowHTTP1: true, maxSessionMemory: MAX_SESSION_MB },
       (request, response) => void this.#serve(request, response as unknown as Response),
     );
+    this.#server.on("session", (session) => {
+      this.#sessions.add(session);
+      session.once("close", () => this.#sessions.delete(session));
+    });
     this.#server.on("sessionError", () => {});
     this.#server.on("tlsClientError", () => {});
   }
@@ -84,6 +95,9 @@ export class FaultProxy {
   get accepted(): number {
     return this.#started.accepted;
   }
+
+  /** Watches that were ever opened. */
+  opened = 0;
 
   /** Watches that are open, as their requests. */
   get watches(): readonly Exchange[] {
@@ -121,6 +135,11 @@ export class FaultProxy {
 
   resetConnections(): void {
     this.#started.resetAll();
+  }
+
+  /** GOAWAY on every HTTP/2 connection, as API servers send it to spread their clients; what is open may finish. */
+  drainConnections(): void {
+    for (const session of this.#sessions) session.close();
   }
 
   /**
@@ -253,6 +272,7 @@ export class FaultProxy {
     response.writeHead(200, { "content-type": "application/json" });
     response.flushHeaders();
     this.#watches.add(watch);
+    this.opened++;
     try {
       for await (const event of events) await watch.receive(event);
       await watch.end();

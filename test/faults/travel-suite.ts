@@ -5,8 +5,8 @@ import type { Client } from "../../kube/client.ts";
 import { compareResourceVersions, type KubeObject, type ResourceDescriptor } from "../../kube/objects.ts";
 import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { type Company, RESTARTED } from "./fault-suite.ts";
 import { describeWrite } from "./journal.ts";
+import { type Company, RESTARTED } from "./ordeal.ts";
 
 /** How many places of the past are gone back to, spread over all of it. */
 const JOURNEYS = 8;

@@ -1,0 +1,109 @@
+/** VMs' lives under a fault, and what is asked afterwards. */
+import assert from "node:assert/strict";
+import { setTimeout } from "node:timers/promises";
+import type { Keeper } from "./keeper.ts";
+import type { Lives } from "./life.ts";
+import type { Dish } from "./menu.ts";
+import type { Oracle } from "./oracle.ts";
+import type { FaultProxy } from "./proxy.ts";
+import type { Stage } from "./stage.ts";
+
+/** What the suites share. */
+export interface Company {
+  readonly stage: Stage;
+  readonly proxy: FaultProxy;
+  readonly lives: Lives;
+  readonly oracle: Oracle;
+}
+
+/** What a VM has been through when it is looked at. */
+export const RAN = "new";
+export const RESTARTED = "restarted";
+
+type Look = (life: typeof RAN | typeof RESTARTED, name: string) => Promise<void>;
+
+/** The slowest faults last half a minute. */
+const LIFE_MS = 90_000;
+const LOOK_MS = 20;
+
+const namesOf = (prefix: string) => [`${prefix}-brief`, `${prefix}-lasting`] as const;
+
+/**
+ * Two VMs side by side: one is deleted as soon as it has run, the other is stopped and started, and stays.
+ * @param onCreated called once both exist
+ * @returns the name of the one that stays
+ */
+export async function walkLives(
+  { lives }: Company,
+  prefix: string,
+  look: Look,
+  onCreated?: () => Promise<void>,
+): Promise<string> {
+  const [brief, lasting] = namesOf(prefix);
+  await Promise.all([brief, lasting].map((name) => lives.create(name)));
+  await onCreated?.();
+  await Promise.all([
+    (async () => {
+      await lives.untilRunning(brief, LIFE_MS);
+      await look(RAN, brief);
+      await lives.remove(brief, LIFE_MS);
+    })(),
+    (async () => {
+      await lives.untilRunning(lasting, LIFE_MS);
+      await lives.stop(lasting, LIFE_MS);
+      await lives.start(lasting, LIFE_MS);
+      await look(RESTARTED, lasting);
+    })(),
+  ]);
+  return lasting;
+}
+
+/** The undisturbed run: what it comes to is what the others must come to. */
+export async function learn(company: Company, keeper: Keeper): Promise<void> {
+  const { lives, oracle } = company;
+  await keeper.untilLeading();
+  const lasting = await walkLives(company, "calm", (life, name) => oracle.learn(life, name));
+  await oracle.assertQuiet(keeper, 1);
+  await lives.remove(lasting);
+}
+
+/**
+ * Walks two lives under a fault.
+ * @throws Error when they do not come to the same as without, when something is written afterwards, or when the fault
+ *   struck too seldom to prove anything
+ */
+export async function suffer(
+  company: Company,
+  keeper: Keeper,
+  prefix: string,
+  dish: Dish,
+  options: { readonly restarts?: boolean } = {},
+): Promise<void> {
+  const { proxy, lives, oracle } = company;
+  const { fault, leastFirings, during, check, isArmedLate = false } = dish;
+  const untilFired = async (times: number) => {
+    while (proxy.fired(fault) < times) await setTimeout(LOOK_MS);
+  };
+  await keeper.untilLeading();
+  try {
+    if (!isArmedLate) await proxy.arm(fault);
+    const look: Look = (life, name) => oracle.assertOutcome(life, name);
+    const [lasting] = await Promise.all([
+      walkLives(company, prefix, look, () => (isArmedLate ? proxy.arm(fault) : Promise.resolve())),
+      during?.(proxy, untilFired),
+    ]);
+    await proxy.lift(fault);
+    const fired = proxy.fired(fault);
+    assert.ok(fired >= leastFirings, `it must strike ${leastFirings} times at least`);
+    check?.();
+    await oracle.assertQuiet(keeper, 1, options);
+    await lives.remove(lasting);
+  } catch (error) {
+    await proxy.lift(fault);
+    await lives.sweep(namesOf(prefix));
+    const message = error instanceof Error ? error.message : String(error);
+    throw new Error(`under ${fault.name}, which struck ${proxy.fired(fault)} times: ${message}`, {
+      cause: error,
+    });
+  }
+}

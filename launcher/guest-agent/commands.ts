@@ -1,5 +1,6 @@
 /** The commands that a guest agent is given (qemu's qga/qapi-schema.json), each with how its answer is read. Pure. */
 import type { GuestInterface } from "../../api/guest-agent.ts";
+import type { LaunchAccessCredential } from "../../api/launch-spec.ts";
 import { FREEZE_DEADLINE_MS } from "../../api/launcher-protocol.ts";
 import {
   readAgentVersion,
@@ -11,6 +12,7 @@ import {
   readTimezone,
   readUsers,
 } from "./answers.ts";
+import { agentCredentials } from "./credentials.ts";
 import { GuestAgentError } from "./errors.ts";
 
 /** What an agent has for a command that only reads, in seconds. */
@@ -70,16 +72,22 @@ export function setPassword(username: string, password: string): AgentCommand<vo
   };
 }
 
-/** Without these a VMI's status would lack something. */
-export const REQUIRED_COMMANDS: readonly string[] = [
-  VERSION,
-  OS_INFO,
-  HOSTNAME,
-  TIMEZONE,
-  FILE_SYSTEMS,
-  USERS,
-  interfaces(new Set()),
-].map(({ name }) => name);
+/** What an agent must be able to do for this VMI; without it the VMI's status, or its guest, lacks something. */
+export function requiredCommands(credentials: readonly LaunchAccessCredential[]): readonly string[] {
+  const own = agentCredentials(credentials);
+  const has = (kind: LaunchAccessCredential["kind"]) => own.some((credential) => credential.kind === kind);
+  return [
+    VERSION,
+    OS_INFO,
+    HOSTNAME,
+    TIMEZONE,
+    FILE_SYSTEMS,
+    USERS,
+    interfaces(new Set()),
+    ...(has("sshPublicKey") ? [setAuthorizedKeys("", [])] : []),
+    ...(has("userPassword") ? [setPassword("", "")] : []),
+  ].map(({ name }) => name);
+}
 
 export function encodeCommand(command: AgentCommand<unknown>): string {
   return JSON.stringify({ execute: command.name, arguments: command.arguments });

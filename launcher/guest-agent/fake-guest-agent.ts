@@ -29,8 +29,8 @@ export class FakeGuestAgent {
     this.#rest = lines.pop() ?? "";
     for (const line of lines) {
       // libvirt sends 0xff before a synchronisation, to end whatever the agent was reading.
-      const json = line.slice(Math.max(line.indexOf("{"), 0)).trim();
-      if (json !== "") void this.#answer(JSON.parse(json) as Command);
+      const command = commandOf(line.slice(Math.max(line.indexOf("{"), 0)));
+      if (command !== undefined) void this.#answer(command);
     }
   }
 
@@ -50,6 +50,15 @@ export class FakeGuestAgent {
 
   #write(text: string): void {
     this.#stream.write(Buffer.from(text, "latin1"));
+  }
+}
+
+/** undefined for a line that is none: the stream may begin with other words. */
+function commandOf(line: string): Command | undefined {
+  try {
+    return JSON.parse(line) as Command;
+  } catch {
+    return undefined;
   }
 }
 

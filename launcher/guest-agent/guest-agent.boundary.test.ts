@@ -1,9 +1,9 @@
 /**
  * The guest agent through a real launcher, libvirtd, qemu and guest. The agent itself is a fake one outside: the
- * guest's shell passes the bytes of the channel on to its console.
+ * guest's shell passes the lines of the channel on to its console.
  */
 import assert from "node:assert/strict";
-import { copyFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { before, describe, it, type TestContext } from "node:test";
@@ -13,7 +13,7 @@ import { LAUNCHER_PATHS } from "../../api/names.ts";
 import { type Machine, prepareMachine } from "../../images/guest-tiny/boot.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { Container, statusWhere } from "../testing/container.ts";
-import { FakeGuestAgent } from "./fake-guest-agent.ts";
+import { type Answers, FakeGuestAgent, HONEST_ANSWERS } from "./fake-guest-agent.ts";
 
 const SPEC: LaunchSpec = {
   version: 1,
@@ -44,6 +44,28 @@ const SPEC: LaunchSpec = {
   },
 };
 
+/** Lines to the guest's relay that are none of an agent's. */
+const CLOSE = "@close\n";
+const OPEN = "@open\n";
+const HUGE = "@huge\n";
+
+/** Reads the console line by line; `exec 3<>` opens the channel, which is what connects an agent. */
+const RELAY = [
+  "stty raw -echo",
+  `{ echo -n '{"return":"'; head -c 3000000 /dev/zero | tr '\\0' x; echo '"}'; } >/tmp/huge`,
+  "exec 3<>/dev/vport0p1",
+  // A port whose other end isn't there yet reads as its end.
+  "pump() { while :; do cat <&3; sleep 0.1; done; }",
+  "pump & relay=$!",
+  "echo relay=begin''s",
+  "while IFS= read -r line",
+  'do case "$line" in @close) kill $relay',
+  "killall cat",
+  "exec 3>&- ;; @open) exec 3<>/dev/vport0p1",
+  'pump & relay=$! ;; @huge) cat /tmp/huge >&3 ;; *) echo "$line" >&3 ;; esac',
+  "done\n",
+].join("; ");
+
 let machine: Machine;
 
 interface Bench {
@@ -52,16 +74,32 @@ interface Bench {
   readonly agent: Http2Client;
   readonly guestAgent: FakeGuestAgent;
   readonly console: Duplex;
+  /** What is mounted at LAUNCHER_PATHS.volumes. */
+  readonly volumes: string;
 }
 
-async function booted(t: TestContext): Promise<Bench> {
+async function booted(
+  t: TestContext,
+  {
+    answers = HONEST_ANSWERS,
+    spec = SPEC,
+    fill,
+  }: {
+    readonly answers?: Answers;
+    readonly spec?: LaunchSpec;
+    readonly fill?: (volumes: string) => Promise<void>;
+  } = {},
+): Promise<Bench> {
+  let volumes = "";
   const container = await Container.start({
     root: machine.root,
-    spec: SPEC,
+    spec,
     fill: async (folder) => {
+      volumes = folder("volumes");
       for (const file of ["vmlinuz", "initrd.gz"]) {
         await copyFile(join(machine.guest, "boot", file), join(folder("kernel-boot"), file));
       }
+      await fill?.(volumes);
     },
   });
   t.after(() => container.remove());
@@ -69,38 +107,216 @@ async function booted(t: TestContext): Promise<Bench> {
   await agent.request("PUT", "/v1/attachment", { body: { ok: true, interfaces: [] } });
   await container.printed(/:~# /);
   const console = await agent.open("/v1/console");
-  return { container, agent, console, guestAgent: await relayed(console) };
+  return { container, agent, console, volumes, guestAgent: await relayed(console, answers) };
 }
 
-/** From then on the console carries the channel's bytes and nothing else. */
-async function relayed(console: Duplex): Promise<FakeGuestAgent> {
-  const begun = new Promise<void>((resolve) => {
-    let text = "";
+/** From then on the console carries the channel's lines and nothing else. */
+async function relayed(console: Duplex, answers: Answers): Promise<FakeGuestAgent> {
+  let text = "";
+  const begun = new Promise<void>((resolve, reject) => {
+    const overdue = () => reject(new Error(`the guest's relay never began:\n${text}`));
+    const deadline = setTimeout(overdue, 20_000);
     const read = (chunk: Buffer) => {
       text += chunk.toString("latin1");
       if (!text.includes("relay=begins")) return;
       console.off("data", read);
+      clearTimeout(deadline);
       resolve();
     };
     console.on("data", read);
   });
-  console.write("stty raw -echo; echo relay=begin''s; exec 3<>/dev/vport0p1; cat <&3 & exec cat >&3\n");
+  const guestAgent = new FakeGuestAgent(console, answers);
+  console.write(RELAY);
   await begun;
-  return new FakeGuestAgent(console);
+  return guestAgent;
 }
 
-describe("a guest agent", { timeout: 600_000 }, () => {
+const never = () => new Promise<never>(() => {});
+
+describe("a guest agent", { timeout: 300_000 }, () => {
   before(async () => {
     machine = await prepareMachine();
   });
 
-  it("is told of with what it says, and answers for what it said", async (t) => {
-    const { agent } = await booted(t);
-    const status = await statusWhere(agent, ({ guestAgent }) => guestAgent !== undefined);
-    assert.equal(status.guestAgent?.os?.prettyName, "Debian GNU/Linux 13 (trixie)");
-    assert.equal(status.guestAgent.unsupported, undefined);
+  it("is told of with what it says, answers for what it said, and is told when it leaves and comes", async (t) => {
+    const { agent, console } = await booted(t);
+    const { guestAgent } = await statusWhere(agent, (status) => status.guestAgent !== undefined);
+    assert.equal(guestAgent?.os?.prettyName, "Debian GNU/Linux 13 (trixie)");
+    assert.deepEqual(
+      guestAgent.interfaces.map(({ interfaceName }) => interfaceName),
+      ["enp1s0", "docker0"],
+    );
+    assert.deepEqual([guestAgent.frozen, guestAgent.unsupported], [false, undefined]);
     const info = (await agent.request("GET", "/v1/guest-agent")) as GuestAgentInfo;
-    t.diagnostic(JSON.stringify(info));
-    assert.equal(info.hostname, "guest");
+    assert.deepEqual(
+      [info.hostname, info.timezone?.offset, info.users.length, info.fileSystems.length, info.agentVersion],
+      ["guest", 3600, 1, 1, "10.0.2"],
+    );
+
+    console.write(CLOSE);
+    await statusWhere(agent, (status) => status.guestAgent === undefined);
+    const absent = { status: 409, code: "AgentNotConnected" };
+    await assert.rejects(agent.request("GET", "/v1/guest-agent"), absent);
+    const freeze = { body: { unfreezeTimeoutSeconds: 0 } };
+    await assert.rejects(agent.request("POST", "/v1/freeze", freeze), absent);
+    console.write(OPEN);
+    await statusWhere(agent, (status) => status.guestAgent?.os !== undefined);
+  });
+
+  it("is found again after the death of libvirtd", async (t) => {
+    const { agent, container } = await booted(t);
+    await statusWhere(agent, (status) => status.guestAgent !== undefined);
+    const [libvirtd = 0] = await container.processes("libvirtd");
+    process.kill(libvirtd, "SIGKILL");
+    await statusWhere(agent, (status) => status.guestAgent === undefined);
+    await statusWhere(agent, (status) => status.guestAgent?.os !== undefined);
+  });
+
+  it("that never answers is told of without a word, and holds up nothing", async (t) => {
+    const answers = Object.fromEntries(Object.keys(HONEST_ANSWERS).map((name) => [name, never]));
+    const { agent, container, guestAgent } = await booted(t, { answers });
+    while (guestAgent.commands.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    const askedAtMs = performance.now();
+    await agent.request("POST", "/v1/pause");
+    await agent.request("POST", "/v1/unpause");
+    const elapsedMs = performance.now() - askedAtMs;
+    t.diagnostic(`pause and unpause beside a silent agent: ${elapsedMs.toFixed(0)} ms`);
+    assert(elapsedMs < 2_000, `${elapsedMs} ms`);
+    const status = await statusWhere(agent, (told) => told.guestAgent !== undefined);
+    assert.deepEqual(status.guestAgent, { interfaces: [], frozen: false });
+    await container.stop();
+    assert.equal(await container.exited(), 0);
+  });
+
+  it("that answers with nonsense, too much, or a refusal costs that answer and no more", async (t) => {
+    const answers: Answers = {
+      ...HONEST_ANSWERS,
+      "guest-get-osinfo": () => ({ value: "Debian" }),
+      "guest-get-host-name": () => ({ error: "who knows" }),
+      "guest-network-get-interfaces": () => ({
+        value: [{ name: 7 }, null, { name: "eth0", "ip-addresses": "x" }],
+      }),
+      "guest-get-users": () => ({ raw: HUGE }),
+    };
+    const { agent, container } = await booted(t, { answers });
+    const status = await statusWhere(agent, (told) => told.guestAgent !== undefined);
+    assert.deepEqual(status.guestAgent?.interfaces, [{ interfaceName: "eth0", ipAddresses: [] }]);
+    assert.equal(status.guestAgent.os, undefined);
+    const { hostname, timezone } = (await agent.request("GET", "/v1/guest-agent")) as GuestAgentInfo;
+    assert.deepEqual([hostname, timezone?.zone], [undefined, "CET"]);
+    const [node = 0] = await container.processes("node");
+    t.diagnostic(`the launcher has ${await anonymousMiB(node)} MiB of its own`);
+    assert((await anonymousMiB(node)) < 80);
+    await container.stop();
+    assert.equal(await container.exited(), 0);
+  });
+
+  it("freezes its guest, and the guest writes again at the latest when its time is over", async (t) => {
+    let isFrozen = false;
+    const answers: Answers = {
+      ...HONEST_ANSWERS,
+      "guest-fsfreeze-status": () => ({ value: isFrozen ? "frozen" : "thawed" }),
+      "guest-fsfreeze-freeze": () => {
+        isFrozen = true;
+        return { value: 2 };
+      },
+      "guest-fsfreeze-thaw": () => {
+        isFrozen = false;
+        return { value: 2 };
+      },
+    };
+    const { agent, guestAgent } = await booted(t, { answers });
+    await statusWhere(agent, (told) => told.guestAgent?.frozen === false);
+    await agent.request("POST", "/v1/freeze", { body: { unfreezeTimeoutSeconds: 0 } });
+    assert.equal(isFrozen, true);
+    await statusWhere(agent, (told) => told.guestAgent?.frozen === true);
+    // Frozen already: the time begins anew, the guest's hooks don't run again.
+    await agent.request("POST", "/v1/freeze", { body: { unfreezeTimeoutSeconds: 2 } });
+    await statusWhere(agent, (told) => told.guestAgent?.frozen === false);
+    assert.equal(isFrozen, false);
+    await agent.request("POST", "/v1/unfreeze");
+    assert.deepEqual(
+      guestAgent.commands.filter((name) => name.startsWith("guest-fsfreeze-") && !name.endsWith("status")),
+      ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"],
+    );
+    for (const body of [{}, { unfreezeTimeoutSeconds: -1 }, { unfreezeTimeoutSeconds: 1e9 }]) {
+      await assert.rejects(agent.request("POST", "/v1/freeze", { body }), { status: 400 });
+    }
+  });
+
+  it("sets keys and passwords, again when a Secret changes, and tells what it can't", async (t) => {
+    const given: unknown[] = [];
+    const take = (argument: unknown) => {
+      given.push(argument);
+      return { value: {} };
+    };
+    const answers: Answers = {
+      ...HONEST_ANSWERS,
+      "guest-ssh-add-authorized-keys": take,
+      "guest-set-user-password": (argument) =>
+        (argument as { username: string }).username === "nobody"
+          ? { error: "there is no user nobody" }
+          : take(argument),
+    };
+    const spec: LaunchSpec = {
+      ...SPEC,
+      accessCredentials: [
+        {
+          kind: "sshPublicKey",
+          directory: `${LAUNCHER_PATHS.volumes}/keys`,
+          propagation: "qemuGuestAgent",
+          users: ["debian"],
+        },
+        {
+          kind: "userPassword",
+          directory: `${LAUNCHER_PATHS.volumes}/passwords`,
+          propagation: "qemuGuestAgent",
+        },
+      ],
+    };
+    const fill = async (volumes: string) => {
+      await mountSecret(join(volumes, "keys"), { mine: "ssh-ed25519 AAAA me\n# a comment\n" });
+      await mountSecret(join(volumes, "passwords"), { debian: "secret\n" });
+    };
+    const { agent, volumes } = await booted(t, { answers, spec, fill });
+    await statusWhere(agent, (told) => told.accessCredentials?.synchronized === true);
+    const password = {
+      username: "debian",
+      password: Buffer.from("secret").toString("base64"),
+      crypted: false,
+    };
+    assert.deepEqual(given, [{ username: "debian", keys: ["ssh-ed25519 AAAA me"], reset: true }, password]);
+
+    await mountSecret(join(volumes, "passwords"), { nobody: "x" });
+    const failed = await statusWhere(agent, (told) => told.accessCredentials?.synchronized === false);
+    assert.match(
+      failed.accessCredentials?.message ?? "",
+      /password of user nobody .*there is no user nobody/,
+    );
+    given.splice(0);
+    await mountSecret(join(volumes, "passwords"), { debian: "secret" });
+    await statusWhere(agent, (told) => told.accessCredentials?.synchronized === true);
+    assert.deepEqual(given.at(-1), password);
   });
 });
+
+let versions = 0;
+
+/** Replaces a Secret's content as the kubelet does: the files are links through `..data`, which is renamed over. */
+async function mountSecret(directory: string, files: Readonly<Record<string, string>>): Promise<void> {
+  const version = `..version-${versions++}`;
+  await mkdir(join(directory, version), { recursive: true });
+  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, version, name), text);
+  await symlink(version, join(directory, "..data_tmp"));
+  await rename(join(directory, "..data_tmp"), join(directory, "..data"));
+  for (const name of Object.keys(files)) {
+    await symlink(join("..data", name), join(directory, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+  }
+}
+
+async function anonymousMiB(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Math.round(Number(/^RssAnon:\s+(\d+)/m.exec(status)?.[1]) / 1024);
+}

@@ -6,6 +6,7 @@ import type { AccessCredentialsStatus, GuestAgentInfo, GuestAgentStatus } from "
 import type { LaunchAccessCredential } from "../../api/launch-spec.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 import type { Log } from "../log.ts";
+import { AccessCredentials } from "./access-credentials.ts";
 import { AgentChannel, notConnected } from "./channel.ts";
 import * as commands from "./commands.ts";
 import type { AgentConnection } from "./connection.ts";
@@ -59,6 +60,8 @@ export class GuestAgent {
   readonly #options: GuestAgentOptions;
   readonly #channel: AgentChannel;
   readonly #freezer: Freezer;
+  readonly #credentials: AccessCredentials;
+  readonly #required: readonly string[];
   readonly #told: Throttle<AgentTold>;
   #isStarted = false;
   #isGuestRunning = false;
@@ -67,9 +70,17 @@ export class GuestAgent {
 
   constructor(options: GuestAgentOptions) {
     this.#options = options;
-    const { clock, connect, log, onChange } = options;
-    this.#told = new Throttle<AgentTold>({}, clock, onChange);
+    const { accessCredentials, clock, connect, log, onChange } = options;
     this.#channel = new AgentChannel({ connect, clock, log, onChange: (isOpen) => this.#opened(isOpen) });
+    this.#required = commands.requiredCommands(accessCredentials);
+    this.#credentials = new AccessCredentials({
+      credentials: accessCredentials,
+      channel: this.#channel,
+      clock,
+      log,
+      onChange: () => this.#tell(),
+    });
+    this.#told = new Throttle<AgentTold>(this.#current(), clock, onChange);
     this.#freezer = new Freezer({
       channel: this.#channel,
       clock,
@@ -125,6 +136,7 @@ export class GuestAgent {
   close(): void {
     this.#timer?.cancel();
     this.#freezer.close();
+    this.#credentials.close();
     this.#told.close();
     this.#channel.close();
   }
@@ -146,6 +158,7 @@ export class GuestAgent {
       : undefined;
     if (!isOpen) this.#tell();
     this.#schedule();
+    this.#credentials.agentConnected(isOpen);
   }
 
   #schedule(): void {
@@ -232,11 +245,16 @@ export class GuestAgent {
   }
 
   #tell(): void {
-    const session = this.#session;
-    if (session?.isKnown === false) return;
-    this.#told.set(
-      session === undefined ? {} : { guestAgent: agentStatus(session.facts, commands.REQUIRED_COMMANDS) },
-    );
+    // The first round tells it all at once.
+    if (this.#session?.isKnown !== false) this.#told.set(this.#current());
+  }
+
+  #current(): AgentTold {
+    const accessCredentials = this.#credentials.status;
+    return {
+      ...(this.#session !== undefined && { guestAgent: agentStatus(this.#session.facts, this.#required) }),
+      ...(accessCredentials !== undefined && { accessCredentials }),
+    };
   }
 }
 

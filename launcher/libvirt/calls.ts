@@ -35,7 +35,7 @@ export interface LibvirtConnectionOptions {
   readonly uri?: string;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-  /** Largest message that is taken from the daemon, in bytes; libvirt's own limit unless told. */
+  /** Longest reply that is taken from the daemon, in bytes; libvirt's own limit unless told. */
   readonly maxMessageBytes?: number;
   /** Told of the events that `subscribe` asked for; an event that a call causes may come before or after its reply. */
   readonly onEvent?: (event: DomainEvent) => void;

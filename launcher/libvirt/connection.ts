@@ -24,7 +24,7 @@ export interface CallOptions {
 export interface RpcConnectionOptions {
   /** Told of each message that answers no call, in the order of the wire; it must consume the payload. */
   readonly onEvent: (message: Message) => void;
-  /** A larger message ends the connection; libvirt's own limit unless told, in bytes. */
+  /** A reply that is longer fails its call; libvirt's own limit unless told, in bytes. */
   readonly maxMessageBytes?: number;
   readonly clock?: Clock;
 }
@@ -162,7 +162,8 @@ export class RpcConnection {
         if (message.program !== program || message.procedure !== number) {
           throw new Error(`the reply to "${name}" is one to procedure ${message.procedure}`);
         }
-        waiter.answer(message);
+        if (message.droppedBytes === undefined) waiter.answer(message);
+        else waiter.fail(replyTooLong(name, message.droppedBytes));
         return;
       }
       case MESSAGE_TYPE.message:
@@ -219,6 +220,10 @@ export async function connectRpc(
 
 function unavailable(message: string, options?: ErrorOptions): LibvirtError {
   return new LibvirtError("LibvirtUnavailable", message, options);
+}
+
+function replyTooLong(name: string, bytes: number): LibvirtError {
+  return new LibvirtError("LibvirtReplyTooLong", `${name}: a reply of ${bytes} bytes is more than is taken`);
 }
 
 function decode<T>(procedure: Procedure, payload: Buffer, read: (reader: XdrReader) => T): T {

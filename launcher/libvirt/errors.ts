@@ -7,6 +7,8 @@ export type LibvirtErrorCode =
   | "LibvirtTimeout"
   /** The peer broke the protocol, or a reply has a layout that this client doesn't know. */
   | "LibvirtProtocol"
+  /** The reply was longer than this side takes: it is lost, the connection is not. */
+  | "LibvirtReplyTooLong"
   | "LibvirtStart"
   | "DomainNotFound"
   | "DomainExists"

@@ -40,6 +40,31 @@ describe("messages", () => {
     );
   });
 
+  it("that are longer than the receiver takes come as their header, and those after them whole", () => {
+    const payloads = fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 8 });
+    const cuts = fc.array(fc.integer({ min: 1, max: 30 }));
+    fc.assert(
+      fc.property(payloads, cuts, fc.integer({ min: 28, max: 80 }), (bodies, sizes, maxBytes) => {
+        const stream = Buffer.concat(
+          bodies.map((body, serial) => encodeMessage({ ...HEADER, serial }, body)),
+        );
+        const parser = new MessageParser(maxBytes);
+        const received: Message[] = [];
+        let at = 0;
+        for (const size of [...sizes, stream.length]) {
+          received.push(...parser.push(stream.subarray(at, at + size)));
+          at = Math.min(at + size, stream.length);
+        }
+        assert.deepEqual(
+          received.map(({ serial, payload, droppedBytes }) => [serial, [...payload], droppedBytes]),
+          bodies.map((body, serial) =>
+            28 + body.length > maxBytes ? [serial, [], body.length] : [serial, [...body], undefined],
+          ),
+        );
+      }),
+    );
+  });
+
   it("are refused at the length word when no message can have it", () => {
     const word = (length: number) => {
       const bytes = Buffer.alloc(4);

@@ -22,7 +22,10 @@ export interface MessageHeader {
 }
 
 export interface Message extends MessageHeader {
+  /** Empty where it was longer than the receiver takes. */
   readonly payload: Buffer;
+  /** Bytes of a payload that was not kept; absent otherwise. */
+  readonly droppedBytes?: number;
 }
 
 export class FramingError extends Error {
@@ -38,7 +41,7 @@ export class FramingError extends Error {
 /** @throws FramingError above `MAX_MESSAGE_BYTES` (libvirtd would close the connection) */
 export function encodeMessage(header: MessageHeader, payload: Uint8Array): Buffer {
   const length = LENGTH_BYTES + HEADER_BYTES + payload.length;
-  if (length > MAX_MESSAGE_BYTES) throw tooLong(length, MAX_MESSAGE_BYTES);
+  if (length > MAX_MESSAGE_BYTES) throw tooLong(length);
   const bytes = Buffer.allocUnsafe(length);
   bytes.writeUInt32BE(length, 0);
   bytes.writeUInt32BE(header.program, 4);
@@ -55,33 +58,48 @@ export function encodeMessage(header: MessageHeader, payload: Uint8Array): Buffe
 export class MessageParser {
   #chunks: Buffer[] = [];
   #buffered = 0;
-  /** Bytes of the message under way, once its length word is there. */
+  /** Bytes of the message under way that are kept, once its length word is there. */
   #wanted: number | undefined;
+  /** Bytes after those that are not kept. */
+  #surplus = 0;
+  /** Bytes of an earlier message's surplus that are still to come. */
+  #toDrop = 0;
   readonly #maxBytes: number;
 
-  /** @param maxBytes of one message; no more is ever buffered */
+  /** @param maxBytes of one message; of a longer one only the header is kept */
   constructor(maxBytes: number = MAX_MESSAGE_BYTES) {
     this.#maxBytes = maxBytes;
   }
 
   /** @throws FramingError a length that no message can have */
   *push(chunk: Buffer): Generator<Message> {
-    this.#chunks.push(chunk);
-    this.#buffered += chunk.length;
+    this.#keep(chunk);
     for (;;) {
       if (this.#wanted === undefined) {
         if (this.#buffered < LENGTH_BYTES) return;
-        this.#wanted = checkLength(this.#join().readUInt32BE(0), this.#maxBytes);
+        const length = checkLength(this.#join().readUInt32BE(0));
+        this.#wanted = length <= this.#maxBytes ? length : LENGTH_BYTES + HEADER_BYTES;
+        this.#surplus = length - this.#wanted;
       }
       if (this.#buffered < this.#wanted) return;
       const all = this.#join();
       const bytes = all.subarray(0, this.#wanted);
-      const rest = all.subarray(this.#wanted);
-      this.#chunks = rest.length > 0 ? [rest] : [];
-      this.#buffered = rest.length;
+      const droppedBytes = this.#surplus;
+      this.#chunks = [];
+      this.#buffered = 0;
+      this.#toDrop = droppedBytes;
+      this.#keep(all.subarray(this.#wanted));
       this.#wanted = undefined;
-      yield decodeMessage(bytes);
+      yield { ...decodeMessage(bytes), ...(droppedBytes > 0 && { droppedBytes }) };
     }
+  }
+
+  #keep(bytes: Buffer): void {
+    const kept = bytes.subarray(Math.min(this.#toDrop, bytes.length));
+    this.#toDrop -= bytes.length - kept.length;
+    if (kept.length === 0) return;
+    this.#chunks.push(kept);
+    this.#buffered += kept.length;
   }
 
   /** Joined only when a length word or a whole message is there, so a long message isn't copied per chunk. */
@@ -94,16 +112,16 @@ export class MessageParser {
   }
 }
 
-function checkLength(length: number, maxBytes: number): number {
+function checkLength(length: number): number {
   if (length < LENGTH_BYTES + HEADER_BYTES) {
     throw new FramingError("FRAME_TOO_SHORT", `a message of ${length} bytes can't hold its header`);
   }
-  if (length > maxBytes) throw tooLong(length, maxBytes);
+  if (length > MAX_MESSAGE_BYTES) throw tooLong(length);
   return length;
 }
 
-function tooLong(length: number, maxBytes: number): FramingError {
-  const limit = `the limit of ${maxBytes}`;
+function tooLong(length: number): FramingError {
+  const limit = `the limit of ${MAX_MESSAGE_BYTES}`;
   return new FramingError("FRAME_TOO_LONG", `a message of ${length} bytes exceeds ${limit}`);
 }
 

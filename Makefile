@@ -53,6 +53,10 @@ test-cluster: deploy ## Kubernetes machinery against the real API server
 test-e2e: deploy ## real guests on the real cluster
 	@$(TEST) --test-concurrency=1 test/e2e/*.cluster.test.ts
 
+.PHONY: test-faults
+test-faults: deploy ## the operator behind a proxy that fails in every way
+	@$(TEST) --test-concurrency=1 test/faults/*.test.ts
+
 .PHONY: test
 test: node_modules/.package-lock.json ## everything; the last line counts
 	@./test/prerequisites

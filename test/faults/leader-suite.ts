@@ -25,7 +25,6 @@ export function leaderSuite(company: () => Company): void {
       const late = new LatePod(frozen.address);
       try {
         // Whoever is first leads; the names stay with the places.
-        await Promise.race([frozen, standby].map((operator) => operator.untilLogged("leading", 30_000)));
         const hasLed = await Promise.race([
           frozen.untilLogged("leading", 30_000).then(() => true),
           standby.untilLogged("leading", 30_000).then(() => false),

@@ -31,8 +31,8 @@ export class MeasuredProcess {
     const late = once(deadline, "abort").then(() => {
       throw new Error(`${this.#command} has not answered within ${ANSWER_TIMEOUT_MS / 1000} s`);
     });
-    const { value } = await Promise.race([this.#lines.next(), this.#failed, late]);
-    return JSON.parse(value) as Answer;
+    const { done, value } = await Promise.race([this.#lines.next(), this.#failed, late]);
+    return done === true ? this.#failed : (JSON.parse(value) as Answer);
   }
 
   get pid(): number {

@@ -144,7 +144,7 @@ process.exit();
 async function write(): Promise<WrittenAndSeen> {
   const writes = await writeAtPace(client, order.namespace, order.podCount, order.pace);
   const last = Math.max(...writes.map(({ resourceVersion }) => resourceVersion));
-  await pods.waitForVersion(String(last));
+  await pods.waitForVersion(String(last), { timeoutMs: 10_000 * SPEED });
   return { writes, seen };
 }
 

@@ -61,6 +61,7 @@ say({ server: `https://127.0.0.1:${port}`, ca: cert } satisfies Server);
 for await (const line of { [Symbol.asyncIterator]: () => lines }) {
   if (line === "start") say(await replay(await watching.promise));
 }
+process.exit();
 
 async function replay(stream: ServerHttp2Stream): Promise<ReplayResult> {
   const halves = pods.map(cutAtVersion);

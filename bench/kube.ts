@@ -3,8 +3,8 @@
  * list, memory, latency of a watch, the pace it keeps, the work queue, connections.
  */
 import { availableParallelism, loadavg } from "node:os";
-import { makeNamespace, removeNamespace } from "../test/harness/cluster.ts";
-import type { Bench, BenchContext } from "./bench.ts";
+import { connectCluster, makeNamespace, removeNamespace } from "../test/harness/cluster.ts";
+import type { Bench, LocalContext } from "./bench.ts";
 import { goInformer } from "./kube-go.ts";
 import type { InformerHarm } from "./kube-informer.ts";
 import { createPods, deletePods, listBytes } from "./kube-pods.ts";
@@ -77,7 +77,7 @@ const REPLAY = { eventsPerSecond: 5000, seconds: 8 };
 const HARM: InformerHarm = { busyMsPerObject: 0.5, copies: 2, stallMs: 300 };
 const REPLAY_HARM: InformerHarm = { busyMsPerObject: 0.5 };
 
-export const kube: Bench<KubeReport> = {
+export const kube: Bench<KubeReport, LocalContext> = {
   name: "kube",
   promises: [
     { name: "initial sync", atMost: 2.5, unit: "s", figure: (report) => report.initialSyncSeconds },
@@ -105,10 +105,11 @@ interface Runs {
   readonly replay: ReplayRun[];
 }
 
-async function run(context: BenchContext): Promise<KubeReport> {
-  const { client, progress, sabotage } = context;
+async function run(context: LocalContext): Promise<KubeReport> {
+  const { progress, sabotage } = context;
   const queue = await queueRun(sabotage);
   const go = sabotage ? undefined : goInformer(progress);
+  const client = await connectCluster("virtpod-bench/1.0");
   const namespace = await makeNamespace(client, "bench-kube");
   try {
     progress(`creating ${PODS} pods`);
@@ -133,12 +134,13 @@ async function run(context: BenchContext): Promise<KubeReport> {
     progress("deleting the pods");
     await deletePods(client, namespace);
     await removeNamespace(client, namespace);
+    await client.close();
   }
 }
 
 /** Ours, client-go, ours, client-go …, so that other work on the machine hits both. */
 async function takeTurns(
-  { progress, runs, sabotage }: BenchContext,
+  { progress, runs, sabotage }: LocalContext,
   ground: Ground,
   { go, node, json, protobuf }: { go: string | undefined; node: Runs; json: Runs; protobuf: Runs },
 ): Promise<void> {

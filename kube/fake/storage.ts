@@ -41,6 +41,9 @@ export class Collection {
   }
 }
 
+/** Left out when nothing is in them, as Go's omitempty does. */
+const EMPTIED = ["labels", "annotations", "finalizers", "ownerReferences"] as const;
+
 /** What etcd is to the API server: one sequence of versions over all kinds. */
 export class Storage {
   readonly #collections = new Map<string, Collection>();
@@ -105,7 +108,13 @@ export class Storage {
 
   #stamp(object: Stored): Stored {
     this.#version += 1;
-    return { ...object, metadata: { ...object.metadata, resourceVersion: String(this.#version) } };
+    const metadata = { ...object.metadata, resourceVersion: String(this.#version) };
+    for (const name of EMPTIED) {
+      if (Object.keys(metadata[name] ?? {}).length === 0) {
+        delete metadata[name];
+      }
+    }
+    return { ...object, metadata };
   }
 
   #publish(collection: Collection, type: Change["type"], object: Stored, previous: Stored | undefined): void {

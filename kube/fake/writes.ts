@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../../lib/clock.ts";
-import { apiVersionOf, deepFreeze, makeKey, type ObjectMeta } from "../objects.ts";
+import { apiVersionOf, deepFreeze, makeKey, type ObjectMeta, type ResourceDescriptor } from "../objects.ts";
 import { equal, type Json, type JsonObject } from "./json.ts";
 import { alreadyExists, badRequest, conflict, invalid, notFound, Refusal } from "./status.ts";
 import type { Collection, Storage, Stored } from "./storage.ts";
@@ -87,6 +87,9 @@ export class Writes {
         what,
         "the object has been modified; please apply your changes to the latest version and try again",
       );
+    }
+    if (verb === "update" && !given.resourceVersion && !isUnconditional(collection.descriptor)) {
+      throw invalid(what, "metadata.resourceVersion", "Invalid value: 0: must be specified for an update");
     }
     if (given.uid !== undefined && given.uid !== stored.metadata.uid) {
       if (verb === "patch") {
@@ -274,6 +277,12 @@ export class Writes {
   #now(offsetMs = 0): string {
     return `${new Date(this.#clock.now() + offsetMs).toISOString().slice(0, 19)}Z`;
   }
+}
+
+/** Custom kinds and leases are replaced only at a version; the other built-in kinds that we serve need none. */
+function isUnconditional({ group }: ResourceDescriptor): boolean {
+  const isBuiltIn = !group.includes(".") || group.endsWith(".k8s.io");
+  return isBuiltIn && group !== "coordination.k8s.io";
 }
 
 /** Only a pod that has reached a kubelet is left to end by itself. */

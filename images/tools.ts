@@ -17,6 +17,8 @@ const packages = {
   "qemu-img": "qemu-utils",
   sfdisk: "fdisk",
   skopeo: "skopeo",
+  ssh: "openssh-client",
+  "ssh-keygen": "openssh-client",
   strip: "binutils",
   syslinux: "syslinux",
   xorriso: "xorriso",

@@ -40,7 +40,7 @@ export async function bootstrap(root: string, sourcesFile: string): Promise<void
   if (process.getuid?.() !== 0) {
     throw new BootstrapError("the Debian guest is made by installing packages in a chroot: build it as root");
   }
-  await needTools(["mmdebstrap"]);
+  await needTools(["mmdebstrap", "xz"]);
   const [command = "", ...args] = bootstrapCommand(root, sourcesFile);
   await run(command, args, { timeout: deadline });
 }

@@ -5,17 +5,13 @@
  * `node images/guest-tiny/boot.ts [--disk] [--memory MiB]` prints the guest's console and, last, its timeline as JSON.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
-import { connect } from "node:net";
+import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { Debian } from "../debian.ts";
-import { cacheFolder, type LayerFile } from "../layer.ts";
-import { baseLayer, debianLayer } from "../layers.ts";
+import { EmulatedGuest, emulator, emulatorRoot, unpacked } from "../emulator.ts";
+import { cacheFolder } from "../layer.ts";
 import { run } from "../process.ts";
-import * as recipes from "../recipes.ts";
 import { needTools } from "../tools.ts";
 import { guestLayer } from "./layer.ts";
 
@@ -53,34 +49,12 @@ export type BootOptions = {
 /** Root file system with the launcher image's own qemu, and the guest's files. */
 export type Machine = { readonly root: string; readonly guest: string };
 
-export class BootError extends Error {
-  readonly code = "GUEST_BOOT";
-}
-
-/** Unpacks layers into the cache, once. */
-async function unpacked(name: string, layers: readonly LayerFile[]): Promise<string> {
-  const home = join(
-    cacheFolder(),
-    "roots",
-    `${name}-${layers.map(({ digest }) => digest.slice(7, 19)).join("-")}`,
-  );
-  if (existsSync(home)) return home;
-  await mkdir(join(cacheFolder(), "roots"), { recursive: true });
-  const work = await mkdtemp(join(cacheFolder(), "roots/.new-"));
-  for (const { file } of layers) await run("tar", ["-xf", file, "-C", work]);
-  await chmod(work, 0o755);
-  await rename(work, home);
-  return home;
-}
-
 /** Makes or finds the launcher's qemu and the guest. */
 export async function prepareMachine(): Promise<Machine> {
   await needTools(["ip", "dnsmasq"]);
   const debian = new Debian();
-  const base = await baseLayer(debian, {});
-  const launcher = await debianLayer(debian, "virtpod-launcher", recipes.launcher, base, {});
   return {
-    root: await unpacked("launcher", [base, launcher]),
+    root: await emulatorRoot(debian),
     guest: await unpacked("guest-tiny", [await guestLayer(debian, {})]),
   };
 }
@@ -97,10 +71,7 @@ export function qemuCommand({ root, guest }: Machine, monitor: string, options: 
     ...["-device", `virtio-net-pci,netdev=net0,mac=${network.mac}`],
   ];
   return [
-    join(root, "usr/lib64/ld-linux-x86-64.so.2"),
-    ...["--inhibit-cache", "--library-path", join(root, "usr/lib/x86_64-linux-gnu")],
-    join(root, "usr/bin/qemu-system-x86_64"),
-    ...["-L", join(root, "usr/share/qemu"), "-L", join(root, "usr/share/seabios")],
+    ...emulator(root),
     ...["-machine", "q35", "-cpu", "max", "-accel", "tcg", "-m", String(memory)],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"],
     ...["-qmp", `unix:${monitor},server=on,wait=off`],
@@ -139,16 +110,8 @@ export function dhcpCommand(): string[] {
 }
 
 /** A guest that runs in a network namespace of its own, until it is closed. */
-export class RunningGuest {
+export class RunningGuest extends EmulatedGuest {
   readonly namespace: string;
-  /** Lines of the console with the milliseconds since qemu's start at which they came. */
-  readonly lines: { readonly text: string; readonly at: number }[] = [];
-  /** Settles when qemu ends, with the milliseconds since its start. */
-  readonly ended: Promise<number>;
-  readonly #qemu: ChildProcess;
-  readonly #monitor: string;
-  readonly #close: () => Promise<void>;
-  readonly #waiters = new Set<() => void>();
 
   constructor(
     qemu: ChildProcess,
@@ -157,80 +120,8 @@ export class RunningGuest {
     onLine: ((line: string) => void) | undefined,
     close: () => Promise<void>,
   ) {
-    const started = performance.now();
-    this.#qemu = qemu;
+    super(qemu, monitor, onLine, close);
     this.namespace = namespace;
-    this.#monitor = monitor;
-    this.#close = close;
-    if (!qemu.stdout) throw new BootError("qemu has no standard output");
-    createInterface({ input: qemu.stdout }).on("line", (text) => {
-      this.lines.push({ text, at: performance.now() - started });
-      onLine?.(text);
-      for (const waiter of this.#waiters) waiter();
-    });
-    this.ended = new Promise((resolve) => {
-      qemu.once("close", () => {
-        resolve(performance.now() - started);
-        for (const waiter of this.#waiters) waiter();
-      });
-    });
-  }
-
-  /**
-   * The first line that matches, already seen or yet to come.
-   *
-   * @param from index in {@link lines} to look from
-   * @param deadline milliseconds
-   * @throws BootError when the guest ends or the deadline passes before
-   */
-  line(
-    pattern: RegExp,
-    from = 0,
-    deadline = 60_000,
-  ): Promise<{ readonly text: string; readonly at: number }> {
-    return new Promise((resolve, reject) => {
-      const settle = (act: () => void) => {
-        clearTimeout(timer);
-        this.#waiters.delete(look);
-        act();
-      };
-      const fail = (why: string) => {
-        const last = this.lines.slice(-5).map(({ text }) => text);
-        reject(
-          new BootError(
-            `the guest printed nothing like ${pattern}: ${why}. Its last lines: ${last.join(" | ")}`,
-          ),
-        );
-      };
-      const look = () => {
-        const found = this.lines.slice(from).find(({ text }) => pattern.test(text));
-        if (found) settle(() => resolve(found));
-        else if (this.#qemu.exitCode !== null) settle(() => fail("qemu ended"));
-      };
-      const timer = setTimeout(() => settle(() => fail(`not within ${deadline} ms`)), deadline);
-      this.#waiters.add(look);
-      look();
-    });
-  }
-
-  /** Types on the serial console. */
-  type(text: string): void {
-    this.#qemu.stdin?.write(text);
-  }
-
-  /** Sends one command to qemu's monitor, such as `system_powerdown`. */
-  async monitor(command: string): Promise<void> {
-    const socket = connect(this.#monitor);
-    const answers = createInterface({ input: socket })[Symbol.asyncIterator]();
-    try {
-      await answers.next();
-      for (const execute of ["qmp_capabilities", command]) {
-        socket.write(`${JSON.stringify({ execute })}\n`);
-        await answers.next();
-      }
-    } finally {
-      socket.destroy();
-    }
   }
 
   /** Fetches a page of the guest's web server. */
@@ -238,12 +129,6 @@ export class RunningGuest {
     const script = "fetch(process.argv[1]).then(async (r) => process.stdout.write(await r.text()))";
     const url = `http://${network.address}${path}`;
     return JSON.parse(await inNamespace(this.namespace, [process.execPath, "--eval", script, url]));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#qemu.kill("SIGKILL");
-    await this.ended;
-    await this.#close();
   }
 }
 

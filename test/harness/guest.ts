@@ -67,6 +67,22 @@ export class Guests {
       .create(tiny(name, changes), { fieldValidation: "Strict" });
   }
 
+  /** A VMI without a VM: nothing starts it again. */
+  createInstance(name: string, changes?: Changes): Promise<VirtualMachineInstance> {
+    const { metadata, spec } = tiny(name, changes).spec.template;
+    return this.client
+      .resource(VIRTUAL_MACHINE_INSTANCES)
+      .namespace(this.namespace)
+      .create({ metadata: { ...metadata, name }, spec }, { fieldValidation: "Strict" });
+  }
+
+  /** Deletes the VMI and waits until it and its pods are gone. */
+  async removeInstance(name: string, timeoutMs = 30_000): Promise<void> {
+    const { client, namespace } = this;
+    await client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace).delete(name);
+    await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs });
+  }
+
   untilVm(
     name: string,
     what: string,
@@ -189,12 +205,24 @@ export class Guests {
 }
 
 /** What the guest answers to GET. @throws Error with the address and the status */
-export async function ask<T>(address: string, path: string): Promise<T> {
+export async function ask<T>(address: string, path: string, timeoutMs = 30_000): Promise<T> {
   const url = `http://${address}${path}`;
   // An emulated guest on a busy machine may take seconds to answer; that it answers is what matters here.
-  const response = await fetch(url, { signal: AbortSignal.timeout(30_000) });
+  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
   if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
   return (await response.json()) as T;
+}
+
+/** The name by which the guest knows the disk of that serial number, once its driver has found it. */
+export async function diskName(address: string, serial: string, timeoutMs = 30_000): Promise<string> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const disks = await ask<{ readonly name: string; readonly serial: string }[]>(address, "/disks");
+    const name = disks.find((disk) => disk.serial === serial)?.name;
+    if (name !== undefined) return name;
+    if (Date.now() > deadline)
+      throw new Error(`the guest has no disk ${serial}, only ${JSON.stringify(disks)}`);
+  }
 }
 
 export async function uptimeSeconds(address: string): Promise<number> {

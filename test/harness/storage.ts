@@ -1,10 +1,25 @@
 /** Disks of guests in tests and benchmarks: claims, the Debian guest's image, disks and volumes side by side. */
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import type { Client } from "../../kube/client.ts";
+import { type KubeObject, describe as kind } from "../../kube/objects.ts";
 import { PERSISTENT_VOLUME_CLAIMS, type PersistentVolumeClaim } from "../../kube/resources.ts";
-import { ROOT } from "./cluster.ts";
+import { ROOT, until } from "./cluster.ts";
 import { capture } from "./command.ts";
 import type { Changes } from "./guest.ts";
+
+interface PersistentVolume extends KubeObject {
+  readonly spec: { readonly local?: { readonly path: string } };
+}
+const PERSISTENT_VOLUMES = kind<PersistentVolume>({
+  group: "",
+  version: "v1",
+  plural: "persistentvolumes",
+  kind: "PersistentVolume",
+  namespaced: false,
+});
 
 type VmiSpec = VirtualMachine["spec"]["template"]["spec"];
 type Disk = NonNullable<VmiSpec["domain"]["devices"]["disks"]>[number];
@@ -74,4 +89,38 @@ export function createClaim(
 export function loadDebianImage(): void {
   capture("node", ["images/build.ts", "virtpod-guest-debian"]);
   capture(`${ROOT}/cluster/image-load`, ["build/images/virtpod-guest-debian.tar"]);
+}
+
+/** An image for containerDisks, loaded into the development cluster's node. */
+export function loadImage(
+  name: string,
+  files: Readonly<Record<string, Buffer | { readonly link: string }>>,
+): void {
+  const folder = mkdtempSync(join(tmpdir(), "virtpod-image-"));
+  try {
+    for (const [path, content] of Object.entries(files)) {
+      const file = join(folder, "root", path);
+      mkdirSync(dirname(file), { recursive: true });
+      if (Buffer.isBuffer(content)) writeFileSync(file, content);
+      else symlinkSync(content.link, file);
+    }
+    const script =
+      '. cluster/lib/all.sh && archive_image "$1/image.tar" "$2" "[]" "$1/root" && load_image "$1/image.tar"';
+    capture("bash", ["-c", script, "load-image", folder, name]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Where the volume of a bound claim is in the node: its mounted file system, or its device. */
+export async function volumePath(client: Client, namespace: string, claim: string): Promise<string> {
+  const bound = await until(client, PERSISTENT_VOLUME_CLAIMS, {
+    namespace,
+    name: claim,
+    what: "a volume",
+    timeoutMs: 30_000,
+    when: (seen) => seen?.status?.phase === "Bound",
+  });
+  const volume = await client.resource(PERSISTENT_VOLUMES).get(bound?.spec?.volumeName ?? "");
+  return volume.spec.local?.path ?? "";
 }

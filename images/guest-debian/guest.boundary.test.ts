@@ -13,7 +13,7 @@ const questions = {
   rootBytes: "findmnt --bytes --noheadings --output SIZE /",
   cgroups: "stat --file-system --format=%T /sys/fs/cgroup",
   address: "ip -4 -brief address show scope global | paste -sd,",
-  network: "networkctl --no-legend --no-pager list type ether | paste -sd,",
+  network: "networkctl --no-legend --no-pager list 'en*' | paste -sd,",
   nameserver: "resolvectl dns | grep -c :.*[0-9]",
   hostKeys: "cd /etc/ssh; ls ssh_host_*_key | paste -sd,",
   passwords: "sudo cut -d: -f2 /etc/shadow | grep -c '^[$]'",

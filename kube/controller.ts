@@ -1,72 +1,24 @@
 import { randomUUID } from "node:crypto";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { ConflictError } from "./errors.ts";
-import type { EventHandler, Informer } from "./informer.ts";
+import type { EventHandler } from "./event-handlers.ts";
+import type { Informer } from "./informer.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { KubeMetrics, type ReconcileResult } from "./metrics.ts";
 import { type KubeObject, keyOf, makeKey, splitKey } from "./objects.ts";
 import { controllerOf, refersTo } from "./ownership.ts";
 import { ItemExponentialFailureRateLimiter, type RateLimiter } from "./rate-limiter.ts";
+import { kindOf, type Reconcile, ReconcileTimeoutError, type Result, TerminalError } from "./reconcile.ts";
 import { LOW_PRIORITY, type QueueItem, WorkQueue } from "./workqueue.ts";
 
-/** What to work on: a name and no more. What happened to it is read from the caches. */
-export interface Request {
-  /** `namespace/name`, or `name` for a cluster-scoped kind. */
-  readonly key: string;
-  readonly namespace: string | undefined;
-  readonly name: string;
-}
-
-export interface ReconcileContext {
-  /** Aborts at the deadline of this reconcile and when the controller is stopped for good. */
-  readonly signal: AbortSignal;
-  /** Carries the controller, the key and an id of this run. */
-  readonly logger: Logger;
-  /** Failures of this key in series. */
-  readonly retries: number;
-}
-
-/** When to come back, if nothing happens before. */
-export interface Result {
-  /** Waiting for something: come back after this time. No failure. */
-  readonly requeueAfterMs?: number;
-  /** Come back by the back-off of failures, without one being logged. */
-  readonly requeue?: boolean;
-}
-
-/**
- * Makes the world more like the object with this key wants it, and may be called again at any time.
- * Level-based: it reads the present state, whatever event led here.
- *
- * | ends with | the key |
- * |---|---|
- * | nothing, `{}` | is done until the next event |
- * | `{ requeueAfterMs }` | comes back after that time; its failures are forgotten |
- * | `{ requeue: true }` | comes back after the rate limiter's wait |
- * | throws `ConflictError` of a version | the same, quietly: the cache was behind |
- * | throws `TerminalError` | is done until the next event; counted |
- * | throws | comes back after the rate limiter's wait; logged and counted |
- */
-// biome-ignore lint/suspicious/noConfusingVoidType: a reconcile without a return statement is the common case
-export type Reconcile = (request: Request, context: ReconcileContext) => Promise<Result | undefined | void>;
-
-/** A failure that another try can't mend, only a change of the object. */
-export class TerminalError extends Error {
-  readonly code = "KUBE_TERMINAL";
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "TerminalError";
-  }
-}
-
-/** A reconcile ran past its deadline. */
-export class ReconcileTimeoutError extends Error {
-  readonly code = "KUBE_RECONCILE_TIMEOUT";
-  constructor(message: string) {
-    super(message);
-    this.name = "ReconcileTimeoutError";
-  }
-}
+export {
+  type Reconcile,
+  type ReconcileContext,
+  ReconcileTimeoutError,
+  type Request,
+  type Result,
+  TerminalError,
+} from "./reconcile.ts";
 
 /** What a controller needs of an informer. */
 export interface Source<T extends KubeObject = KubeObject> {
@@ -336,14 +288,4 @@ export class Controller<T extends KubeObject = KubeObject> {
       ? [makeKey(descriptor.namespaced ? object.metadata.namespace : undefined, owner.name)]
       : [];
   }
-}
-
-/** JavaScript's own errors come from a defect in the reconcile, as a panic does in Go. */
-function kindOf(error: unknown): "timeout" | "panic" | "error" {
-  if (error instanceof ReconcileTimeoutError) {
-    return "timeout";
-  }
-  const isDefect =
-    error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
-  return isDefect || !(error instanceof Error) ? "panic" : "error";
 }

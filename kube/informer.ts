@@ -2,23 +2,13 @@ import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
 import { auditCache } from "./audit.ts";
 import { Cache, type CacheOptions, type Delta } from "./cache.ts";
 import { TimeoutError } from "./errors.ts";
+import { type EventHandler, EventHandlers } from "./event-handlers.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { KubeMetrics } from "./metrics.ts";
 import { compareResourceVersions, type KubeObject, resourceName } from "./objects.ts";
 import { Reflector, type ReflectorOptions } from "./reflector.ts";
 import type { ResourceClient } from "./resource-client.ts";
 import type { Lister } from "./store.ts";
-
-/** Is told of every change, in order, at once. It must be quick (add a key to a queue) and must not change objects. */
-export interface EventHandler<T> {
-  /** For metrics and logs. */
-  readonly name: string;
-  onAdd?(object: T, isInInitialList: boolean): void;
-  /** `previous` and `object` are the same object at a resync. */
-  onUpdate?(previous: T, object: T): void;
-  /** `isFinalStateKnown` is false for an object that vanished unseen; `object` is then how it was known. */
-  onDelete?(object: T, isFinalStateKnown: boolean): void;
-}
 
 export interface InformerOptions<T extends KubeObject>
   extends CacheOptions<T>,
@@ -36,12 +26,6 @@ export interface InformerOptions<T extends KubeObject>
   readonly metrics?: KubeMetrics;
   readonly clock?: Clock;
   readonly random?: () => number;
-}
-
-/** A handler as added; the same handler may be added twice. */
-interface Registration<T> {
-  readonly handler: EventHandler<T>;
-  isActive: boolean;
 }
 
 interface VersionWaiter {
@@ -68,8 +52,7 @@ export class Informer<T extends KubeObject> implements Lister<T> {
   readonly #metrics: KubeMetrics;
   readonly #clock: Clock;
   readonly #random: () => number;
-  /** Replaced, never changed: a handler that adds another must not have it told of what it has just been told. */
-  #handlers: readonly Registration<T>[] = [];
+  readonly #handlers: EventHandlers<T>;
   readonly #synced = Promise.withResolvers<void>();
   #versionWaiters: VersionWaiter[] = [];
   /** UIDs deleted while an audit runs, for each that does. */
@@ -84,6 +67,10 @@ export class Informer<T extends KubeObject> implements Lister<T> {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
     this.#cache = new Cache(options);
+    this.#handlers = new EventHandlers(({ name: handler }, err) => {
+      this.#metrics.handlerFailed(this.name, handler);
+      this.#logger.error({ resource: this.name, handler, err }, "an event handler threw");
+    });
     this.#reflector = new Reflector({
       ...options,
       sink: {
@@ -126,15 +113,7 @@ export class Informer<T extends KubeObject> implements Lister<T> {
 
   /** Adds a handler and tells it of all objects that are there; returns how to take it away. */
   addHandler(handler: EventHandler<T>): () => void {
-    const registration = { handler, isActive: true };
-    this.#handlers = [...this.#handlers, registration];
-    for (const object of this.list()) {
-      this.#tell(registration, { type: "added", object, isInInitialList: true });
-    }
-    return () => {
-      registration.isActive = false;
-      this.#handlers = this.#handlers.filter((other) => other !== registration);
-    };
+    return this.#handlers.add(handler, this.list());
   }
 
   /** Lists and watches until the signal aborts. To be called once. */
@@ -231,17 +210,14 @@ export class Informer<T extends KubeObject> implements Lister<T> {
   }
 
   #changed(deltas: readonly Delta<T>[]): void {
-    const handlers = this.#handlers;
-    for (const delta of deltas) {
-      if (delta.type === "deleted") {
-        for (const deleted of this.#audits) {
+    for (const deleted of this.#audits) {
+      for (const delta of deltas) {
+        if (delta.type === "deleted") {
           deleted.add(`${delta.object.metadata.uid}`);
         }
       }
-      for (const handler of handlers) {
-        this.#tell(handler, delta);
-      }
     }
+    this.#handlers.tell(deltas);
     this.#metrics.stored(this.name, this.#cache.resourceVersion, this.size, this.#clock.now());
     if (this.#cache.isFilled) {
       this.#synced.resolve();
@@ -253,35 +229,8 @@ export class Informer<T extends KubeObject> implements Lister<T> {
     }
   }
 
-  #tell({ handler, isActive }: Registration<T>, delta: Delta<T>): void {
-    if (!isActive) {
-      return;
-    }
-    try {
-      switch (delta.type) {
-        case "added":
-          handler.onAdd?.(delta.object, delta.isInInitialList);
-          break;
-        case "updated":
-          handler.onUpdate?.(delta.previous, delta.object);
-          break;
-        case "deleted":
-          handler.onDelete?.(delta.object, delta.isFinalStateKnown);
-          break;
-      }
-    } catch (err) {
-      this.#metrics.handlerFailed(this.name, handler.name);
-      this.#logger.error({ resource: this.name, handler: handler.name, err }, "an event handler threw");
-    }
-  }
-
   #resync(): void {
-    const handlers = this.#handlers;
-    for (const object of this.list()) {
-      for (const handler of handlers) {
-        this.#tell(handler, { type: "updated", previous: object, object });
-      }
-    }
+    this.#handlers.tell(this.list().map((object) => ({ type: "updated", previous: object, object })));
   }
 
   #hasSeen(resourceVersion: string): boolean {

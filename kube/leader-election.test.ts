@@ -4,13 +4,8 @@ import fc from "fast-check";
 import { FakeClock } from "../lib/fake-clock.ts";
 import { FakeApiServer } from "./fake/server.ts";
 import { fakeClient } from "./fake/transport.ts";
-import {
-  LeaderElector,
-  LeadershipLostError,
-  microTime,
-  NotLeadingError,
-  nextStep,
-} from "./leader-election.ts";
+import { LeaderElector, LeadershipLostError, NotLeadingError } from "./leader-election.ts";
+import { microTime, nextStep } from "./lease.ts";
 import { mergePatch } from "./request.ts";
 import { CONFIG_MAPS, LEASES, type Lease } from "./resources.ts";
 

@@ -1,9 +1,9 @@
 import { type Clock, sleep, systemClock } from "../lib/clock.ts";
 import type { Client } from "./client.ts";
 import { AlreadyExistsError, ConflictError, ignoreNotFound, KubeError, NotFoundError } from "./errors.ts";
+import { heldSpec, nextStep, releasedSpec } from "./lease.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { KubeMetrics } from "./metrics.ts";
-import type { Draft } from "./objects.ts";
 import type { ResourceClient } from "./resource-client.ts";
 import { LEASES, type Lease } from "./resources.ts";
 
@@ -39,32 +39,6 @@ export class NotLeadingError extends KubeError {
 
 /** client-go's JitterFactor: candidates do not knock at the same moment. */
 const JITTER = 1.2;
-
-/** What a candidate may do about a lease. */
-export type Step = "create" | "take" | "renew" | "wait";
-
-/**
- * @param observedMs when, by our own monotonic clock, the lease was seen to change or vanish last, -Infinity if
- *   never: clocks of two machines are never compared
- */
-export function nextStep(
-  lease: Lease | undefined,
-  identity: string,
-  observedMs: number,
-  nowMs: number,
-  leaseDurationMs: number,
-): Step {
-  if (lease === undefined) {
-    // Deleted before our eyes: whoever led may not know yet.
-    return nowMs >= observedMs + leaseDurationMs ? "create" : "wait";
-  }
-  const holder = lease.spec?.holderIdentity ?? "";
-  if (holder === identity) {
-    return "renew";
-  }
-  const durationMs = Math.max((lease.spec?.leaseDurationSeconds ?? 0) * 1000, leaseDurationMs);
-  return holder === "" || nowMs >= observedMs + durationMs ? "take" : "wait";
-}
 
 /** Sees to it that one of several processes leads, by a Lease, with client-go's times. */
 export class LeaderElector {
@@ -234,11 +208,17 @@ export class LeaderElector {
       return false;
     }
     try {
-      const lease = this.#draft(isLeading);
+      const spec = heldSpec(this.#lease, {
+        identity: this.identity,
+        isLeading,
+        durationMs: this.#leaseDurationMs,
+        epochMs: this.#clock.now(),
+      });
+      const metadata = { name: this.name, namespace: this.#namespace };
       this.#observe(
         this.#lease === undefined
-          ? await this.#leases.create(lease, options)
-          : await this.#leases.update({ ...this.#lease, ...lease, metadata: this.#lease.metadata }, options),
+          ? await this.#leases.create({ metadata, spec }, options)
+          : await this.#leases.update({ ...this.#lease, spec }, options),
       );
     } catch (error) {
       const isStale = error instanceof ConflictError || error instanceof AlreadyExistsError;
@@ -256,26 +236,6 @@ export class LeaderElector {
     return true;
   }
 
-  /** The lease as we want it. Each new leadership is a new transition, so that terms are never used twice. */
-  #draft(isLeading: boolean): Draft<Lease> {
-    const spec = this.#lease?.spec;
-    const now = microTime(this.#clock.now());
-    return {
-      metadata: { name: this.name, namespace: this.#namespace },
-      spec: {
-        holderIdentity: this.identity,
-        leaseDurationSeconds: Math.ceil(this.#leaseDurationMs / 1000),
-        acquireTime: isLeading ? (spec?.acquireTime ?? now) : now,
-        renewTime: now,
-        leaseTransitions: isLeading
-          ? (spec?.leaseTransitions ?? 0)
-          : this.#lease === undefined
-            ? 0
-            : (spec?.leaseTransitions ?? 0) + 1,
-      },
-    };
-  }
-
   /** Lets the next candidate take over at once. Failing that, the lease runs out by itself. */
   async #release(): Promise<void> {
     const lease = this.#lease;
@@ -284,14 +244,7 @@ export class LeaderElector {
     }
     // Before the request: once it is done another may lead, whenever the answer comes.
     this.#renewedMs = undefined;
-    const now = microTime(this.#clock.now());
-    const spec = {
-      ...lease.spec,
-      holderIdentity: "",
-      leaseDurationSeconds: 1,
-      renewTime: now,
-      acquireTime: now,
-    };
+    const spec = releasedSpec(lease, this.#clock.now());
     try {
       this.#observe(await this.#leases.update({ ...lease, spec }, { timeoutMs: this.#renewDeadlineMs }));
       this.#logger.info({ identity: this.identity }, "released the lease");
@@ -322,9 +275,4 @@ export class LeaderElector {
     const delayMs = Math.min(maxMs, this.#retryPeriodMs * (1 + (JITTER - 1) * this.#random()));
     await sleep(delayMs, { clock: this.#clock, signal }).catch(() => {});
   }
-}
-
-/** RFC 3339 with exactly six decimals: the API server's MicroTime takes nothing else. */
-export function microTime(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace("Z", "000Z");
 }

@@ -77,18 +77,25 @@ const resourceListSchema = (description: string) =>
     {
       cpu: Type.Optional(quantity("CPUs, e.g. 500m.")),
       memory: Type.Optional(quantity("Bytes, e.g. 1Gi. The launcher's own overhead comes on top.")),
+      "ephemeral-storage": Type.Optional(
+        quantity(
+          "Bytes of the node's disk for emptyDisks, overlays and logs, e.g. 10Gi. The launcher's own overhead comes on top.",
+        ),
+      ),
     },
-    { description, refused: { "ephemeral-storage": later("quantity"), storage: later("quantity") } },
+    { description, refused: { storage: later("quantity") } },
   );
 
-function requestWithinLimit(resource: "cpu" | "memory"): Rule {
-  const [request, limit] = [`self.requests.${resource}`, `self.limits.${resource}`];
+function requestWithinLimit(resource: "cpu" | "memory" | "ephemeral-storage"): Rule {
+  const field = resource.replace("-", "__dash__");
+  const [request, limit] = [`self.requests.${field}`, `self.limits.${field}`];
   return {
     rule:
       `!has(self.requests) || !has(${request}) || !has(self.limits) || !has(${limit}) || ` +
       `quantity(string(${request})).compareTo(quantity(string(${limit}))) <= 0`,
     message: `requests.${resource} must not be above limits.${resource}`,
-    fieldPath: `.requests.${resource}`,
+    // A path takes a name with a hyphen in brackets only.
+    fieldPath: resource.includes("-") ? `.requests['${resource}']` : `.requests.${resource}`,
   };
 }
 
@@ -100,7 +107,7 @@ const resourcesSchema = object(
   {
     description: "What the VM asks of its node. The launcher pod's resources are made from it.",
     refused: { overcommitGuestOverhead: laterUnless(false) },
-    rules: [requestWithinLimit("cpu"), requestWithinLimit("memory")],
+    rules: [requestWithinLimit("cpu"), requestWithinLimit("memory"), requestWithinLimit("ephemeral-storage")],
   },
 );
 

@@ -149,6 +149,20 @@ describe("cloud-init", () => {
   });
 });
 
+describe("disks on the node's disk", () => {
+  const resolved = (limit: string, medium?: "Memory") => {
+    const resources = { limits: { "ephemeral-storage": limit } };
+    const emptyDisk = { capacity: "1Gi", ...(medium === undefined ? {} : { medium }) };
+    return resolve({ emptyDisk }, {}, {}, { resources }).name;
+  };
+
+  it("are refused where the pod's limit can't hold them: a full disk would be an evicted VM", () => {
+    assert.throws(() => resolved("1Gi"), /more than limits.ephemeral-storage, 1Gi/);
+    assert.equal(resolved("1025Mi"), "d");
+    assert.equal(resolved("1Mi", "Memory"), "d");
+  });
+});
+
 describe("files of the cluster", () => {
   it("are an image with KubeVirt's labels, or the label asked for", () => {
     const image = {

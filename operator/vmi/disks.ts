@@ -5,6 +5,7 @@ import { LAUNCHER_PATHS } from "../../api/names.ts";
 import type { Quantity } from "../../api/schema.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Volume } from "../../api/volumes.ts";
+import { qcow2MaxBytes } from "../../lib/qcow2.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import type { ClaimFacts, Claims } from "./claims.ts";
 import { vcpuCount } from "./domain.ts";
@@ -26,7 +27,7 @@ export function resolveDisks(vmi: VirtualMachineInstance, claims: Claims): Launc
   const vcpus = vcpuCount(spec);
   const threads = assignIoThreads(spec, vcpus).byDisk;
   const queues = spec.domain.devices.blockMultiQueue === true ? Math.min(vcpus, MAX_QUEUES) : 1;
-  return (spec.domain.devices.disks ?? []).map((disk) => {
+  const disks = (spec.domain.devices.disks ?? []).map((disk): LaunchDisk => {
     const volume = volumes.get(disk.name);
     if (volume === undefined)
       throw new SpecError(`spec.domain.devices.disks[${disk.name}] has no volume of its name`);
@@ -39,6 +40,31 @@ export function resolveDisks(vmi: VirtualMachineInstance, claims: Claims): Launc
       source: resolveSource(vmi, disk, volume, claims),
     };
   });
+  requireRoom(spec, disks);
+  return disks;
+}
+
+/**
+ * The kubelet evicts a pod that is above its limit: a guest that does no more than fill its disks must not get there.
+ * What an overlay may grow to is known once its image is there; nothing is promised of those.
+ */
+function requireRoom(spec: VirtualMachineInstance["spec"], disks: readonly LaunchDisk[]): void {
+  const limit = spec.domain.resources?.limits?.["ephemeral-storage"];
+  if (limit === undefined) return;
+  const inMemory = new Set(
+    (spec.volumes ?? []).flatMap(({ name, emptyDisk }) => (emptyDisk?.medium === "Memory" ? name : [])),
+  );
+  const bytes = disks
+    .filter(({ name }) => !inMemory.has(name))
+    .reduce(
+      (sum, { source }) => sum + (source.kind === "emptyDisk" ? qcow2MaxBytes(source.capacityBytes) : 0),
+      0,
+    );
+  if (bytes > parseQuantity(limit)) {
+    throw new SpecError(
+      `the emptyDisks may grow to ${bytes} bytes, more than limits.ephemeral-storage, ${limit}: raise it, or make them smaller`,
+    );
+  }
 }
 
 function resolveTarget(disk: Disk, volume: Volume): Pick<LaunchDisk, "name" | "device" | "bus" | "readonly"> {

@@ -213,6 +213,16 @@ describe("the resources of a launcher pod", () => {
     assert.equal(limit - requested, 64);
   });
 
+  it("have the node's disk that is asked for, with room for logs, and none unless it is asked for", () => {
+    const requests = { "ephemeral-storage": "1Gi" };
+    const asked = resources(
+      instance({ domain: { resources: { requests, limits: { "ephemeral-storage": 2e9 } } } }),
+    );
+    assert.equal(asked?.requests?.["ephemeral-storage"], String(1024 ** 3 + 50_000_000));
+    assert.equal(asked?.limits?.["ephemeral-storage"], "2050000000");
+    assert.equal(resources(instance())?.limits?.["ephemeral-storage"], undefined);
+  });
+
   it("have no kvm under emulation, but its translation cache; no tun without a network", () => {
     const emulated = resources(instance(), "tcg");
     assert.equal(emulated?.limits?.["devices.kubevirt.io/kvm"], undefined);

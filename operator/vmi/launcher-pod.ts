@@ -19,6 +19,7 @@ import {
   LAUNCHER_UID,
   labelValue,
 } from "../../api/names.ts";
+import type { Quantity } from "../../api/schema.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Draft } from "../../kube/objects.ts";
 import type { Container, Pod, PodSpec, ResourceRequirements } from "../../kube/resources.ts";
@@ -39,6 +40,9 @@ const GRACE_MARGIN_SECONDS = 15;
 const MAX_NAME_CHARACTERS = 232;
 /** KubeVirt's cpuAllocationRatio: a vCPU requests a tenth of a CPU. */
 const MILLICPU_PER_VCPU = 100;
+
+/** Of the node's disk: logs, and the container's own files. KubeVirt's figure. */
+const EPHEMERAL_STORAGE_BYTES = 50_000_000;
 
 /** Deterministic, so that two operators, or one that restarts, can only ever make the same pod. */
 export function launcherPodName(vmi: VirtualMachineInstance): string {
@@ -212,12 +216,20 @@ export function resourcesOf(vmi: VirtualMachineInstance, launch: LaunchSpec): Re
         requests.cpu ?? limits.cpu ?? `${MILLICPU_PER_VCPU * cpu.sockets * cpu.cores * cpu.threads}m`,
       ),
       memory: mebibytes(memory + overhead),
+      ...ephemeralStorage(requests),
       ...devices,
     },
     limits: {
       ...(limits.cpu === undefined ? {} : { cpu: String(limits.cpu) }),
       ...(limits.memory === undefined ? {} : { memory: mebibytes(parseQuantity(limits.memory) + overhead) }),
+      ...ephemeralStorage(limits),
       ...devices,
     },
   };
+}
+
+function ephemeralStorage({ "ephemeral-storage": bytes }: { readonly "ephemeral-storage"?: Quantity }) {
+  return bytes === undefined
+    ? {}
+    : { "ephemeral-storage": String(Math.floor(parseQuantity(bytes)) + EPHEMERAL_STORAGE_BYTES) };
 }

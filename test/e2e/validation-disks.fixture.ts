@@ -322,11 +322,28 @@ export const refusedDisks: readonly (readonly [string, readonly Change[], string
     /Unsupported value/,
   ],
   [
+    "a request for the node's disk above its limit",
+    [
+      [
+        [...DOMAIN, "resources"],
+        { requests: { "ephemeral-storage": "2Gi" }, limits: { "ephemeral-storage": "1Gi" } },
+      ],
+    ],
+    "spec.template.spec.domain.resources.requests.ephemeral-storage",
+    /must not be above/,
+  ],
+  [
     "BIOS and UEFI",
     [[[...DOMAIN, "firmware", "bootloader"], { bios: {}, efi: { secureBoot: false } }]],
     "spec.template.spec.domain.firmware.bootloader",
     /one of bios and efi/,
   ],
+];
+
+/** What an installation has to allow first, and the chart's value that does. */
+export const refusedByPolicy: readonly (readonly [Change, RegExp])[] = [
+  [from({ hostDisk: { path: "/srv/a.img", type: "Disk" } }), /chart's value allowHostDisk/],
+  [from({ serviceAccount: { serviceAccountName: "default" } }), /chart's value allowServiceAccountDisk/],
 ];
 
 /** What stands beside a refused field because its object needs it, by a part of the field's path. */

@@ -14,7 +14,7 @@ import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { connectCluster, makeNamespace, ROOT, removeNamespace } from "../harness/cluster.ts";
 import { accepted, changed, DOMAIN, machine, refused } from "./validation.fixture.ts";
-import { acceptedDisks, refusedDisks, surroundings } from "./validation-disks.fixture.ts";
+import { acceptedDisks, refusedByPolicy, refusedDisks, surroundings } from "./validation-disks.fixture.ts";
 
 const NAMESPACE = "default";
 
@@ -125,6 +125,10 @@ describe("what depends on who asks", () => {
       /are virtpod's own/,
     );
     await instances.delete("validation");
+  });
+
+  it("nobody writes a volume that the installation doesn't allow", async () => {
+    for (const [change, words] of refusedByPolicy) await assert.rejects(create(changed([change])), words);
   });
 
   it("nobody but the operator creates a pod that looks like a launcher", async () => {

@@ -7,6 +7,8 @@ import { parseLauncherStatus as relayed } from "../agent/launchers/status.ts";
 import type { DomainEndReason, LauncherInterfaceStatus } from "../api/launcher-protocol.ts";
 import { LAUNCH_SPEC_MAX_BYTES } from "../api/names.ts";
 import type { VirtualMachineInstance } from "../api/virtual-machine-instance.ts";
+import { readInterfaces, readOsInfo } from "../launcher/guest-agent/answers.ts";
+import { agentStatus, NO_FACTS } from "../launcher/guest-agent/facts.ts";
 import { parseLaunchSpec } from "../launcher/launch-spec.ts";
 import { initialState, type MachineEvent, reduce } from "../launcher/lifecycle/machine.ts";
 import { statusOf, terminationMessage } from "../launcher/lifecycle/status.ts";
@@ -312,13 +314,41 @@ const interfaceStatus: fc.Arbitrary<LauncherInterfaceStatus> = fc.record({
   leased: fc.boolean(),
 });
 
+/** Words of a guest's agent, of which the launcher takes what it can. */
+const word = fc.oneof(fc.string({ unit: "binary", maxLength: 400 }), fc.jsonValue());
+const guestAgent = fc
+  .record({
+    os: fc.dictionary(fc.constantFrom("name", "id", "version", "pretty-name", "kernel-release"), word),
+    interfaces: fc.array(
+      fc.record({
+        name: word,
+        "hardware-address": fc.oneof(fc.constantFrom("02:00:00:00:00:01", "02:00:00:00:00:02"), word),
+        "ip-addresses": fc.array(fc.record({ "ip-address": fc.oneof(fc.ipV4(), fc.ipV6(), word) }), {
+          maxLength: 30,
+        }),
+      }),
+      { maxLength: 30 },
+    ),
+    frozen: fc.boolean(),
+  })
+  .map(({ os, interfaces, frozen }) => {
+    const own = new Set(["02:00:00:00:00:01", "02:00:00:00:00:02"]);
+    const facts = { ...NO_FACTS, os: readOsInfo(os), interfaces: readInterfaces(interfaces, own), frozen };
+    return agentStatus(facts, ["guest-info"]);
+  });
+
 describe("what a launcher tells", () => {
   it("of any life reaches the operator as it was told, by way of the agent", () => {
     const inputs = [
       fc.array(machineEvents, { maxLength: 20 }),
       fc.array(interfaceStatus, { maxLength: 10 }),
       fc.boolean(),
-      partial({ machineType: fc.constant("pc-q35-10.0"), firstLeaseAtMs: fc.nat(1e6) }),
+      partial({
+        machineType: fc.constant("pc-q35-10.0"),
+        firstLeaseAtMs: fc.nat(1e6),
+        guestAgent,
+        accessCredentials: fc.record({ synchronized: fc.boolean(), message: fc.string({ maxLength: 512 }) }),
+      }),
     ] as const;
     fc.assert(
       fc.property(...inputs, (events, interfaces, startPaused, more) => {

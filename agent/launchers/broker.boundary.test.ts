@@ -190,16 +190,28 @@ test("a process outside of pods is turned away without a word", TIMEOUT, async (
   assert.deepEqual(wired, []);
 });
 
-test("a pod that leaves the set loses its connection and its saved network", TIMEOUT, async () => {
-  await broker.announce({ term: 1, launchers: [announced()] });
-  const launcher = new Launcher();
-  await launcher.asked();
-  assert.deepEqual(forgotten, ["left-by-another-agent"]);
-  await broker.announce({ term: 1, launchers: [] });
-  assert.deepEqual(await launcher.asked(), ended);
-  assert.deepEqual(forgotten.slice(1), [pod.podUid, "left-by-another-agent"]);
-  assert.equal(broker.client(pod.podUid), undefined);
-});
+test(
+  "a pod that leaves the set loses its connection, and its saved network once it ended",
+  TIMEOUT,
+  async () => {
+    await broker.announce({ term: 1, launchers: [announced()] });
+    const launcher = new Launcher();
+    await launcher.asked();
+    assert.deepEqual(forgotten, ["left-by-another-agent"]);
+    // An operator with an old view of the cluster knows nothing of it.
+    launcher.process.kill("SIGSTOP");
+    forgotten = [];
+    await broker.announce({ term: 1, launchers: [] });
+    assert.deepEqual(forgotten, ["left-by-another-agent"]);
+    assert.equal(broker.client(pod.podUid), undefined);
+    launcher.process.kill("SIGCONT");
+    assert.deepEqual(await launcher.asked(), ended);
+    await end(launcher.process);
+    forgotten = [];
+    await broker.announce({ term: 1, launchers: [] });
+    assert.deepEqual(forgotten, [pod.podUid, "left-by-another-agent"]);
+  },
+);
 
 test("a restarted container's launcher takes over from the one before", TIMEOUT, async () => {
   await broker.announce({ term: 1, launchers: [announced()] });

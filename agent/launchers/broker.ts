@@ -7,6 +7,7 @@ import type { LauncherAnnouncement } from "../../api/uplink-protocol.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { AgentError } from "../errors.ts";
 import { identifyPeer } from "../peer/identity.ts";
+import { ProcessHandle } from "../peer/process.ts";
 import { LauncherSession, type SessionContext } from "./session.ts";
 
 /** Twice what a kubelet runs by default (110 pods), twice over for containers that restart. */
@@ -29,6 +30,8 @@ export class Broker {
   readonly #server: Server;
   /** Per pod, the newest last; each waits for the end of the one before it. */
   readonly #sessions = new Map<string, LauncherSession[]>();
+  /** Launchers that were withdrawn while they lived, by pod. */
+  readonly #withdrawn = new Map<string, ProcessHandle>();
 
   constructor(options: BrokerOptions) {
     this.#options = options;
@@ -56,6 +59,8 @@ export class Broker {
     const sessions = [...this.#sessions.values()].flat();
     for (const session of sessions) session.end();
     await Promise.all(sessions.map(({ ended }) => ended));
+    for (const launcher of this.#withdrawn.values()) launcher.close();
+    this.#withdrawn.clear();
   }
 
   /** For requests to the launcher of a pod; undefined while it is not attached. */
@@ -64,7 +69,8 @@ export class Broker {
   }
 
   /**
-   * Serves these launchers and no others from now on. Whoever left the set loses its connection and its saved network.
+   * Serves these launchers and no others from now on. Whoever left the set loses its connection, and its saved network
+   * once it has ended: an operator whose view is old may leave out a launcher that runs, and announce it again later.
    * @throws AgentError StaleTerm
    */
   async announce(announcement: LauncherAnnouncement): Promise<void> {
@@ -72,13 +78,35 @@ export class Broker {
     const removed = await announcements.replace(announcement);
     for (const podUid of removed) {
       const sessions = this.#sessions.get(podUid) ?? [];
+      this.#hold(podUid, sessions.at(-1));
       for (const session of sessions) session.end();
       await Promise.all(sessions.map(({ ended }) => ended));
       log.info({ podUid }, "launcher withdrawn");
     }
+    this.#letGo((podUid) => announcements.get(podUid) !== undefined);
+    const isKept = (podUid: string) => announcements.get(podUid) !== undefined || this.#withdrawn.has(podUid);
     // By what is there, not by what has just left: an agent that was killed in between leaves no gap.
-    await forgetOtherNetworks((podUid) => announcements.get(podUid) !== undefined, networkState);
+    await forgetOtherNetworks(isKept, networkState);
     registry.retain(announcements.podUids);
+  }
+
+  #hold(podUid: string, session: LauncherSession | undefined): void {
+    if (session === undefined) return;
+    try {
+      this.#withdrawn.set(podUid, new ProcessHandle(session.pid));
+    } catch (error) {
+      // It has ended: that is why it was withdrawn.
+      if (!(error instanceof AgentError)) throw error;
+    }
+  }
+
+  /** Of the withdrawn, those that are announced again or have ended. */
+  #letGo(isAnnounced: (podUid: string) => boolean): void {
+    for (const [podUid, launcher] of this.#withdrawn) {
+      if (launcher.isAlive && !isAnnounced(podUid)) continue;
+      launcher.close();
+      this.#withdrawn.delete(podUid);
+    }
   }
 
   #accept(socket: Socket): void {

@@ -61,6 +61,10 @@ export class LauncherSession {
     this.ended = after.then(() => this.#run());
   }
 
+  get pid(): number {
+    return this.#peer.process.pid;
+  }
+
   /** For requests to the launcher; undefined while it has no attachment, or no longer a connection. */
   get client(): Http2Client | undefined {
     return this.#attached && this.#client.isOpen ? this.#client : undefined;

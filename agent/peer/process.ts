@@ -26,6 +26,15 @@ export class ProcessHandle {
     return `/proc/self/fd/${this.#directory}/${entry}`;
   }
 
+  /** False once it has ended, even before its parent has asked for its exit status (state Z, proc_pid_stat(5)). */
+  get isAlive(): boolean {
+    try {
+      return !/\) [ZX] [^)]*$/.test(readFileSync(this.path("stat"), "utf8"));
+    } catch {
+      return false;
+    }
+  }
+
   /** @throws AgentError PeerGone */
   read(entry: string): string {
     try {

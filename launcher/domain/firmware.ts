@@ -1,7 +1,7 @@
 /** What the guest starts from: SeaBIOS, OVMF, or a kernel that qemu loads itself. */
 import type { LaunchDomain, LaunchEfi } from "../../api/launch-spec.ts";
 import { type Child, type Element, element } from "./element.ts";
-import type { DomainPaths } from "./resources.ts";
+import { type DomainPaths, DomainXmlError } from "./resources.ts";
 
 /** Debian's builds of OVMF: code, and its variables as they are before a first start. */
 const OVMF = {
@@ -13,8 +13,16 @@ const OVMF = {
   },
 } as const;
 
+/** @throws DomainXmlError `BootUnsupported` */
 export function osElement(domain: LaunchDomain, { nvram }: DomainPaths): Element {
   const { biosSerial, efi, kernelBoot, machineType } = domain;
+  if (efi?.secureBoot && kernelBoot?.kernelPath !== undefined) {
+    // OVMF falls back to a loader that checks nothing (seen with 2025.02).
+    throw new DomainXmlError(
+      "BootUnsupported",
+      "secure boot does not check a kernel of kernelBoot: boot from a disk, or without secure boot",
+    );
+  }
   return element(
     "os",
     {},

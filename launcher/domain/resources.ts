@@ -35,7 +35,12 @@ export interface DomainResources {
 
 export class DomainXmlError extends Error {
   override readonly name = "DomainXmlError";
-  readonly code: "DiskNotPrepared" | "DiskUnsupported" | "InterfaceNotAttached" | "TooManyDevices";
+  readonly code:
+    | "BootUnsupported"
+    | "DiskNotPrepared"
+    | "DiskUnsupported"
+    | "InterfaceNotAttached"
+    | "TooManyDevices";
 
   constructor(code: DomainXmlError["code"], message: string) {
     super(message);

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { XMLParser } from "fast-xml-parser";
 import type { LaunchDisk, LaunchInterface, LaunchSpec } from "../../api/launch-spec.ts";
-import { DomainXmlError } from "./resources.ts";
+import { DomainXmlError, type ResolvedDisk } from "./resources.ts";
 import { anySpec, attachment, resourcesOf, SMALL_SPEC } from "./spec.fixture.ts";
 import { domainXml } from "./xml.ts";
 
@@ -236,6 +236,55 @@ describe("domain XML", () => {
     assert.equal(cpu("EPYC").model["#text"], "EPYC");
   });
 
+  it("refuses secure boot of a kernel that nothing would check", () => {
+    const domain = { ...SMALL_SPEC.domain, efi: { secureBoot: true }, kernelBoot: { kernelPath: "/k" } };
+    const spec = { ...SMALL_SPEC, domain };
+    assert.throws(() => domainXml(spec, resourcesOf(spec)), isCode("BootUnsupported"));
+  });
+
+  it("starts UEFI from read-only code, with variables of the guest's own", () => {
+    for (const [secureBoot, code, template] of [
+      [false, "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"],
+      [true, "OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"],
+    ] as const) {
+      const { os, features } = parse({
+        ...SMALL_SPEC,
+        domain: { ...SMALL_SPEC.domain, efi: { secureBoot } },
+      });
+      assert.deepEqual([os.loader.readonly, os.loader.secure], ["yes", secureBoot ? "yes" : "no"]);
+      assert.equal(os.loader["#text"], `/usr/share/OVMF/${code}`);
+      assert.deepEqual(os.nvram, { template: `/usr/share/OVMF/${template}`, "#text": "/run/d/nvram.fd" });
+      assert.equal(features.smm?.state, secureBoot ? "on" : undefined);
+    }
+  });
+
+  it("says of a disk what was found out about it and what it was told", () => {
+    const knobs = { errorPolicy: "enospace", shareable: true, ioThread: 2, queues: 3 } as const;
+    const spec = {
+      ...SMALL_SPEC,
+      disks: [{ ...DISK, ...knobs }],
+      domain: { ...SMALL_SPEC.domain, ioThreads: 2 },
+    };
+    const resolved: ResolvedDisk = {
+      name: "root",
+      kind: "block",
+      path: "/dev/virtpod/root",
+      format: "raw",
+      cache: "none",
+      io: "native",
+      blockSize: { logical: 512, physical: 4096 },
+    };
+    const xml = parser.parse(domainXml(spec, { ...resourcesOf(spec), disks: [resolved] })).domain;
+    const [root] = xml.devices.disk;
+    assert.equal(xml.iothreads, "2");
+    assert.deepEqual(root.driver, {
+      ...{ name: "qemu", type: "raw", cache: "none", error_policy: "enospace", io: "native" },
+      ...{ iothread: "2", discard: "unmap", queues: "3" },
+    });
+    assert.deepEqual([root.type, root.source.dev, root.shareable], ["block", "/dev/virtpod/root", ""]);
+    assert.deepEqual(root.blockio, { logical_block_size: "512", physical_block_size: "4096" });
+  });
+
   it("refuses what it can't make a device of", () => {
     const disk = { ...SMALL_SPEC, disks: [DISK] };
     assert.throws(() => domainXml(disk, resourcesOf(SMALL_SPEC)), isCode("DiskNotPrepared"));
@@ -248,6 +297,9 @@ describe("domain XML", () => {
       { device: "lun" },
       { device: "cdrom", bus: "virtio" },
       { bus: "sata", readonly: true },
+      { shareable: true },
+      { bus: "scsi", ioThread: 1 },
+      { bus: "usb", queues: 2 },
     ];
     for (const change of impossible) {
       const wrong = { ...SMALL_SPEC, disks: [{ ...DISK, ...change }] };

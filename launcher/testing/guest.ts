@@ -48,15 +48,16 @@ export function tinySpec(changes: SpecChanges = {}): LaunchSpec {
   };
 }
 
-/** A launcher with the guest's kernel, and the guest's disk as the containerDisk `root`. */
+/** A launcher with the guest's kernel, and the guest's disk, or another, as the image of the containerDisk `root`. */
 export async function startContainer(
   t: TestContext,
   { guest, root }: Machine,
   spec: LaunchSpec,
-  options: Pick<ContainerOptions, "scratchBytes"> = {},
+  options: Pick<ContainerOptions, "scratchBytes"> & { readonly rootDisk?: string } = {},
 ): Promise<Container> {
+  const { scratchBytes } = options;
   const container = await Container.start({
-    ...options,
+    ...(scratchBytes !== undefined && { scratchBytes }),
     root,
     spec,
     fill: async (folder) => {
@@ -64,7 +65,10 @@ export async function startContainer(
         await copyFile(join(guest, "boot", file), join(folder("kernel-boot"), file));
       }
       await mkdir(join(folder("volumes"), "root", "disk"), { recursive: true });
-      await copyFile(join(guest, "disk", "disk.img"), join(folder("volumes"), "root", "disk", "disk.img"));
+      await copyFile(
+        options.rootDisk ?? join(guest, "disk", "disk.img"),
+        join(folder("volumes"), "root", "disk", "disk.img"),
+      );
     },
   });
   t.after(() => container.remove());

@@ -389,6 +389,21 @@ describe("the reflector", () => {
     await it.end();
   });
 
+  for (const nonsense of ["null", "17", '{"type":"ADDED"}', '{"type":"MODIFIED","object":{}}']) {
+    test(`lists anew after a line that is JSON and no event: ${nonsense}`, async () => {
+      const it = start({ streamingList: false }, 1);
+      await it.run();
+      const [watch] = it.server.watches;
+      watch?.push(`${nonsense}\n`);
+      watch?.mute();
+      await it.make("after");
+      await it.backOff();
+      await until(() => it.informer.get("default/after") !== undefined);
+      assert.equal(it.server.requests.filter(isList).length, 2);
+      await it.end();
+    });
+  }
+
   test("refuses a line above the limit", async () => {
     const it = start({ maxLineBytes: 4096, streamingList: false }, 1);
     await it.run();

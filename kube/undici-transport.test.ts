@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import {
+  createSecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { after, before, describe, test } from "node:test";
@@ -150,6 +155,36 @@ describe("the transport", () => {
     await assert.rejects(text(await get(transport, "/cut")), ConnectionError);
     assert.equal(await text(await get(transport, "/")), "2.0");
     await transport.close();
+  });
+
+  test("survives GOAWAY, with which a server spreads its clients: what is under way ends, and what comes goes on", async () => {
+    const sessions: ServerHttp2Session[] = [];
+    const held: Http2ServerResponse[] = [];
+    const server = createSecureServer({ cert, key }, (request, response) => {
+      response.writeHead(200);
+      if (request.url === "/held") {
+        held.push(response);
+      } else {
+        response.end("at once");
+      }
+    });
+    server.on("session", (session) => sessions.push(session));
+    const transport = open(await listen(server));
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    const write = transport.send({ method: "POST", path: "/held", headers: {}, body: "{}", signal });
+    while (held.length === 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // Graceful, as Go sends it: all streams so far will be answered.
+    sessions[0]?.goaway(0, 2 ** 31 - 1);
+    // The answer to a ping says that the client has read what was before it.
+    await new Promise((resolve) => sessions[0]?.ping(resolve));
+    const others = await Promise.all(Array.from({ length: 20 }, async () => text(await get(transport, "/"))));
+    assert.deepEqual(new Set(others), new Set(["at once"]));
+    held[0]?.end("written");
+    assert.equal(await text(await write), "written");
+    await transport.close();
+    server.close();
   });
 
   test("after close refuses requests and keeps nothing open", async () => {

@@ -106,7 +106,7 @@ export class UndiciTransport implements Transport {
       throw new ConnectionError(`${request.method} ${request.path}: the client was closed`);
     }
     if (this.#config.tls !== this.#tls) {
-      // A certificate was rotated. Requests under way keep their connections; a watch ends within 10 min.
+      // A certificate was rotated.
       this.#tls = this.#config.tls;
       this.#replace(this.#isHttp2 ? this.#http2Pool() : this.#http1());
     }
@@ -124,6 +124,7 @@ export class UndiciTransport implements Transport {
     return { statusCode, headers, body: translateErrors(body, request) };
   }
 
+  /** Requests under way end where they are; a watch may take 10 min. */
   #replace(next: Dispatcher): void {
     const previous = this.#dispatcher;
     this.#dispatcher = next;
@@ -135,7 +136,7 @@ export class UndiciTransport implements Transport {
   }
 
   #http2Pool(): Dispatcher {
-    return new Pool(this.#origin, {
+    const pool = new Pool(this.#origin, {
       connect: this.#connector(true),
       allowH2: true,
       connections: MAX_CONNECTIONS,
@@ -147,6 +148,14 @@ export class UndiciTransport implements Transport {
         settings: { initialWindowSize: STREAM_WINDOW_BYTES },
       },
     });
+    pool.on("disconnect", (_origin, _targets, error) => {
+      // A request that undici gives a connection which drains after GOAWAY is never sent, for as long as a watch
+      // keeps that connection open; and the server asks for another connection. undici has no code for it.
+      if (this.#dispatcher === pool && error.message.includes("GOAWAY")) {
+        this.#replace(this.#http2Pool());
+      }
+    });
+    return pool;
   }
 
   #http1(): Dispatcher {

@@ -63,10 +63,13 @@ export async function* watchEvents<T extends KubeObject>(
 }
 
 function decode<T extends KubeObject>(
-  line: WatchLine<T>,
+  line: WatchLine<T> | null,
   action: string,
   complete: (object: T) => T,
 ): WatchEvent<T> {
+  if (typeof line?.object !== "object" || (line.type !== "ERROR" && line.object?.metadata === undefined)) {
+    throw new ProtocolError(`${action}: a line is not a watch event`);
+  }
   switch (line.type) {
     case "ADDED":
     case "MODIFIED":

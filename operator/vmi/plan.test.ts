@@ -189,6 +189,23 @@ describe("a VMI with a pod", () => {
     assert.equal(status?.conditions?.find((one) => one.type === "Ready")?.reason, "GuestPaused");
   });
 
+  it("is told of in events when it is paused and when it runs again: aloud if a disk is the reason", () => {
+    const running = { ...scheduling, pods: [livingPod], told: told("running") };
+    const before = apply(running, plan(running).writes);
+    const events = (seen: Observed) =>
+      plan(seen).events.map(({ type, reason, message }) => [type, reason, message]);
+    const message = "disk data: no room is left";
+    const full = { ...before, told: told("running", { paused: { reason: "ioError", message } }) };
+    assert.deepEqual(events(full), [["Warning", "PausedIOError", message]]);
+    const after = apply(full, plan(full).writes);
+    assert.deepEqual(events(after), []);
+    assert.deepEqual(events({ ...after, told: told("running") }), [
+      ["Normal", "Resumed", "The guest runs again"],
+    ]);
+    const byUser = { ...before, told: told("running", { paused: { reason: "user" } }) };
+    assert.deepEqual(events(byUser), [["Normal", "PausedByUser", "the guest is paused"]]);
+  });
+
   it("tells what keeps the pod from starting, and on which node", () => {
     const waiting = { reason: "ErrImagePull", message: "no such image" };
     const pod = { ...livingPod, phase: "Pending", isRunning: false, waiting };

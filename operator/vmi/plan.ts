@@ -11,6 +11,7 @@ import type { ToldLauncher } from "../uplink/statuses.ts";
 import type { MountFailure } from "./mount-failures.ts";
 import { isOver, type PodFacts } from "./pod-facts.ts";
 import { endingOf, isFinal, type ResolvedFacts, wantedStatus } from "./status.ts";
+import { transitionEvents } from "./transition-events.ts";
 
 export interface Observed {
   /** undefined: the VMI is gone, its pods are not. */
@@ -127,21 +128,4 @@ function release(pod: PodFacts): Write {
 /** There is one by construction; should somebody have made a second one, a living one wins. */
 function newest(pods: readonly PodFacts[]): PodFacts | undefined {
   return pods.find((pod) => !isOver(pod)) ?? pods[0];
-}
-
-function transitionEvents(vmi: VirtualMachineInstance, status: VirtualMachineInstanceStatus): PlannedEvent[] {
-  if (status.phase === vmi.status?.phase) return [];
-  const message = status.conditions?.find((condition) => condition.type === "Ready")?.message;
-  switch (status.phase) {
-    case "Running":
-      return [
-        { type: "Normal", reason: "Started", message: `The guest started on node ${status.nodeName ?? "?"}` },
-      ];
-    case "Succeeded":
-      return [{ type: "Normal", reason: "ShuttingDown", message: message ?? "The guest was shut down" }];
-    case "Failed":
-      return [{ type: "Warning", reason: "Stopped", message: message ?? "The guest failed" }];
-    default:
-      return [];
-  }
 }

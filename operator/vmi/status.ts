@@ -9,7 +9,7 @@ import type {
   VirtualMachineInstancePhase,
   VirtualMachineInstanceStatus,
 } from "../../api/virtual-machine-instance-status.ts";
-import { mergeConditions, type WantedCondition } from "./conditions.ts";
+import { isTrue, mergeConditions, type WantedCondition } from "./conditions.ts";
 import { guestAgentConditions, guestOsStatus, mergeInterfaces } from "./guest-agent.ts";
 import { isOver } from "./pod-facts.ts";
 import { type ProblemInput, problemOf } from "./problem.ts";
@@ -33,6 +33,9 @@ export interface ResolvedFacts {
   readonly guestMemory: string;
   readonly memoryOverhead: string;
 }
+
+/** KubeVirt's reason of the condition Paused where a disk failed or is full. */
+export const PAUSED_IO_ERROR = "PausedIOError";
 
 export const FINAL_PHASES: readonly string[] = ["Succeeded", "Failed"];
 
@@ -163,7 +166,7 @@ function later(before: string | undefined, wanted: VirtualMachineInstancePhase):
 }
 
 function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefined): WantedCondition[] {
-  const { pod, told, unboundClaims = [] } = input;
+  const { pod, unboundClaims = [] } = input;
   const conditions: WantedCondition[] = [readyCondition(input, phase, ending)];
   if (pod?.unschedulable !== undefined && pod.nodeName === undefined) {
     conditions.push({
@@ -184,17 +187,7 @@ function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefi
   }
   const problem = ending === undefined ? problemOf(input) : undefined;
   if (problem !== undefined) conditions.push({ type: "Synchronized", status: "False", ...problem });
-  const paused = told?.status?.paused;
-  if (paused !== undefined && phase === "Running") {
-    conditions.push({
-      type: "Paused",
-      status: "True",
-      reason: paused.reason === "ioError" ? "PausedIOError" : "PausedByUser",
-      message: paused.message ?? "the guest is paused",
-    });
-  }
-  if (told?.status !== undefined && phase === "Running")
-    conditions.push(...guestAgentConditions(told.status));
+  if (phase === "Running") conditions.push(...guestConditions(input));
   conditions.push({
     type: "LiveMigratable",
     status: "False",
@@ -202,6 +195,35 @@ function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefi
     message: "virtpod does not migrate running guests yet",
   });
   return conditions;
+}
+
+/** Those that only the launcher can tell of, in their order. */
+const TOLD_CONDITIONS = [
+  "Paused",
+  "AgentConnected",
+  "AgentVersionNotSupported",
+  "AccessCredentialsSynchronized",
+];
+
+/** An operator that has just begun to lead takes nothing back before it is told otherwise. */
+function guestConditions({ vmi, told }: StatusInput): WantedCondition[] {
+  if (told?.status === undefined) {
+    const before = vmi.status?.conditions ?? [];
+    return before.filter(({ type }) => TOLD_CONDITIONS.includes(type));
+  }
+  const { paused } = told.status;
+  const agent = guestAgentConditions(told.status);
+  if (paused === undefined) return agent;
+  const reason = paused.reason === "ioError" ? PAUSED_IO_ERROR : "PausedByUser";
+  return [
+    { type: "Paused", status: "True", reason, message: paused.message ?? "the guest is paused" },
+    ...agent,
+  ];
+}
+
+function isPaused({ vmi, told }: StatusInput): boolean {
+  if (told?.status === undefined) return isTrue(vmi.status?.conditions, "Paused");
+  return told.status.paused !== undefined;
 }
 
 /** Also what a VM says of a VMI that has not said anything yet. */
@@ -212,11 +234,7 @@ export const NOT_RUNNING: WantedCondition = {
   message: "the guest is not running yet",
 };
 
-function readyCondition(
-  { pod, told }: StatusInput,
-  phase: string,
-  ending: Ending | undefined,
-): WantedCondition {
+function readyCondition(input: StatusInput, phase: string, ending: Ending | undefined): WantedCondition {
   const notReady = (reason: string, message: string): WantedCondition => ({
     type: "Ready",
     status: "False",
@@ -224,10 +242,10 @@ function readyCondition(
     message,
   });
   if (ending !== undefined) return notReady("PodTerminated", ending.message);
-  if (pod?.isDeleting)
+  if (input.pod?.isDeleting)
     return notReady("PodTerminating", "the launcher pod is being deleted: the guest is shutting down");
   if (phase !== "Running") return NOT_RUNNING;
-  if (told?.status?.paused !== undefined) return notReady("GuestPaused", "the guest is paused");
+  if (isPaused(input)) return notReady("GuestPaused", "the guest is paused");
   return { type: "Ready", status: "True" };
 }
 

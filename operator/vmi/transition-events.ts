@@ -1,0 +1,48 @@
+/** What is told of a VMI as an event when its status changes; pure. */
+import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import type { VirtualMachineInstanceStatus } from "../../api/virtual-machine-instance-status.ts";
+import type { PlannedEvent } from "../events.ts";
+import { conditionOf } from "./conditions.ts";
+import { PAUSED_IO_ERROR } from "./status.ts";
+
+export function transitionEvents(
+  { status: before = {} }: VirtualMachineInstance,
+  after: VirtualMachineInstanceStatus,
+): PlannedEvent[] {
+  return [...phaseEvents(before, after), ...pauseEvents(before, after)];
+}
+
+function phaseEvents(
+  before: VirtualMachineInstanceStatus,
+  after: VirtualMachineInstanceStatus,
+): PlannedEvent[] {
+  if (after.phase === before.phase) return [];
+  const message = conditionOf(after.conditions, "Ready")?.message;
+  switch (after.phase) {
+    case "Running":
+      return [
+        { type: "Normal", reason: "Started", message: `The guest started on node ${after.nodeName ?? "?"}` },
+      ];
+    case "Succeeded":
+      return [{ type: "Normal", reason: "ShuttingDown", message: message ?? "The guest was shut down" }];
+    case "Failed":
+      return [{ type: "Warning", reason: "Stopped", message: message ?? "The guest failed" }];
+    default:
+      return [];
+  }
+}
+
+/** A guest that stands still because of its disk is somebody's work; the rest is what somebody wanted. */
+function pauseEvents(
+  before: VirtualMachineInstanceStatus,
+  after: VirtualMachineInstanceStatus,
+): PlannedEvent[] {
+  const [was, is] = [before, after].map(({ conditions }) => conditionOf(conditions, "Paused"));
+  if (is?.reason !== undefined && is.reason !== was?.reason) {
+    const type = is.reason === PAUSED_IO_ERROR ? "Warning" : "Normal";
+    return [{ type, reason: is.reason, message: is.message ?? "The guest is paused" }];
+  }
+  return was !== undefined && is === undefined && after.phase === "Running"
+    ? [{ type: "Normal", reason: "Resumed", message: "The guest runs again" }]
+    : [];
+}

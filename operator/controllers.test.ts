@@ -156,6 +156,35 @@ describe("a guest's agent", () => {
   });
 });
 
+describe("a new operator", () => {
+  it("takes back nothing of a guest that it isn't told of yet", async (t) => {
+    const w = world(t);
+    await running(w);
+    w.agent.tell([...w.podUids][0] ?? "", "running", {
+      paused: { reason: "user" },
+      guestAgent: { os: { id: "debian" }, interfaces: [], frozen: false, unsupported: "it lacks much" },
+      accessCredentials: { synchronized: true, message: "" },
+    });
+    await w.quiet();
+    const before = w.writes.length;
+    const { conditions } = w.vmi("tiny")?.status ?? {};
+    assert.deepEqual(
+      conditions?.map(({ type }) => type),
+      [
+        "Ready",
+        "Paused",
+        "AgentConnected",
+        "AgentVersionNotSupported",
+        "AccessCredentialsSynchronized",
+        "LiveMigratable",
+      ],
+    );
+    await w.restart({ isAgentAway: true });
+    await w.quiet(2);
+    assert.deepEqual(w.writes.slice(before), []);
+  });
+});
+
 describe("a VM whose VMI's name is taken", () => {
   it("leaves the other's VMI alone, says so, and takes over when it has gone", async (t) => {
     const w = world(t);

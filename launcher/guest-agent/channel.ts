@@ -125,12 +125,13 @@ const REFUSALS: readonly LibvirtErrorCode[] = ["AgentCommandFailed", "LibvirtInt
 
 function failureOf(command: AgentCommand<unknown>, cause: unknown): GuestAgentError {
   const isRefused = cause instanceof LibvirtError && REFUSALS.includes(cause.code);
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new GuestAgentError(
-    isRefused ? "AgentRefused" : "AgentUnresponsive",
-    `${command.name}: ${message}`,
-    {
-      cause,
-    },
-  );
+  const code = isRefused ? "AgentRefused" : "AgentUnresponsive";
+  return new GuestAgentError(code, `${command.name}: ${wordsOf(cause)}`, { cause });
+}
+
+/** libvirt's own words, or the agent's in them, on one line. */
+function wordsOf(cause: unknown): string {
+  const told = cause instanceof LibvirtError ? cause.record?.message : undefined;
+  const message = told ?? (cause instanceof Error ? cause.message : String(cause));
+  return message.replace(/^.*unable to execute QEMU agent command '[^']*': /, "").replaceAll(/\s+/g, " ");
 }

@@ -17,6 +17,8 @@ import { GuestAgentError } from "./errors.ts";
 
 /** What an agent has for a command that only reads, in seconds. */
 const DEADLINE_SECONDS = 5;
+/** For one that starts programs: hashing a password alone takes seconds under emulation. */
+const CHANGE_DEADLINE_SECONDS = 30;
 
 export interface AgentCommand<T> {
   readonly name: string;
@@ -51,14 +53,18 @@ export const FREEZE: AgentCommand<void> = {
   read: () => {},
 };
 
-export const THAW: AgentCommand<void> = { name: "guest-fsfreeze-thaw", deadlineSeconds: 30, read: () => {} };
+export const THAW: AgentCommand<void> = {
+  name: "guest-fsfreeze-thaw",
+  deadlineSeconds: CHANGE_DEADLINE_SECONDS,
+  read: () => {},
+};
 
 /** The user's `authorized_keys` become these and no others. */
 export function setAuthorizedKeys(username: string, keys: readonly string[]): AgentCommand<void> {
   return {
     name: "guest-ssh-add-authorized-keys",
     arguments: { username, keys, reset: true },
-    deadlineSeconds: DEADLINE_SECONDS,
+    deadlineSeconds: CHANGE_DEADLINE_SECONDS,
     read: () => {},
   };
 }
@@ -67,7 +73,7 @@ export function setPassword(username: string, password: string): AgentCommand<vo
   return {
     name: "guest-set-user-password",
     arguments: { username, password: Buffer.from(password).toString("base64"), crypted: false },
-    deadlineSeconds: DEADLINE_SECONDS,
+    deadlineSeconds: CHANGE_DEADLINE_SECONDS,
     read: () => {},
   };
 }

@@ -144,16 +144,16 @@ export class World {
     this.operator = this.#start(options.dieAfterWrite);
   }
 
-  #start(dieAfterWrite = 0): OperatorProcess {
+  #start(dieAfterWrite = 0, isAgentAway = false): OperatorProcess {
     const operator = new OperatorProcess(this.server, this.clock, dieAfterWrite);
-    this.agent.dial(operator.agents);
+    if (!isAgentAway) this.agent.dial(operator.agents);
     return operator;
   }
 
-  /** A new operator on what the dead one left. */
-  async restart(): Promise<void> {
+  /** A new operator on what the dead one left; the agent may not have found it yet. */
+  async restart({ isAgentAway = false } = {}): Promise<void> {
     await this.#killed();
-    this.operator = this.#start();
+    this.operator = this.#start(0, isAgentAway);
   }
 
   async close(): Promise<void> {

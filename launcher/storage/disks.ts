@@ -7,7 +7,7 @@ import { prepareBlock, prepareFile } from "./claim.ts";
 import { findContainerDisk } from "./container-disk.ts";
 import { blockSizeOf, factsOf, lengthOf } from "./facts.ts";
 import { createSparse } from "./file.ts";
-import { makeCloudInit, makeFilesImage } from "./images.ts";
+import { makeCloudInit, makeFilesImage } from "./iso-disks.ts";
 import { emptyQcow2 } from "./qcow2.ts";
 import { tune } from "./tuning.ts";
 
@@ -56,6 +56,7 @@ interface Prepared {
 async function prepareSource(disk: LaunchDisk, spec: DisksSpec, options: PrepareOptions): Promise<Prepared> {
   const { name, source } = disk;
   const { at } = options;
+  const access = { readonly: disk.readonly || disk.device === "cdrom" };
   if (isOnDevice(source)) await options.devicesReady;
   switch (source.kind) {
     case "containerDisk": {
@@ -68,9 +69,9 @@ async function prepareSource(disk: LaunchDisk, spec: DisksSpec, options: Prepare
       return { kind: "file", format: "qcow2", chain: [source.path] };
     }
     case "file":
-      return { kind: "file", format: "raw", chain: [await prepareFile(name, source, disk)] };
+      return { kind: "file", format: "raw", chain: [await prepareFile(name, source, access)] };
     case "block":
-      return { kind: "block", format: "raw", chain: [await prepareBlock(name, source.path, disk)] };
+      return { kind: "block", format: "raw", chain: [await prepareBlock(name, source.path, access)] };
     case "ephemeral": {
       const backing = await prepareBacking(name, source);
       return overlay(`volume ${name}`, source.overlayPath, { ...backing, format: "raw" });

@@ -103,6 +103,10 @@ async function writeAll(file: FileHandle, bytes: Buffer, offset: number): Promis
 
 function creationError(cause: unknown, path: string, what: string): unknown {
   if (cause instanceof LauncherError) return cause;
+  // What the format can't hold.
+  if (cause instanceof RangeError) {
+    return new LauncherError("DiskTooLarge", `${what}: ${cause.message}`, { cause });
+  }
   const reason = codeOf(cause) ?? String(cause);
   switch (codeOf(cause)) {
     case "ENOSPC":

@@ -99,6 +99,11 @@ describe("a disk image's format", () => {
     assert.throws(() => imageFormat("/i", qcow2(), 65_536), { code: "ImageDamaged", message: /cut short/ });
   });
 
+  it("is refused for a raw file of an absurd size", () => {
+    const code = "ImageTooLarge";
+    assert.throws(() => imageFormat("/i", Buffer.alloc(HEADER_BYTES), 2 ** 50), { code });
+  });
+
   it("is refused for an empty file", () => {
     assert.throws(() => imageFormat("/i", Buffer.alloc(0), 0), { code: "ImageFormat" });
   });

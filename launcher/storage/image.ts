@@ -59,7 +59,7 @@ export function imageFormat(path: string, header: Buffer, fileBytes: number): Im
     }
   }
   if (fileBytes === 0) throw new LauncherError("ImageFormat", `disk image ${path} is empty`);
-  return { format: "raw", virtualSizeBytes: roundUpToSector(fileBytes) };
+  return { format: "raw", virtualSizeBytes: roundUpToSector(sizeWithin(path, BigInt(fileBytes))) };
 }
 
 function qcow2Format(path: string, header: Buffer, fileBytes: number): ImageFormat {
@@ -78,13 +78,7 @@ function qcow2Format(path: string, header: Buffer, fileBytes: number): ImageForm
       `disk image ${path} is encrypted, and a containerDisk has no key`,
     );
   }
-  const { virtualSize } = fields;
-  if (virtualSize === 0n || virtualSize > BigInt(QCOW2_MAX_VIRTUAL_BYTES)) {
-    throw new LauncherError(
-      "ImageTooLarge",
-      `disk image ${path} says that it holds ${virtualSize} bytes; a disk has 1 to ${QCOW2_MAX_VIRTUAL_BYTES}`,
-    );
-  }
+  const virtualSize = sizeWithin(path, fields.virtualSize);
   const defect = defectOf(fields, BigInt(fileBytes));
   if (defect !== undefined) {
     throw new LauncherError(
@@ -92,7 +86,7 @@ function qcow2Format(path: string, header: Buffer, fileBytes: number): ImageForm
       `disk image ${path} ${defect}: check it with qemu-img check, and the image that holds it`,
     );
   }
-  return { format: "qcow2", virtualSizeBytes: roundUpToSector(Number(virtualSize)) };
+  return { format: "qcow2", virtualSizeBytes: roundUpToSector(virtualSize) };
 }
 
 interface Qcow2Header {
@@ -174,6 +168,16 @@ function defectOf(header: Qcow2Header, fileBytes: bigint): string | undefined {
     return `has ${fileBytes} bytes and is cut short: its tables lie behind its end`;
   }
   return undefined;
+}
+
+function sizeWithin(path: string, virtualSize: bigint): number {
+  if (virtualSize === 0n || virtualSize > BigInt(QCOW2_MAX_VIRTUAL_BYTES)) {
+    throw new LauncherError(
+      "ImageTooLarge",
+      `disk image ${path} holds ${virtualSize} bytes; a disk has 1 to ${QCOW2_MAX_VIRTUAL_BYTES}`,
+    );
+  }
+  return Number(virtualSize);
 }
 
 /** qemu rounds a raw image up to whole sectors of 512 bytes. */

@@ -1,9 +1,10 @@
 /** What the API server says to manifests, by the CRDs and the admission policies alone. Nothing is started. */
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { parse } from "yaml";
+import { parseAllDocuments } from "yaml";
 import { crdFiles } from "../../api/crd/definitions.ts";
 import { refusedFields } from "../../api/crd/refused-fields.ts";
 import type { StructuralSchema } from "../../api/crd/structural-schema.ts";
@@ -49,9 +50,13 @@ function assertNames(causes: readonly StatusCause[], field: string, words: RegEx
 describe("what virtpod supports is accepted", () => {
   it("a VM with one of everything", () => create(machine()));
 
-  for (const example of ["vm.yaml", "vm-container-disk.yaml", "vm-empty-disk.yaml"]) {
+  for (const example of readdirSync(join(ROOT, "examples"))) {
     it(`examples/${example}`, async () => {
-      await create(parse(await readFile(join(ROOT, "examples", example), "utf8")) as object);
+      const documents = parseAllDocuments(await readFile(join(ROOT, "examples", example), "utf8"));
+      const objects = documents.map((document) => document.toJS() as { kind: string });
+      const [machine, ...others] = objects.filter(({ kind }) => kind === VIRTUAL_MACHINES.kind);
+      assert.ok(machine !== undefined && others.length === 0);
+      await create(machine);
     });
   }
 

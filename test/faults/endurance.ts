@@ -1,7 +1,7 @@
 /** Rounds of faults picked by chance, for as long as one likes: what the operator holds must not grow. */
 import { Keeper } from "./keeper.ts";
 import { Lives, PodAuditor } from "./life.ts";
-import { type Dish, menu } from "./menu.ts";
+import { type Dish, menu, nameOf } from "./menu.ts";
 import { Oracle } from "./oracle.ts";
 import { learn, suffer } from "./ordeal.ts";
 import { reconnect } from "./reconnects.ts";
@@ -42,7 +42,7 @@ export async function endure({ untilMs, tell, random = Math.random }: EnduranceO
       await suffer(company, keeper, `round-${rounds}`, dish, { restarts: false });
       if (auditor.violations.length > 0) throw new Error(auditor.violations.join("; "));
       const measured = await gauge.measure(proxy.connections, proxy.watches.length);
-      tell(`${rounds + 1} faults, the last ${dish.fault.name}: ${measured}`);
+      tell(`${rounds + 1} faults, the last ${nameOf(dish)}: ${measured}`);
     }
     return rounds;
   } finally {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { othersThan, recreateCrds } from "./crds.ts";
 import { Keeper } from "./keeper.ts";
-import { menu } from "./menu.ts";
+import { menu, nameOf } from "./menu.ts";
 import { type Company, learn, RAN, suffer, walkLives } from "./ordeal.ts";
 import { reconnect } from "./reconnects.ts";
 
@@ -23,7 +23,7 @@ export function faultSuite(company: () => Company): void {
     it("without a fault", () => learn(company(), keeper));
 
     for (const [index, dish] of menu().entries()) {
-      it(dish.fault.name, () => suffer(company(), keeper, `fault-${index}`, dish));
+      it(nameOf(dish), () => suffer(company(), keeper, `fault-${index}`, dish));
     }
 
     it("resourceVersion jump, as a restore with a raised revision makes it", async () => {

@@ -43,11 +43,13 @@ export class Keeper {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const operator = this.#current;
+      const next = this.#started.promise;
       try {
         await operator.untilLeading(Math.max(1, deadline - Date.now()));
         return operator;
       } catch (error) {
-        if (operator === this.#current || Date.now() > deadline) throw error;
+        if (operator.isRunning || !this.#isKeeping || Date.now() > deadline) throw error;
+        await next;
       }
     }
   }

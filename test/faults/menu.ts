@@ -1,68 +1,98 @@
-/** The faults that a VM's life is walked through, and how long each strikes. */
+/**
+ * The faults that VMs' lives are walked through. Where one strikes watches and another requests, they share a life:
+ * each must strike as often as it would alone.
+ */
 import { setTimeout } from "node:timers/promises";
 import * as answers from "./answers.ts";
 import type { Fault } from "./fault.ts";
 import type { FaultProxy } from "./proxy.ts";
 import * as streams from "./streams.ts";
 
-export interface Dish {
+export interface Strike {
   readonly fault: Fault;
   /** Fewer firings would prove nothing. */
-  readonly leastFirings: number;
+  readonly least: number;
+}
+
+export interface Dish {
+  readonly strikes: readonly Strike[];
   /** Armed once the VMs exist, where the fault strikes what is there; before they are made unless told. */
   readonly isArmedLate?: boolean;
-  /** Goes on beside the lives; may lift the fault itself. */
-  readonly during?: (proxy: FaultProxy, untilFired: (times: number) => Promise<void>) => Promise<void>;
-  /** What else must be true of the fault afterwards. */
+  /** Goes on beside the lives; may lift a fault itself. */
+  readonly during?: (proxy: FaultProxy) => Promise<void>;
+  /** @throws what else must be true of the faults afterwards */
   readonly check?: () => void;
 }
 
+const LOOK_MS = 20;
+
+/** Anew for each meal: a fault counts what it has done. */
 export function menu(): readonly Dish[] {
-  const bookmarks = streams.bookmarksOnly();
-  const slow = streams.slowBytes("virtualmachines");
-  const throttling = answers.throttled(8, 1);
   return [
-    { fault: streams.droppedWatches(), leastFirings: 5 },
-    { fault: streams.resetMidLine(3), leastFirings: 3 },
-    { fault: streams.truncatedLines(3), leastFirings: 3 },
-    { fault: answers.htmlPages(3, 4), leastFirings: 7 },
-    { fault: answers.goneOnWatch(3), leastFirings: 5 },
-    { fault: answers.goneOnContinue(2), leastFirings: 4, isArmedLate: true },
+    only(streams.droppedWatches(), 5),
+    only(streams.resetMidLine(3), 3),
+    only(streams.truncatedLines(3), 3),
+    only(answers.htmlPages(3, 4), 7),
+    only(answers.goneOnWatch(3), 5),
+    { ...only(answers.goneOnContinue(2), 4), isArmedLate: true },
+    only(answers.serverErrors(10), 10),
+    only(answers.unavailable(5_000), 5),
+    only(answers.forbidden(10_000), 3),
     {
-      fault: throttling,
-      leastFirings: 8,
-      check: () => {
-        if (throttling.early.length > 0) throw new Error(`came back before Retry-After: ${throttling.early}`);
-      },
-    },
-    { fault: answers.serverErrors(10), leastFirings: 10 },
-    { fault: answers.unavailable(5_000), leastFirings: 5 },
-    { fault: answers.unauthorizedOnce(), leastFirings: 8 },
-    { fault: answers.forbidden(10_000), leastFirings: 3 },
-    { fault: answers.conflicts(), leastFirings: 5 },
-    { fault: streams.lostReplies(), leastFirings: 8 },
-    { fault: streams.duplicates(), leastFirings: 30 },
-    { fault: streams.reordered(200), leastFirings: 3 },
-    { fault: streams.storm(5_000, 4), leastFirings: 4 },
-    { fault: streams.bigObjects(1_400_000), leastFirings: 30 },
-    {
-      fault: bookmarks,
-      leastFirings: 2,
-      during: async (proxy, untilFired) => {
-        await untilFired(2);
-        await proxy.lift(bookmarks);
-      },
+      strikes: [
+        { fault: streams.duplicates(), least: 30 },
+        { fault: answers.conflicts(), least: 5 },
+      ],
     },
     {
-      fault: slow,
-      leastFirings: 1,
-      during: async (proxy, untilFired) => {
-        await untilFired(1);
-        await setTimeout(3_000);
-        await proxy.lift(slow);
-      },
+      strikes: [
+        { fault: streams.reordered(200), least: 3 },
+        { fault: streams.lostReplies(), least: 8 },
+      ],
     },
-    { fault: answers.crdsGone(3_000), leastFirings: 3, isArmedLate: true },
-    { fault: streams.halfOpen("virtualmachineinstances"), leastFirings: 1 },
+    {
+      strikes: [
+        { fault: streams.storm(5_000, 4), least: 4 },
+        { fault: answers.unauthorizedOnce(), least: 8 },
+      ],
+    },
+    bigAndThrottled(),
+    liftedAfter(streams.bookmarksOnly(), 2, 0),
+    liftedAfter(streams.slowBytes("virtualmachines"), 1, 3_000),
+    { ...only(answers.crdsGone(3_000), 3), isArmedLate: true },
+    only(streams.halfOpen("virtualmachineinstances"), 1),
   ];
+}
+
+export function nameOf({ strikes }: Dish): string {
+  return strikes.map(({ fault }) => fault.name).join(" + ");
+}
+
+function only(fault: Fault, least: number): Dish {
+  return { strikes: [{ fault, least }] };
+}
+
+function bigAndThrottled(): Dish {
+  const throttling = answers.throttled(8, 1);
+  return {
+    strikes: [
+      { fault: streams.bigObjects(1_400_000), least: 30 },
+      { fault: throttling, least: 8 },
+    ],
+    check: () => {
+      if (throttling.early.length > 0) throw new Error(`came back before Retry-After: ${throttling.early}`);
+    },
+  };
+}
+
+/** A fault under which nothing goes on: it is lifted so long after it has struck so often. */
+function liftedAfter(fault: Fault, least: number, ms: number): Dish {
+  return {
+    ...only(fault, least),
+    during: async (proxy) => {
+      while (proxy.fired(fault) < least) await setTimeout(LOOK_MS);
+      await setTimeout(ms);
+      await proxy.lift(fault);
+    },
+  };
 }

@@ -2,16 +2,16 @@
 import assert from "node:assert/strict";
 import { setTimeout } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
+import { SYSTEM } from "./cluster-operator.ts";
 import { describeWrite } from "./journal.ts";
 import type { Keeper } from "./keeper.ts";
 import type { Lives, Outcome } from "./life.ts";
 import type { FaultProxy } from "./proxy.ts";
-import { SYSTEM } from "./stage.ts";
 
 const RESYNCS = 10;
 /** Objects get there one by one: the kubelet's last status comes after the operator's. */
 const CONVERGENCE_MS = 15_000;
-const LOOK_MS = 100;
+const LOOK_MS = 30;
 
 export class Oracle {
   readonly #proxy: FaultProxy;

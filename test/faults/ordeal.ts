@@ -1,6 +1,5 @@
 /** VMs' lives under a fault, and what is asked afterwards. */
 import assert from "node:assert/strict";
-import { setTimeout } from "node:timers/promises";
 import type { Keeper } from "./keeper.ts";
 import type { Lives } from "./life.ts";
 import type { Dish } from "./menu.ts";
@@ -24,7 +23,6 @@ type Look = (life: typeof RAN | typeof RESTARTED, name: string) => Promise<void>
 
 /** The slowest faults last half a minute. */
 const LIFE_MS = 90_000;
-const LOOK_MS = 20;
 
 const namesOf = (prefix: string) => [`${prefix}-brief`, `${prefix}-lasting`] as const;
 
@@ -68,8 +66,8 @@ export async function learn(company: Company, keeper: Keeper): Promise<void> {
 }
 
 /**
- * Walks two lives under a fault.
- * @throws Error when they do not come to the same as without, when something is written afterwards, or when the fault
+ * Walks two lives under faults.
+ * @throws Error when they do not come to the same as without, when something is written afterwards, or when a fault
  *   struck too seldom to prove anything
  */
 export async function suffer(
@@ -80,30 +78,31 @@ export async function suffer(
   options: { readonly restarts?: boolean } = {},
 ): Promise<void> {
   const { proxy, lives, oracle } = company;
-  const { fault, leastFirings, during, check, isArmedLate = false } = dish;
-  const untilFired = async (times: number) => {
-    while (proxy.fired(fault) < times) await setTimeout(LOOK_MS);
-  };
+  const { strikes, during, check, isArmedLate = false } = dish;
+  const arm = () => Promise.all(strikes.map(({ fault }) => proxy.arm(fault)));
+  const lift = () => Promise.all(strikes.map(({ fault }) => proxy.lift(fault)));
+  const told = () => strikes.map(({ fault }) => `${fault.name} (struck ${proxy.fired(fault)} times)`);
   await keeper.untilLeading();
   try {
-    if (!isArmedLate) await proxy.arm(fault);
+    if (!isArmedLate) await arm();
     const look: Look = (life, name) => oracle.assertOutcome(life, name);
     const [lasting] = await Promise.all([
-      walkLives(company, prefix, look, () => (isArmedLate ? proxy.arm(fault) : Promise.resolve())),
-      during?.(proxy, untilFired),
+      walkLives(company, prefix, look, async () => {
+        if (isArmedLate) await arm();
+      }),
+      during?.(proxy),
     ]);
-    await proxy.lift(fault);
-    const fired = proxy.fired(fault);
-    assert.ok(fired >= leastFirings, `it must strike ${leastFirings} times at least`);
+    await lift();
+    for (const { fault, least } of strikes) {
+      assert.ok(proxy.fired(fault) >= least, `${fault.name} must strike ${least} times at least`);
+    }
     check?.();
     await oracle.assertQuiet(keeper, 1, options);
     await lives.remove(lasting);
   } catch (error) {
-    await proxy.lift(fault);
+    await lift();
     await lives.sweep(namesOf(prefix));
     const message = error instanceof Error ? error.message : String(error);
-    throw new Error(`under ${fault.name}, which struck ${proxy.fired(fault)} times: ${message}`, {
-      cause: error,
-    });
+    throw new Error(`under ${told().join(" and ")}: ${message}\n${keeper.operator.tail()}`, { cause: error });
   }
 }

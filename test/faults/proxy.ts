@@ -3,26 +3,16 @@
  * networks, load balancers and API servers do on a bad day. It has no credentials: each client's own go through.
  */
 import { once } from "node:events";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import {
-  constants,
-  createSecureServer,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session,
-} from "node:http2";
+import type { IncomingMessage } from "node:http";
+import { createSecureServer, type Http2ServerRequest, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { epochOf, hideVersions, realVersion, showVersions } from "./epoch.ts";
 import { type Exchange, isWrite, parseExchange } from "./exchange.ts";
-import {
-  type Answer,
-  type Fault,
-  status as statusAnswer,
-  type WatchEvent,
-  type WatchProgress,
-} from "./fault.ts";
+import { type Fault, status as statusAnswer, type WatchEvent, type WatchProgress } from "./fault.ts";
 import { Journal } from "./journal.ts";
+import { listObjects } from "./list.ts";
 import { type Link, Relay } from "./relay.ts";
+import { answer, cut, parsed, type Response, rewriteJson } from "./responses.ts";
 import { TimeTravel } from "./time-travel.ts";
 import { readAll, Upstream, type UpstreamOptions, type UpstreamReply, watchLines } from "./upstream.ts";
 import { type Decision, WatchStream } from "./watch-stream.ts";
@@ -35,11 +25,18 @@ export interface ProxyOptions extends UpstreamOptions {
 }
 
 type Request = IncomingMessage | Http2ServerRequest;
-/** HTTP/2's compatibility response has the same methods under types of its own. */
-type Response = ServerResponse;
 
 /** 1.4 MB on each of a few watches at once. */
 const MAX_SESSION_MB = 256;
+
+/** One request on its way. */
+interface Call {
+  readonly exchange: Exchange;
+  readonly sent: Buffer | undefined;
+  readonly request: Request;
+  readonly response: Response;
+  readonly link: Link;
+}
 
 export class FaultProxy {
   readonly journal = new Journal();
@@ -285,30 +282,10 @@ export class FaultProxy {
 
   /** Shows every object that a watch covers once more. */
   async #replay(watch: WatchStream): Promise<number> {
-    const { path, query } = watch.exchange;
-    const selectors = new URLSearchParams(
-      ["labelSelector", "fieldSelector"].flatMap((name) => {
-        const value = query.get(name);
-        return value === null ? [] : [[name, value] as [string, string]];
-      }),
-    );
-    const { status, body } = await this.#upstream.send(
-      "GET",
-      `${path}?${selectors}`,
-      { authorization: watch.authorization, accept: "application/json" },
-      undefined,
-    );
-    if (status !== 200) throw new Error(`list ${path} for a resync: ${body}`);
-    const list = JSON.parse(body.toString()) as {
-      kind: string;
-      apiVersion: string;
-      items: WatchEvent["object"][];
-    };
-    const kind = list.kind.replace(/List$/, "");
-    for (const item of list.items) {
-      await watch.inject({ type: "MODIFIED", object: { apiVersion: list.apiVersion, kind, ...item } });
-    }
-    return list.items.length;
+    const { exchange, authorization } = watch;
+    const objects = await listObjects(this.#upstream, exchange, { authorization });
+    for (const object of objects) await watch.inject({ type: "MODIFIED", object });
+    return objects.length;
   }
 
   /** What the first armed fault that has something to say decides. */
@@ -329,40 +306,4 @@ export class FaultProxy {
     const { action: steps, fault, fired } = decided;
     return { steps, fired, isArmed: () => this.#armed.has(fault) };
   }
-}
-
-/** One request on its way. */
-interface Call {
-  readonly exchange: Exchange;
-  readonly sent: Buffer | undefined;
-  readonly request: Request;
-  readonly response: Response;
-  readonly link: Link;
-}
-
-/** Ends a response without an answer: its stream on HTTP/2, its connection on HTTP/1.1. */
-function cut(response: Response): void {
-  const { stream } = response as unknown as Partial<Http2ServerResponse>;
-  if (stream === undefined) response.destroy();
-  else stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-}
-
-function answer(response: Response, { status, headers, body }: Answer): void {
-  response.writeHead(status, { "content-type": "application/json", ...headers });
-  response.end(typeof body === "string" ? body : JSON.stringify(body));
-}
-
-function parsed(body: Buffer | undefined): unknown {
-  if (body === undefined || body.length === 0) return undefined;
-  try {
-    return JSON.parse(body.toString()) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Leaves what is no JSON as it is. */
-function rewriteJson(body: Buffer, rewrite: (value: unknown) => unknown): Buffer {
-  const value = parsed(body);
-  return value === undefined ? body : Buffer.from(JSON.stringify(rewrite(value)));
 }

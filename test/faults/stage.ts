@@ -3,25 +3,16 @@
  * fault proxy, take its place: same service account and so the same rights, same lease, same Services, same agents.
  */
 import { randomBytes } from "node:crypto";
-import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Client } from "../../kube/client.ts";
 import { loadConfig } from "../../kube/connect.ts";
-import { ConflictError, ignoreNotFound } from "../../kube/errors.ts";
-import { describe, type ObjectMeta } from "../../kube/objects.ts";
-import { mergePatch } from "../../kube/request.ts";
-import { CONFIG_MAPS, ENDPOINT_SLICES, LEASES, NODES, PODS } from "../../kube/resources.ts";
-import {
-  connectCluster,
-  kubeconfigPath,
-  makeNamespace,
-  removeNamespace,
-  until,
-  untilGone,
-} from "../harness/cluster.ts";
-import { processesOf } from "../harness/node.ts";
+import { ignoreNotFound } from "../../kube/errors.ts";
+import { CONFIG_MAPS, ENDPOINT_SLICES, NODES } from "../../kube/resources.ts";
+import { connectCluster, kubeconfigPath, makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { PROXY_NAME, proxyCertificate } from "./certificate.ts";
+import { freeLease, SYSTEM, scaleAway, scaleBack } from "./cluster-operator.ts";
 import {
   type ClusterNode,
   hostAddress,
@@ -32,37 +23,11 @@ import {
 import { OperatorProcess } from "./operator-process.ts";
 import { FaultProxy } from "./proxy.ts";
 
-export const SYSTEM = "virtpod";
-const DEPLOYMENT = "virtpod-operator";
-const LEASE = "virtpod-operator";
-/** In the operator's image. */
-const PROGRAM = "/usr/share/virtpod/operator.mjs";
-/** How many replicas there were, for a run after one that was killed. */
-const REPLICAS = "virtpod.io/test-replicas";
 const OPERATORS = 2;
 const SERVICES = [
   { service: "virtpod-operator", port: { name: "https", port: 8443 } },
   { service: "virtpod-uplink", port: { name: "uplink", port: 8445 } },
 ];
-
-interface Deployment {
-  apiVersion: string;
-  kind: string;
-  metadata: ObjectMeta;
-  spec: {
-    replicas?: number;
-    template: { spec: { containers: { env?: { name: string; value?: string }[] }[] } };
-  };
-  status?: { readyReplicas?: number; replicas?: number };
-}
-
-const DEPLOYMENTS = describe<Deployment>({
-  group: "apps",
-  version: "v1",
-  plural: "deployments",
-  kind: "Deployment",
-  namespaced: true,
-});
 
 export class Stage {
   readonly client: Client;
@@ -98,7 +63,7 @@ export class Stage {
     const node = await clusterNode(client);
     const directory = await mkdtemp(join(tmpdir(), "virtpod-faults-"));
     try {
-      const environment = await scaleAway(client, node, join(directory, "operator.mjs"));
+      const environment = await scaleAway(client, join(directory, "operator.mjs"));
       const networks = Array.from({ length: OPERATORS }, (_, index) => makeNetwork(index, node));
       await makeEndpoints(client, networks);
       const { server, tls } = await loadConfig({ environment: process.env, kubeconfig: kubeconfigPath() });
@@ -126,7 +91,7 @@ export class Stage {
         },
       });
     } catch (error) {
-      await takeBack(client, node);
+      await clear(client, node);
       await client.close();
       throw error;
     }
@@ -137,7 +102,7 @@ export class Stage {
     await Promise.all([...this.#operators].map((operator) => operator.kill()));
     await this.proxy.close();
     await freeLease(this.client);
-    await takeBack(this.client, this.node);
+    await clear(this.client, this.node);
     await removeNamespace(this.client, this.namespace);
     await rm(this.#directory, { recursive: true });
     await this.client.close();
@@ -175,67 +140,12 @@ async function clusterNode(client: Client): Promise<ClusterNode> {
   return node;
 }
 
-/**
- * @param program where to put the program out of the operator's image: what is tested is what was deployed
- * @returns the container's plain environment
- */
-async function scaleAway(
-  client: Client,
-  node: ClusterNode,
-  program: string,
-): Promise<Record<string, string>> {
-  const deployments = client.resource(DEPLOYMENTS).namespace(SYSTEM);
-  let deployment = await deployments.get(DEPLOYMENT);
-  if (deployment.spec.replicas === 0) {
-    // A run that was killed left it so.
-    await takeBack(client, node);
-    deployment = await deployments.get(DEPLOYMENT);
-  }
-  const replicas = deployment.spec.replicas ?? 1;
-  const pods = await client
-    .resource(PODS)
-    .namespace(SYSTEM)
-    .list({ labelSelector: `app.kubernetes.io/name=${DEPLOYMENT}` });
-  const [running] = pods.items.flatMap(({ metadata }) =>
-    processesOf(metadata.uid).filter((one) => one.program === "node"),
-  );
-  if (running === undefined) throw new Error(`no pod of ${DEPLOYMENT} runs on this machine`);
-  await copyFile(`/proc/${running.pid}/root${PROGRAM}`, program);
-  await deployments.patch(
-    DEPLOYMENT,
-    mergePatch({ metadata: { annotations: { [REPLICAS]: String(replicas) } }, spec: { replicas: 0 } }),
-  );
-  await Promise.all(
-    pods.items.map(({ metadata: { name } }) =>
-      untilGone(client, PODS, { namespace: SYSTEM, name, timeoutMs: 60_000 }),
-    ),
-  );
-  await freeLease(client);
-  const [container] = deployment.spec.template.spec.containers;
-  return Object.fromEntries(
-    (container?.env ?? []).flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])),
-  );
-}
-
 /** Undoes what `set` did, as far as it came. */
-async function takeBack(client: Client, node: ClusterNode): Promise<void> {
+async function clear(client: Client, node: ClusterNode): Promise<void> {
   for (let index = 0; index < OPERATORS; index++) removeNetwork(index, node);
   const slices = client.resource(ENDPOINT_SLICES).namespace(SYSTEM);
   for (const { service } of SERVICES) await slices.delete(sliceName(service)).catch(ignoreNotFound);
-  const deployments = client.resource(DEPLOYMENTS).namespace(SYSTEM);
-  const { metadata } = await deployments.get(DEPLOYMENT);
-  const replicas = Number(metadata.annotations?.[REPLICAS] ?? "2");
-  await deployments.patch(
-    DEPLOYMENT,
-    mergePatch({ metadata: { annotations: { [REPLICAS]: null } }, spec: { replicas } }),
-  );
-  await until(client, DEPLOYMENTS, {
-    namespace: SYSTEM,
-    name: DEPLOYMENT,
-    what: "its replicas ready again",
-    timeoutMs: 120_000,
-    when: (deployment) => deployment?.status?.readyReplicas === replicas,
-  });
+  await scaleBack(client);
 }
 
 async function makeEndpoints(client: Client, networks: readonly OperatorNetwork[]): Promise<void> {
@@ -288,18 +198,4 @@ function kubeconfigOf({ server, ca, token }: { server: string; ca: string; token
     contexts: [{ name: "faults", context: { cluster: "faults", user: "operator" } }],
     users: [{ name: "operator", user: { token } }],
   });
-}
-
-async function freeLease(client: Client): Promise<void> {
-  const leases = client.resource(LEASES).namespace(SYSTEM);
-  for (;;) {
-    const lease = await leases.get(LEASE).catch(ignoreNotFound);
-    if (lease === undefined || lease.spec?.holderIdentity === "") return;
-    try {
-      await leases.update({ ...lease, spec: { ...lease.spec, holderIdentity: "" } });
-      return;
-    } catch (error) {
-      if (!(error instanceof ConflictError)) throw error;
-    }
-  }
 }

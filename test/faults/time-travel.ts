@@ -1,7 +1,8 @@
 /** Shows a client that starts anew the cluster as it was at an earlier revision, until it may catch up. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Exchange } from "./exchange.ts";
-import type { WatchEvent, WatchObject } from "./fault.ts";
+import type { WatchEvent } from "./fault.ts";
+import { listObjects, selectorsOf } from "./list.ts";
 import { type Upstream, watchLines } from "./upstream.ts";
 
 interface Journey {
@@ -46,40 +47,27 @@ export class TimeTravel {
   }
 
   async *events(
-    { path, query }: Exchange,
+    exchange: Exchange,
     headers: IncomingHttpHeaders,
     signal: AbortSignal,
   ): AsyncGenerator<WatchEvent, void, void> {
     const journey = this.#journey;
     if (journey === undefined) return;
+    const { path, query } = exchange;
     const { resourceVersion } = journey;
-    const selectors = ["labelSelector", "fieldSelector"].flatMap((name) => {
-      const value = query.get(name);
-      return value === null ? [] : [[name, value] as [string, string]];
-    });
-    const exact = new URLSearchParams([
-      ...selectors,
+    const objects = await listObjects(this.#upstream, exchange, headers, [
       ["resourceVersion", resourceVersion],
       ["resourceVersionMatch", "Exact"],
     ]);
-    const reply = await this.#upstream.send("GET", `${path}?${exact}`, headers, undefined);
-    if (reply.status !== 200) throw new Error(`list ${path} as of ${resourceVersion}: ${reply.body}`);
-    const list = JSON.parse(reply.body.toString()) as {
-      kind: string;
-      apiVersion: string;
-      items: WatchObject[];
-    };
-    const { apiVersion } = list;
-    const kind = list.kind.replace(/List$/, "");
-    for (const item of list.items) yield { type: "ADDED", object: { apiVersion, kind, ...item } };
+    for (const object of objects) yield { type: "ADDED", object };
     const annotations = { "k8s.io/initial-events-end": "true" };
-    yield { type: "BOOKMARK", object: { kind, apiVersion, metadata: { resourceVersion, annotations } } };
+    yield { type: "BOOKMARK", object: { metadata: { resourceVersion, annotations } } };
     journey.shown++;
 
     await Promise.race([journey.caughtUp.promise, aborted(signal)]);
     if (signal.aborted) return;
     const since = new URLSearchParams([
-      ...selectors,
+      ...selectorsOf(exchange),
       ["watch", "true"],
       ["allowWatchBookmarks", "true"],
       ["resourceVersion", resourceVersion],

@@ -21,6 +21,12 @@ export const VMI_CONDITIONS = {
   paused: "Paused",
   /** False where virtpod could not do what the spec asks for; the message says what. */
   synchronized: "Synchronized",
+  /** The guest agent has its channel open. */
+  agentConnected: "AgentConnected",
+  /** The guest agent can't do all that is asked of it; the message names what. */
+  agentVersionNotSupported: "AgentVersionNotSupported",
+  /** Whether the guest has the keys and passwords that its agent is to set. */
+  accessCredentialsSynchronized: "AccessCredentialsSynchronized",
   /** True while a claim of the VMI's has no volume yet. */
   provisioning: "Provisioning",
   liveMigratable: "LiveMigratable",
@@ -106,6 +112,7 @@ export const virtualMachineInstanceStatusSchema = object(
       }),
     ),
     guestOSInfo: Type.Optional(guestOSInfoSchema),
+    fsFreezeStatus: textOptional("frozen while the guest's file systems take no writes; absent otherwise."),
     activePods: Type.Optional(stringMap({ description: "UID of each launcher pod, and its node." })),
     launcherContainerImageVersion: textOptional("Image of the launcher."),
     machine: Type.Optional(

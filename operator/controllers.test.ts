@@ -149,10 +149,15 @@ describe("a guest's agent", () => {
     assert.deepEqual(await writesOf({ guestAgent: { ...guestAgent, interfaces } }), [
       "PUT virtualmachineinstances/status",
     ]);
+    assert.deepEqual(await writesOf({ guestAgent: { ...guestAgent, frozen: true } }), [
+      "PUT virtualmachineinstances/status",
+    ]);
+    assert.equal(w.vmi("tiny")?.status?.fsFreezeStatus, "frozen");
     assert.deepEqual(await writesOf({}), ["PUT virtualmachineinstances/status"]);
     const status = w.vmi("tiny")?.status;
     assert.equal(isTrue(status?.conditions, "AgentConnected"), false);
-    assert.deepEqual([status?.guestOSInfo?.id, status?.interfaces?.length], ["debian", 1]);
+    const { guestOSInfo, interfaces: left, fsFreezeStatus } = status ?? {};
+    assert.deepEqual([guestOSInfo?.id, left?.length, fsFreezeStatus], ["debian", 1, undefined]);
   });
 });
 
@@ -162,7 +167,7 @@ describe("a new operator", () => {
     await running(w);
     w.agent.tell([...w.podUids][0] ?? "", "running", {
       paused: { reason: "user" },
-      guestAgent: { os: { id: "debian" }, interfaces: [], frozen: false, unsupported: "it lacks much" },
+      guestAgent: { os: { id: "debian" }, interfaces: [], frozen: true, unsupported: "it lacks much" },
       accessCredentials: { synchronized: true, message: "" },
     });
     await w.quiet();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { GuestInterface } from "../../api/guest-agent.ts";
 import type { LauncherStatus } from "../../api/launcher-protocol.ts";
-import { guestAgentConditions, guestOsStatus, mergeInterfaces } from "./guest-agent.ts";
+import { guestAgentConditions, guestStatus, mergeInterfaces } from "./guest-agent.ts";
 
 const OWN = {
   name: "default",
@@ -111,10 +111,15 @@ describe("the conditions of a guest's agent", () => {
 describe("the guest's system", () => {
   it("is told as the agent tells it, and stands while it tells nothing", () => {
     const guestAgent = { interfaces: [], frozen: false };
-    assert.deepEqual(guestOsStatus(launcher({ guestAgent: { ...guestAgent, os: { id: "debian" } } })), {
+    assert.deepEqual(guestStatus(launcher({ guestAgent: { ...guestAgent, os: { id: "debian" } } })), {
       guestOSInfo: { id: "debian" },
     });
-    assert.deepEqual(guestOsStatus(launcher({ guestAgent })), {});
-    assert.deepEqual(guestOsStatus(launcher({})), {});
+    assert.deepEqual(guestStatus(launcher({ guestAgent })), {});
+    assert.deepEqual(guestStatus(launcher({})), {});
+  });
+
+  it("is frozen only while its agent says so", () => {
+    const frozen = launcher({ guestAgent: { interfaces: [], frozen: true } });
+    assert.deepEqual(guestStatus(frozen), { fsFreezeStatus: "frozen" });
   });
 });

@@ -30,11 +30,14 @@ export function guestAgentConditions({ guestAgent, accessCredentials }: Launcher
   return conditions;
 }
 
-/** What the agent told of the guest's system; the last word stands when the agent has gone. */
-export function guestOsStatus({
+/** The guest's system, of which the last word stands when the agent has gone, and whether its disks are frozen. */
+export function guestStatus({
   guestAgent,
-}: LauncherStatus): Pick<VirtualMachineInstanceStatus, "guestOSInfo"> {
-  return guestAgent?.os === undefined ? {} : { guestOSInfo: guestAgent.os };
+}: LauncherStatus): Pick<VirtualMachineInstanceStatus, "guestOSInfo" | "fsFreezeStatus"> {
+  return {
+    ...(guestAgent?.os === undefined ? {} : { guestOSInfo: guestAgent.os }),
+    ...(guestAgent?.frozen ? { fsFreezeStatus: "frozen" } : {}),
+  };
 }
 
 /**

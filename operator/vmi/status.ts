@@ -10,7 +10,7 @@ import type {
   VirtualMachineInstanceStatus,
 } from "../../api/virtual-machine-instance-status.ts";
 import { isTrue, mergeConditions, type WantedCondition } from "./conditions.ts";
-import { guestAgentConditions, guestOsStatus, mergeInterfaces } from "./guest-agent.ts";
+import { guestAgentConditions, guestStatus, mergeInterfaces } from "./guest-agent.ts";
 import { isOver } from "./pod-facts.ts";
 import { type ProblemInput, problemOf } from "./problem.ts";
 
@@ -66,7 +66,7 @@ export function wantedStatus(input: StatusInput): VirtualMachineInstanceStatus {
   const conditions = conditionsOf(input, phase, ending);
   // Where the pod landed is told with the first thing worth telling, not in a write of its own.
   const isWorthTelling = phase === "Running" || ending !== undefined || conditions.some(isProblem);
-  const { activePods: _, ...kept } = before;
+  const { activePods: _, fsFreezeStatus: __, ...kept } = before;
   return {
     ...kept,
     phase,
@@ -100,10 +100,13 @@ function domainStatus(
   launcher: LauncherStatus | undefined,
   before: VirtualMachineInstanceStatus,
 ): Partial<VirtualMachineInstanceStatus> {
-  if (launcher === undefined) return {};
+  if (launcher === undefined) {
+    const { fsFreezeStatus } = before;
+    return fsFreezeStatus === undefined ? {} : { fsFreezeStatus };
+  }
   return {
     interfaces: interfacesOf(launcher, before),
-    ...guestOsStatus(launcher),
+    ...guestStatus(launcher),
     ...(launcher.machineType === undefined ? {} : { machine: { type: launcher.machineType } }),
   };
 }

@@ -6,6 +6,7 @@ import { ConflictError } from "./errors.ts";
 import { FakeApiServer } from "./fake/server.ts";
 import { fakeClient } from "./fake/transport.ts";
 import { Informer } from "./informer.ts";
+import { type Logger, silentLogger } from "./logger.ts";
 import { KubeMetrics } from "./metrics.ts";
 import { controllerReference } from "./ownership.ts";
 import { mergePatch } from "./request.ts";
@@ -205,6 +206,30 @@ describe("the controller", () => {
     await until(() => runs === 2);
     await until(async () => (await it.count("controller_runtime_active_workers")) === 0);
     assert.equal(runs, 2);
+  });
+
+  test("a reconcile past its deadline fails with what it was at as the cause", async () => {
+    const errors: unknown[] = [];
+    const logger: Logger = {
+      ...silentLogger,
+      error: (fields) => void errors.push(fields),
+      child: () => logger,
+    };
+    const it = start(
+      async (_, { signal }) => {
+        await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+        throw new Error("get pods default/a: aborted");
+      },
+      { reconcileTimeoutMs: 1000, logger },
+    );
+    await it.make("a");
+    it.run();
+    await until(async () => (await it.count("controller_runtime_active_workers")) === 1);
+    it.clock.advance(1000);
+    await until(() => errors.length === 1);
+    const { err } = errors[0] as { err: Error };
+    assert.match(err.message, /reconcile test default\/a: not done within 1000 ms/);
+    assert.match((err.cause as Error).message, /get pods default\/a: aborted/);
   });
 
   test("a failing key does not hold back others", async () => {

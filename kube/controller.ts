@@ -229,6 +229,10 @@ export class Controller<T extends KubeObject = KubeObject> {
       const retries = this.queue.retries(key);
       return (await reconcile({ key, ...splitKey(key) }, { signal, logger, retries })) ?? {};
     } catch (error) {
+      if (signal.aborted && error !== signal.reason && signal.reason instanceof ReconcileTimeoutError) {
+        // What it was at when its time was up.
+        throw new ReconcileTimeoutError(signal.reason.message, { cause: error });
+      }
       throw signal.aborted ? signal.reason : error;
     } finally {
       timer.cancel();

@@ -53,8 +53,8 @@ export class TerminalError extends Error {
 /** A reconcile ran past its deadline. */
 export class ReconcileTimeoutError extends Error {
   readonly code = "KUBE_RECONCILE_TIMEOUT";
-  constructor(message: string) {
-    super(message);
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
     this.name = "ReconcileTimeoutError";
   }
 }

@@ -82,6 +82,22 @@ export function lifetimes(session: Session): void {
     await pods.patch(name, mergePatch({ metadata: { finalizers: null } }));
   });
 
+  test("a pod that has a node is left its grace to end, and a delete without grace ends it at once", async () => {
+    const pods = session.client.resource(PODS).namespace(session.namespace);
+    const spec = { nodeName: "contract-none", containers: [{ name: "main", image: "none.invalid/none" }] };
+    await pods.create({ metadata: { name: "grace" }, spec });
+    await pods.delete("grace");
+    const { deletionTimestamp, deletionGracePeriodSeconds } = (await pods.get("grace")).metadata;
+    assert.ok(deletionTimestamp !== undefined);
+    assert.equal(deletionGracePeriodSeconds, 30);
+    await pods.delete("grace", { gracePeriodSeconds: 5 });
+    assert.equal((await pods.get("grace")).metadata.deletionGracePeriodSeconds, 5, "grace only shrinks");
+    await pods.delete("grace", { gracePeriodSeconds: 20 });
+    assert.equal((await pods.get("grace")).metadata.deletionGracePeriodSeconds, 5);
+    await pods.delete("grace", { gracePeriodSeconds: 0 });
+    await assert.rejects(pods.get("grace"), NotFoundError);
+  });
+
   test("status is written through its subresource alone", async () => {
     const pods = session.client.resource(PODS).namespace(session.namespace);
     const containers = [{ name: "main", image: "none.invalid/none" }];

@@ -29,33 +29,31 @@ const SERVICES = [
   { service: "virtpod-uplink", port: { name: "uplink", port: 8445 } },
 ];
 
+interface Parts {
+  readonly client: Client;
+  readonly proxy: FaultProxy;
+  readonly namespace: string;
+  readonly node: ClusterNode;
+  readonly networks: readonly OperatorNetwork[];
+  /** Of the program and its files. */
+  readonly directory: string;
+  /** Of an operator's container. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
 export class Stage {
   readonly client: Client;
   readonly proxy: FaultProxy;
   /** Of the VMs. */
   readonly namespace: string;
-  readonly node: ClusterNode;
-  readonly #networks: readonly OperatorNetwork[];
-  readonly #directory: string;
-  readonly #environment: Readonly<Record<string, string>>;
+  readonly #parts: Parts;
   readonly #operators = new Set<OperatorProcess>();
 
-  private constructor(parts: {
-    client: Client;
-    proxy: FaultProxy;
-    namespace: string;
-    node: ClusterNode;
-    networks: readonly OperatorNetwork[];
-    directory: string;
-    environment: Readonly<Record<string, string>>;
-  }) {
+  private constructor(parts: Parts) {
     this.client = parts.client;
     this.proxy = parts.proxy;
     this.namespace = parts.namespace;
-    this.node = parts.node;
-    this.#networks = parts.networks;
-    this.#directory = parts.directory;
-    this.#environment = parts.environment;
+    this.#parts = parts;
   }
 
   static async set(): Promise<Stage> {
@@ -102,20 +100,23 @@ export class Stage {
     await Promise.all([...this.#operators].map((operator) => operator.kill()));
     await this.proxy.close();
     await freeLease(this.client);
-    await clear(this.client, this.node);
+    await clear(this.client, this.#parts.node);
     await removeNamespace(this.client, this.namespace);
-    await rm(this.#directory, { recursive: true });
+    await rm(this.#parts.directory, { recursive: true });
     await this.client.close();
   }
 
   /** Starts an operator; the caller waits for what it needs of it. */
   start(index = 0): OperatorProcess {
-    const network = this.#networks[index];
+    const network = this.#parts.networks[index];
     if (network === undefined) throw new RangeError(`there is room for ${OPERATORS} operators only`);
     const operator = new OperatorProcess({
       network,
-      program: join(this.#directory, "operator.mjs"),
-      environment: { ...this.#environment, POD_NAME: `operator-${index}-${randomBytes(2).toString("hex")}` },
+      program: join(this.#parts.directory, "operator.mjs"),
+      environment: {
+        ...this.#parts.environment,
+        POD_NAME: `operator-${index}-${randomBytes(2).toString("hex")}`,
+      },
     });
     this.#operators.add(operator);
     void operator.ended.then(() => this.#operators.delete(operator));

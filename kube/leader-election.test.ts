@@ -6,6 +6,7 @@ import { FakeApiServer } from "./fake/server.ts";
 import { fakeClient } from "./fake/transport.ts";
 import { LeaderElector, LeadershipLostError, NotLeadingError } from "./leader-election.ts";
 import { microTime, nextStep } from "./lease.ts";
+import { type Logger, silentLogger } from "./logger.ts";
 import { mergePatch } from "./request.ts";
 import { CONFIG_MAPS, LEASES, type Lease } from "./resources.ts";
 
@@ -20,13 +21,19 @@ async function until(condition: () => boolean): Promise<void> {
 const aborted = (signal: AbortSignal) =>
   new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 
-function candidate(server: FakeApiServer, identity: string, clock = new FakeClock()) {
+function candidate(
+  server: FakeApiServer,
+  identity: string,
+  clock = new FakeClock(),
+  logger: Logger = silentLogger,
+) {
   const elector = new LeaderElector({
     client: fakeClient(server, identity),
     namespace: "default",
     name: "lease",
     identity,
     clock,
+    logger,
     random: () => 0,
   });
   const stop = new AbortController();
@@ -194,6 +201,29 @@ describe("the leader elector", () => {
     assert.equal(b.elector.isLeader, true);
     b.stop.abort();
     await runningB;
+  });
+
+  test("says that it cannot make the lease when its namespace is missing, and goes on trying", async () => {
+    const server = newServer();
+    const warnings: string[] = [];
+    const logger: Logger = {
+      ...silentLogger,
+      warn: (_, message) => void warnings.push(message),
+      child: () => logger,
+    };
+    const a = candidate(server, "a", new FakeClock(), logger);
+    const message = 'namespaces "default" not found';
+    server.intercept = ({ method }) =>
+      method === "POST"
+        ? { statusCode: 404, body: { kind: "Status", code: 404, reason: "NotFound", message } }
+        : undefined;
+    const running = a.run();
+    await until(() => warnings.length === 1);
+    server.intercept = undefined;
+    a.clock.advance(2000);
+    await until(() => a.elector.isLeader);
+    a.stop.abort();
+    await running;
   });
 
   test("does not begin to lead by a lease that took longer to get than one may lead by it", async () => {

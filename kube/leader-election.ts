@@ -222,7 +222,9 @@ export class LeaderElector {
       );
     } catch (error) {
       const isStale = error instanceof ConflictError || error instanceof AlreadyExistsError;
-      if (isStale || error instanceof NotFoundError) {
+      // Without a lease, what was not found is the namespace.
+      const isGone = error instanceof NotFoundError && this.#lease !== undefined;
+      if (isStale || isGone) {
         // Our own write may have got through with its answer lost; what the lease says decides.
         this.#observe(await this.#leases.get(this.name, options).catch(ignoreNotFound));
         return false;

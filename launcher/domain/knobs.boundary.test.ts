@@ -1,7 +1,7 @@
 /** Every disk knob and device, defined by a real libvirtd and started by a real qemu. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type { LaunchDisk, LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
@@ -218,6 +218,14 @@ describe("a started domain", { skip, timeout: 300_000 }, () => {
       const inserted = (await qom.blocks()).find(({ qdev }) => qdev.includes("ua-hostile"))?.inserted;
       assert.equal(inserted?.drv, "raw");
       assert.equal(inserted?.backing_file, undefined);
+    });
+  });
+
+  it("writes a raw disk of no whole number of blocks through the node's cache", async () => {
+    const odd: ResolvedDisk = { ...image("odd"), cache: "writethrough" };
+    truncateSync(odd.path, MIB + 512);
+    await started(domain({}, [disk("odd")]), [odd], async (_, qom) => {
+      assert.equal((await qom.blocks()).find(({ qdev }) => qdev.includes("ua-odd"))?.inserted?.ro, false);
     });
   });
 

@@ -51,6 +51,14 @@ describe("a claim's file", () => {
     assert.deepEqual([told?.cache, told?.io], ["writeback", "threads"]);
   });
 
+  it("of no whole number of blocks is written through the node's cache", async (t) => {
+    const directory = await scratch(t);
+    const path = join(directory, "disk.img");
+    await writeFile(path, Buffer.alloc(MiB + 512, 1));
+    const [prepared] = await prepare(file(path));
+    assert.deepEqual([prepared?.cache, prepared?.io], ["writethrough", "threads"]);
+  });
+
   it("matches its volume's block size", async (t) => {
     const directory = await scratch(t);
     const path = join(directory, "disk.img");

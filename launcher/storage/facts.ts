@@ -6,6 +6,8 @@ import type { DiskBlockSize } from "../../api/launch-spec.ts";
 import type { DiskFacts } from "./tuning.ts";
 
 const SECTOR_BYTES = 512;
+/** qemu writes no raw file by O_DIRECT whose end lies within a block; the largest block is a page. */
+const DIRECT_BYTES = 4096;
 /** A larger block than a page is more than Linux takes of a disk; network file systems tell a megabyte. */
 const MAX_FILE_BLOCK_BYTES = 4096;
 
@@ -20,7 +22,7 @@ export async function factsOf(
   return {
     kind,
     format,
-    canDirect: direct.every((can) => can),
+    canDirect: direct.every((can) => can) && (format !== "raw" || stats.size % DIRECT_BYTES === 0),
     isAllocated: kind === "block" || stats.blocks * SECTOR_BYTES >= stats.size,
   };
 }

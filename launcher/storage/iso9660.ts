@@ -24,6 +24,8 @@ export const SECTOR_BYTES = 2048;
 /** A ConfigMap and a Secret hold 1 MiB; what is larger comes from nowhere that the kubelet mounts. */
 export const MAX_ISO_BYTES = 32 * 1024 * 1024;
 
+/** Whole pages, which O_DIRECT asks of a file that a guest may write to. */
+const SECTORS_PER_PAGE = 2;
 const SYSTEM_SECTORS = 16;
 const DESCRIPTORS = 3;
 /** Without its identifier (9.1). */
@@ -77,6 +79,7 @@ export function isoImage({ label, files, at }: IsoOptions): Buffer {
     contents.set(file, sector);
     sector += Math.max(1, sectors(file.content.length));
   }
+  sector += sector % SECTORS_PER_PAGE;
   if (sector * SECTOR_BYTES > MAX_ISO_BYTES) {
     throw new LauncherError(
       "DiskTooLarge",

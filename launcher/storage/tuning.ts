@@ -5,7 +5,7 @@ import type { DiskCache, DiskIo } from "../../api/launch-spec.ts";
 export interface DiskFacts {
   readonly kind: "file" | "block";
   readonly format: "raw" | "qcow2";
-  /** Every file of the chain can be opened with O_DIRECT (open(2)). */
+  /** Every file of the chain can be opened with O_DIRECT (open(2)), and has whole blocks. */
   readonly canDirect: boolean;
   /** The file has a block for each of its bytes; a block device always has. */
   readonly isAllocated: boolean;

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../../lib/clock.ts";
-import { apiVersionOf, deepFreeze, makeKey, type ObjectMeta, type ResourceDescriptor } from "../objects.ts";
+import { apiVersionOf, deepFreeze, makeKey, type ObjectMeta } from "../objects.ts";
 import { equal, type Json, type JsonObject } from "./json.ts";
 import { alreadyExists, badRequest, conflict, invalid, notFound, Refusal } from "./status.ts";
 import type { Collection, Storage, Stored } from "./storage.ts";
+import { graceSeconds, isUnconditional, withoutStatus, withStatus } from "./strategy.ts";
 
 export interface DeleteRequest {
   readonly gracePeriodSeconds?: number;
@@ -277,52 +278,4 @@ export class Writes {
   #now(offsetMs = 0): string {
     return `${new Date(this.#clock.now() + offsetMs).toISOString().slice(0, 19)}Z`;
   }
-}
-
-/** Custom kinds and leases are replaced only at a version; the other built-in kinds that we serve need none. */
-function isUnconditional({ group }: ResourceDescriptor): boolean {
-  const isBuiltIn = !group.includes(".") || group.endsWith(".k8s.io");
-  return isBuiltIn && group !== "coordination.k8s.io";
-}
-
-/** Only a pod that has reached a kubelet is left to end by itself. */
-function graceSeconds(collection: Collection, object: Stored, asked: number | undefined): number {
-  const { group, plural } = collection.descriptor;
-  const spec = object.spec as { nodeName?: string; terminationGracePeriodSeconds?: number } | undefined;
-  const phase = (object.status as { phase?: string } | undefined)?.phase;
-  const isRunning = group === "" && plural === "pods" && spec?.nodeName !== undefined;
-  return isRunning && phase !== "Succeeded" && phase !== "Failed"
-    ? (asked ?? spec?.terminationGracePeriodSeconds ?? 30)
-    : 0;
-}
-
-function withStatus(stored: Stored, body: JsonObject): Stored {
-  const { status: _, ...rest } = stored;
-  const status = body["status"];
-  return (status === undefined ? rest : { ...rest, status }) as Stored;
-}
-
-function withoutStatus(stored: Stored, body: JsonObject, given: Partial<ObjectMeta>): Stored {
-  const { status: _, metadata: __, ...rest } = body;
-  const { uid, resourceVersion, creationTimestamp, name, namespace, generation } = stored.metadata;
-  const { deletionTimestamp, deletionGracePeriodSeconds } = stored.metadata;
-  const metadata: ObjectMeta = {
-    ...given,
-    name,
-    ...(namespace !== undefined && { namespace }),
-    uid,
-    resourceVersion,
-    creationTimestamp,
-    ...(generation !== undefined && { generation }),
-    ...(deletionTimestamp !== undefined && { deletionTimestamp }),
-    ...(deletionGracePeriodSeconds !== undefined && { deletionGracePeriodSeconds }),
-  };
-  const { metadata: ___, status, ...content } = stored;
-  const next = { ...rest, apiVersion: stored.apiVersion, kind: stored.kind };
-  const isChanged = !equal(content as unknown as Json, next as unknown as Json);
-  return {
-    ...next,
-    metadata: isChanged ? { ...metadata, generation: (generation ?? 1) + 1 } : metadata,
-    ...(status !== undefined && { status }),
-  };
 }

@@ -152,13 +152,24 @@ async function takeTurns(
       json.inform.push(await informRun(ground, theirs, PACE));
       protobuf.inform.push(await informRun(ground, theirs, PACE, { protobuf: true }));
     }
-    progress(`sync and watch: turn ${turn + 1}`);
+    const told = [node, json, protobuf].flatMap(({ inform }) => inform.slice(-1).map(tell));
+    progress(`turn ${turn + 1}: ${told.join("; client-go ")}`);
   }
   for (let turn = 0; turn < (sabotage ? 1 : Math.min(runs, 3)); turn++) {
     node.replay.push(await replayRun(ground, ours, REPLAY, sabotage ? REPLAY_HARM : {}));
     if (theirs !== undefined) json.replay.push(await replayRun(ground, theirs, REPLAY));
-    progress(`replay: turn ${turn + 1}`);
+    const rates = [node, json].flatMap(({ replay }) => replay.slice(-1).map(tellReplay));
+    progress(`replay, turn ${turn + 1}: ${rates.join("; client-go ")}`);
   }
+}
+
+function tell({ syncSeconds, watchMs, writeMs }: InformRun): string {
+  const [watch, write] = [percentile(watchMs, 99), percentile(writeMs, 99)];
+  return `sync ${syncSeconds.toFixed(2)} s, handler p99 ${watch.toFixed(1)} ms (writes ${write.toFixed(0)} ms)`;
+}
+
+function tellReplay({ eventsPerSecond, lagP99Ms }: ReplayRun): string {
+  return `${eventsPerSecond.toFixed(0)} events/s, lag p99 ${lagP99Ms.toFixed(0)} ms`;
 }
 
 function ownFigures(

@@ -148,6 +148,35 @@ describe("the leader elector", () => {
     assert.equal(leaseOf(server)?.holderIdentity, "a", "what it no longer holds it does not release");
   });
 
+  test("leads from when it asked, not from when it was answered", async () => {
+    const server = newServer();
+    const a = candidate(server, "a");
+    const running = a.run();
+    await until(() => a.elector.isLeader);
+    let isSlow = true;
+    server.intercept = ({ method }) => {
+      if (!isSlow) {
+        return { statusCode: 500, text: "away" };
+      }
+      if (method === "PUT") {
+        isSlow = false;
+        a.clock.advance(5000);
+      }
+      return undefined;
+    };
+    const lost = assert.rejects(running, LeadershipLostError);
+    a.clock.advance(2000);
+    await settle();
+    assert.equal(a.clock.monotonic(), 7000);
+    a.clock.advance(4999);
+    assert.equal(a.elector.isLeader, true);
+    a.clock.advance(1);
+    assert.equal(a.elector.isLeader, false, "10 s after it asked at 2 s");
+    await settle();
+    a.clock.advance(2000);
+    await lost;
+  });
+
   test("gives up at once when it sees another holder", async () => {
     const server = newServer();
     const a = candidate(server, "a");

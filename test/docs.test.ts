@@ -123,7 +123,13 @@ describe("every code of an error is explained in docs/troubleshooting.md", () =>
 });
 
 describe("every reason that the operator writes is explained in docs/", () => {
-  for (const source of ["operator/vm/status.ts", "operator/vmi/status.ts", "operator/vmi/controller.ts"]) {
+  for (const source of [
+    "operator/vm/status.ts",
+    "operator/vmi/status.ts",
+    "operator/vmi/controller.ts",
+    "operator/vmi/claims.ts",
+    "operator/vmi/claim-conflict.ts",
+  ]) {
     test(source, async () => {
       const text = `${await read("docs/troubleshooting.md")}${await read("docs/lifecycle.md")}`;
       const reasons = [...(await read(source)).matchAll(/reason: "([A-Z][A-Za-z]+)"/g)].map(

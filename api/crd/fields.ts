@@ -28,6 +28,7 @@ const SECTIONS: readonly Section[] = [
   { title: "VirtualMachine", prefix: "spec." },
   { title: "Metadata of the instance", prefix: "spec.template.metadata." },
   { title: "VirtualMachineInstance", prefix: "spec.template.spec." },
+  { title: "Access credentials", prefix: "spec.template.spec.accessCredentials[]." },
   { title: "Domain", prefix: "spec.template.spec.domain." },
   { title: "CPU", prefix: "spec.template.spec.domain.cpu." },
   { title: "Memory", prefix: "spec.template.spec.domain.memory." },

@@ -5,7 +5,7 @@ import { LAUNCHER_PATHS } from "../../api/names.ts";
 import type { Quantity } from "../../api/schema.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Volume } from "../../api/volumes.ts";
-import { qcow2MaxBytes } from "../../lib/qcow2.ts";
+import { QCOW2_MAX_VIRTUAL_BYTES, qcow2MaxBytes } from "../../lib/qcow2.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import type { ClaimFacts, Claims } from "./claims.ts";
 import { vcpuCount } from "./domain.ts";
@@ -177,9 +177,12 @@ function claimBacking({ name }: Volume, { volumeMode }: ClaimFacts) {
     : ({ kind: "file", path: `${volumeDirectory(name)}/disk.img` } as const);
 }
 
-/** KubeVirt's rule: rounded down to whole mebibytes. @throws SpecError when nothing is left */
-export function emptyDiskBytes(capacity: Quantity): number {
-  return wholeMebibytes(capacity, "an emptyDisk");
+/** KubeVirt's rule: rounded down to whole mebibytes. @throws SpecError when nothing is left, or qcow2 can't hold it */
+function emptyDiskBytes(capacity: Quantity): number {
+  const bytes = wholeMebibytes(capacity, "an emptyDisk");
+  if (bytes > QCOW2_MAX_VIRTUAL_BYTES)
+    throw new SpecError(`an emptyDisk has a capacity of at most 64Ti, not ${capacity}`);
+  return bytes;
 }
 
 function wholeMebibytes(capacity: Quantity, what: string): number {

@@ -67,6 +67,10 @@ describe("a LaunchSpec", () => {
       resolve({ domain: disks, volumes: [{ name: "d", emptyDisk: { capacity: "1023Ki" } }] }),
       /at least 1Mi/,
     );
+    assert.throws(
+      resolve({ domain: disks, volumes: [{ name: "d", emptyDisk: { capacity: "65Ti" } }] }),
+      /at most 64Ti/,
+    );
     const kernelBoot = { kernelArgs: "a\0b", container: { image: "i", kernelPath: "/k" } };
     assert.throws(resolve({ domain: { firmware: { kernelBoot } } }), /kernelArgs contains a NUL/);
   });

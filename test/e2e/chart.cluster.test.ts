@@ -55,6 +55,8 @@ describe("an installed service account", () => {
     ["update", "virtualmachineinstances.kubevirt.io", "--subresource=status", "--namespace=default"],
     ["get", "secrets/virtpod-ca", `--namespace=${NAMESPACE}`],
     ["create", "tokenreviews.authentication.k8s.io"],
+    ["watch", "persistentvolumeclaims", "--namespace=default"],
+    ["watch", "events", "--namespace=default"],
   ];
   for (const need of needs) {
     it(`of the operator may ${need.join(" ")}`, () => assert.ok(may("virtpod-operator", ...need)));
@@ -67,6 +69,10 @@ describe("an installed service account", () => {
     ["create", "pods", "--subresource=exec", "--namespace=default"],
     ["create", "clusterrolebindings.rbac.authorization.k8s.io"],
     ["patch", "nodes"],
+    ["create", "persistentvolumeclaims", "--namespace=default"],
+    ["patch", "persistentvolumeclaims", "--namespace=default"],
+    ["delete", "persistentvolumeclaims", "--namespace=default"],
+    ["get", "configmaps", "--namespace=default"],
     ["patch", "customresourcedefinitions.apiextensions.k8s.io"],
     ["patch", "apiservices/v1.apps"],
   ];

@@ -14,6 +14,9 @@ const RECONNECT = { initialMs: 100, maxMs: 30_000, resetAfterMs: 60_000 };
 /** Commands that wait for their turn; more are refused. */
 const MAX_WAITING = 16;
 
+/** What a guest says when it refuses goes into logs and conditions. */
+const MAX_WORDS_CHARACTERS = 1_024;
+
 export interface ChannelOptions {
   readonly connect: () => Promise<AgentConnection>;
   readonly clock: Clock;
@@ -124,14 +127,18 @@ export function notConnected(): GuestAgentError {
 const REFUSALS: readonly LibvirtErrorCode[] = ["AgentCommandFailed", "LibvirtInternal"];
 
 function failureOf(command: AgentCommand<unknown>, cause: unknown): GuestAgentError {
-  const isRefused = cause instanceof LibvirtError && REFUSALS.includes(cause.code);
-  const code = isRefused ? "AgentRefused" : "AgentUnresponsive";
-  return new GuestAgentError(code, `${command.name}: ${wordsOf(cause)}`, { cause });
+  const message = `${command.name}: ${wordsOf(cause)}`;
+  if (cause instanceof LibvirtError && REFUSALS.includes(cause.code)) {
+    // Without its cause, which has the same words uncut, and would go into the log.
+    return new GuestAgentError("AgentRefused", message);
+  }
+  return new GuestAgentError("AgentUnresponsive", message, { cause });
 }
 
 /** libvirt's own words, or the agent's in them, on one line. */
 function wordsOf(cause: unknown): string {
   const told = cause instanceof LibvirtError ? cause.record?.message : undefined;
   const message = told ?? (cause instanceof Error ? cause.message : String(cause));
-  return message.replace(/^.*unable to execute QEMU agent command '[^']*': /, "").replaceAll(/\s+/g, " ");
+  const words = message.slice(0, MAX_WORDS_CHARACTERS).replaceAll(/\s+/g, " ").trim();
+  return words.replace(/^.*unable to execute QEMU agent command '[^']*': /, "");
 }

@@ -174,6 +174,16 @@ describe("a guest's agent", () => {
     assert.equal(changes(), 1);
   });
 
+  it("that refuses a command is asked for it rarely, and for the others as often as ever", async () => {
+    const { newest, advance } = await bench();
+    newest().answers = { ...HONEST_ANSWERS, "guest-get-users": () => ({ error: "never" }) };
+    newest().open(true);
+    await advance(3_600_000);
+    const counts = Object.groupBy(newest().asked, (name) => name);
+    assert.equal(counts["guest-get-users"]?.length, 12);
+    assert.equal(counts["guest-fsfreeze-status"]?.length, 721);
+  });
+
   it("that lacks commands is told of with which, and isn't asked for them", async () => {
     const { agent, newest, advance } = await bench();
     const commands = ["guest-info", "guest-get-osinfo", "guest-get-timezone", "guest-get-host-name"];

@@ -10,7 +10,7 @@ import { AccessCredentials } from "./access-credentials.ts";
 import { AgentChannel, notConnected } from "./channel.ts";
 import * as commands from "./commands.ts";
 import type { AgentConnection } from "./connection.ts";
-import { GuestAgentError } from "./errors.ts";
+import { GuestAgentError, type GuestAgentErrorCode } from "./errors.ts";
 import { type AgentFacts, agentInfo, agentStatus, canDo, NO_FACTS } from "./facts.ts";
 import { Freezer } from "./freezer.ts";
 import {
@@ -21,6 +21,7 @@ import {
   type PollName,
   type PollPlan,
   polled,
+  refused,
   unanswered,
 } from "./polls.ts";
 import { answering } from "./requests.ts";
@@ -28,6 +29,14 @@ import { Throttle } from "./throttle.ts";
 
 /** From the lease to the address on the guest's interface, in ms; asked earlier, the guest would seem to have none. */
 const CONFIGURING_MS = 2_000;
+
+/** What a poll's end means for the next. */
+type Outcome = (plan: PollPlan, name: PollName, nowMs: number) => PollPlan;
+
+const OUTCOMES: Readonly<Partial<Record<GuestAgentErrorCode, Outcome>>> = {
+  AgentRefused: refused,
+  AgentAnswerMalformed: refused,
+};
 
 export interface GuestAgentOptions {
   readonly connect: () => Promise<AgentConnection>;
@@ -175,15 +184,12 @@ export class GuestAgent {
   async #round(session: Session): Promise<void> {
     const { clock } = this.#options;
     session.isPolling = true;
-    const nowMs = clock.monotonic();
-    for (const name of duePolls(session.plan, nowMs, false)) {
+    for (const name of duePolls(session.plan, clock.monotonic(), false)) {
       if (session !== this.#session || !this.#isGuestRunning) break;
       if (session.facts.frozen && name !== "freeze") continue;
-      const hasAnswered = await this.#poll(session, name);
-      session.plan = hasAnswered
-        ? polled(session.plan, name, nowMs)
-        : unanswered(session.plan, clock.monotonic());
-      if (!hasAnswered) break;
+      const outcome = await this.#poll(session, name);
+      session.plan = outcome(session.plan, name, clock.monotonic());
+      if (outcome === unanswered) break;
     }
     session.isPolling = false;
     session.isKnown = true;
@@ -192,8 +198,7 @@ export class GuestAgent {
     this.#schedule();
   }
 
-  /** False where the agent didn't answer at all. */
-  async #poll(session: Session, name: PollName): Promise<boolean> {
+  async #poll(session: Session, name: PollName): Promise<Outcome> {
     switch (name) {
       case "freeze":
         return this.#ask(session, commands.FREEZE_STATUS, (frozen) => ({ frozen }));
@@ -203,18 +208,22 @@ export class GuestAgent {
         return this.#ask(session, commands.USERS, (users) => ({ users }));
       case "fileSystems":
         return this.#ask(session, commands.FILE_SYSTEMS, (fileSystems) => ({ fileSystems }));
-      case "system": {
-        const interfaces = commands.interfaces(this.#options.macAddresses());
-        return (
-          (await this.#ask(session, commands.OS_INFO, (os) => ({ os }))) &&
-          (await this.#ask(session, interfaces, (found) => ({ interfaces: found }))) &&
-          (await this.#ask(session, commands.HOSTNAME, (hostname) =>
-            hostname === undefined ? {} : { hostname },
-          )) &&
-          (await this.#ask(session, commands.TIMEZONE, (timezone) => ({ timezone })))
-        );
-      }
+      case "system":
+        return this.#askSystem(session);
     }
+  }
+
+  /** What one command is refused is no reason not to ask the others as often as ever. */
+  async #askSystem(session: Session): Promise<Outcome> {
+    const interfaces = commands.interfaces(this.#options.macAddresses());
+    const asks = [
+      () => this.#ask(session, commands.OS_INFO, (os) => ({ os })),
+      () => this.#ask(session, interfaces, (found) => ({ interfaces: found })),
+      () => this.#ask(session, commands.HOSTNAME, (hostname) => (hostname === undefined ? {} : { hostname })),
+      () => this.#ask(session, commands.TIMEZONE, (timezone) => ({ timezone })),
+    ];
+    for (const ask of asks) if ((await ask()) === unanswered) return unanswered;
+    return polled;
   }
 
   /** What the agent refuses, or answers with nonsense, stays as it was told last. */
@@ -222,16 +231,15 @@ export class GuestAgent {
     session: Session,
     command: commands.AgentCommand<T>,
     factsOf: (answer: T) => Partial<AgentFacts>,
-  ): Promise<boolean> {
-    if (!canDo(session.facts, command.name)) return true;
+  ): Promise<Outcome> {
+    if (!canDo(session.facts, command.name)) return polled;
     try {
       const answer = await this.#channel.ask(command);
       this.#learn(session, factsOf(answer));
-      return true;
+      return polled;
     } catch (error) {
-      const { code } = error as GuestAgentError;
       this.#options.log.debug({ err: error }, "the guest agent did not answer as it should");
-      return code === "AgentRefused" || code === "AgentAnswerMalformed";
+      return OUTCOMES[(error as GuestAgentError).code] ?? unanswered;
     }
   }
 

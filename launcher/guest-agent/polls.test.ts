@@ -58,7 +58,7 @@ describe("polls", () => {
     const pauses: number[] = [];
     for (let nowMs = 0; pauses.length < 7; ) {
       assert.deepEqual(duePolls(plan, nowMs, false)[0], "freeze");
-      plan = unanswered(plan, nowMs);
+      plan = unanswered(plan, "freeze", nowMs);
       const next = nextPollAtMs(plan, false);
       assert.deepEqual(duePolls(plan, next - 1, false), []);
       pauses.push((next - nowMs) / 1000);
@@ -66,7 +66,7 @@ describe("polls", () => {
     }
     assert.deepEqual(pauses, [10, 20, 40, 80, 160, 300, 300]);
     const nowMs = nextPollAtMs(plan, false);
-    assert.equal(unanswered(polled(plan, "freeze", nowMs), nowMs).pausedUntilMs - nowMs, 10_000);
+    assert.equal(unanswered(polled(plan, "freeze", nowMs), "freeze", nowMs).pausedUntilMs - nowMs, 10_000);
   });
 
   it("ask sooner what is known to change", () => {

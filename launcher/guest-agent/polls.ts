@@ -19,6 +19,8 @@ const FIRST_INTERVAL_MS = 10_000;
 const FIRST_PAUSE_MS = 10_000;
 const MAX_PAUSE_MS = 300_000;
 
+const REFUSED_INTERVAL_MS = 300_000;
+
 export interface PollPlan {
   readonly polls: Readonly<Record<PollName, Poll>>;
   /** Rounds without an answer, in a row. */
@@ -65,9 +67,14 @@ export function polled(plan: PollPlan, name: PollName, nowMs: number): PollPlan 
 }
 
 /** The agent didn't answer at all. */
-export function unanswered(plan: PollPlan, nowMs: number): PollPlan {
+export function unanswered(plan: PollPlan, _name: PollName, nowMs: number): PollPlan {
   const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** plan.silentRounds, MAX_PAUSE_MS);
   return { ...plan, silentRounds: plan.silentRounds + 1, pausedUntilMs: nowMs + pauseMs };
+}
+
+/** The agent can't, or won't, and libvirtd writes that to its log each time. */
+export function refused(plan: PollPlan, name: PollName, nowMs: number): PollPlan {
+  return dueAt({ ...plan, silentRounds: 0 }, name, nowMs + REFUSED_INTERVAL_MS);
 }
 
 /** What a poll tells is known to change then. */

@@ -1,0 +1,186 @@
+/** The guest agent of a Debian guest, from the VMI's status and its subresources to keys that change while it runs. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import type { Client } from "../../kube/client.ts";
+import { mergePatch } from "../../kube/request.ts";
+import { SECRETS } from "../../kube/resources.ts";
+import { conditionOf, isTrue } from "../../operator/vmi/conditions.ts";
+import { connectCluster, kubeconfigPath, makeNamespace, removeNamespace } from "../harness/cluster.ts";
+import { capture, clusterTool } from "../harness/command.ts";
+import { debian, root, userData } from "../harness/debian.ts";
+import { Guests } from "../harness/guest.ts";
+import { Ssh, SshKey } from "../harness/ssh.ts";
+import { loadDebianImage } from "../harness/storage.ts";
+
+const NAME = "agent";
+const USER = "tester";
+/** From the VM to what its agent has told; half a minute where nothing else uses the CPUs. */
+const BOOT_TIMEOUT_MS = 480_000;
+/** The kubelet looks at a mounted Secret about once a minute. */
+const SECRET_TIMEOUT_MS = 180_000;
+const STATUS_TIMEOUT_MS = 60_000;
+
+describe("the agent of a Debian guest", { concurrency: 1 }, () => {
+  const byCloudInit = new SshKey();
+  const first = new SshKey();
+  const second = new SshKey();
+  const folder = mkdtempSync(join(tmpdir(), "virtpod-agent-"));
+  let client: Client;
+  let guests: Guests;
+  let ssh: Ssh;
+
+  before(async () => {
+    loadDebianImage();
+    client = await connectCluster();
+    guests = new Guests(client, await makeNamespace(client, "guest-agent"));
+    const secrets = client.resource(SECRETS).namespace(guests.namespace);
+    await secrets.create({ metadata: { name: "keys" }, stringData: { mine: first.publicKey } });
+    await secrets.create({ metadata: { name: "passwords" }, stringData: { [USER]: "secret" } });
+    const drive = { name: "drive", cloudInitNoCloud: { userData: userData(USER, byCloudInit.publicKey) } };
+    const qemuGuestAgent = { users: [USER] };
+    await guests.create(
+      NAME,
+      debian(
+        [root, { volume: drive }],
+        { devices: { rng: {} } },
+        {
+          accessCredentials: [
+            {
+              sshPublicKey: {
+                source: { secret: { secretName: "keys" } },
+                propagationMethod: { qemuGuestAgent },
+              },
+            },
+            {
+              userPassword: {
+                source: { secret: { secretName: "passwords" } },
+                propagationMethod: { qemuGuestAgent: {} },
+              },
+            },
+          ],
+        },
+      ),
+    );
+    const vmi = await guests.untilVmi(NAME, "its credentials", BOOT_TIMEOUT_MS, (seen) =>
+      isTrue(seen.status?.conditions, "AccessCredentialsSynchronized"),
+    );
+    ssh = new Ssh(first, USER, vmi.status?.interfaces?.[0]?.ipAddress ?? "");
+  });
+  after(async () => {
+    await ssh?.close().catch(() => {});
+    for (const key of [byCloudInit, first, second]) key.remove();
+    rmSync(folder, { recursive: true });
+    await removeNamespace(client, guests.namespace);
+    await client.close();
+  });
+
+  const path = (subresource: string) =>
+    `/apis/subresources.kubevirt.io/v1/namespaces/${guests.namespace}/virtualmachineinstances/${NAME}/${subresource}`;
+  const kubectl = (...args: string[]) =>
+    capture(clusterTool("kubectl"), args, { ...process.env, KUBECONFIG: kubeconfigPath() });
+  const get = <T>(subresource: string) => JSON.parse(kubectl("get", "--raw", path(subresource))) as T;
+  const put = (subresource: string, body: object) => {
+    const file = join(folder, subresource);
+    writeFileSync(file, JSON.stringify(body));
+    kubectl("replace", "--raw", path(subresource), "-f", file);
+  };
+
+  it("tells of its system and interfaces in the VMI's status", async () => {
+    const { status } = await guests.untilVmi(
+      NAME,
+      "an address that the guest tells of",
+      STATUS_TIMEOUT_MS,
+      (seen) => seen.status?.interfaces?.[0]?.infoSource === "domain, guest-agent",
+    );
+    assert.deepEqual([status?.guestOSInfo?.id, status?.guestOSInfo?.versionId], ["debian", "13"]);
+    const [own, ...others] = status?.interfaces ?? [];
+    assert.deepEqual([own?.name, own?.interfaceName], ["default", "enp1s0"]);
+    assert.deepEqual(others, []);
+  });
+
+  it("has given its user the key and the password of the Secrets, and no others", async () => {
+    const keys = await ssh.run(`grep -o 'ssh-[^ ]* [^ ]*' ~${USER}/.ssh/authorized_keys`);
+    assert.equal(keys.trim(), first.publicKey.split(" ").slice(0, 2).join(" "));
+    assert.match(await ssh.run(`getent shadow ${USER}`), new RegExp(`^${USER}:\\$`));
+  });
+
+  it("answers for the guest through the aggregated API", async () => {
+    const hostname = (await ssh.run("hostname")).trim();
+    const info = get<{ hostname: string; os: { id: string }; guestAgentVersion: string; timezone: string }>(
+      "guestosinfo",
+    );
+    assert.deepEqual([info.hostname, info.os.id], [hostname, "debian"]);
+    assert.match(info.guestAgentVersion, /^\d+\.\d+/);
+    assert.match(info.timezone, /^.*, 0$/);
+    const { items } = get<{ items: { mountPoint: string; fileSystemType: string; totalBytes: number }[] }>(
+      "filesystemlist",
+    );
+    const size = Number(await ssh.run("df --block-size=1 --output=size / | tail -1"));
+    const rootSystem = items.find(({ mountPoint }) => mountPoint === "/");
+    assert.equal(rootSystem?.fileSystemType, "ext4");
+    // What is kept for root is part of one of the two numbers only.
+    assert(Math.abs((rootSystem?.totalBytes ?? 0) / size - 1) < 0.1, `${rootSystem?.totalBytes} of ${size}`);
+    assert(Array.isArray(get<{ items: unknown[] }>("userlist").items));
+  });
+
+  it("freezes the guest's file systems until they are unfrozen, or for the time asked for", async () => {
+    const frozen = (is: boolean) =>
+      guests.untilVmi(
+        NAME,
+        is ? "a frozen guest" : "a guest that writes",
+        STATUS_TIMEOUT_MS,
+        ({ status }) => status?.fsFreezeStatus === (is ? "frozen" : undefined),
+      );
+    put("freeze", { unfreezeTimeout: "5m0s" });
+    await frozen(true);
+    assert.equal(get<{ fsFreezeStatus: string }>("guestosinfo").fsFreezeStatus, "frozen");
+    put("unfreeze", {});
+    await frozen(false);
+
+    const frozenAtMs = performance.now();
+    put("freeze", { unfreezeTimeout: "12s" });
+    const askedAtMs = performance.now();
+    await ssh.run("echo x >/root/written; sync");
+    const sinceFrozenMs = performance.now() - frozenAtMs;
+    assert(sinceFrozenMs > 12_000, `written ${sinceFrozenMs} ms after the freeze was asked for`);
+    assert(performance.now() - askedAtMs < 60_000);
+    await frozen(false);
+    assert.throws(() => put("freeze", {}), /unfreezeTimeout/);
+  });
+
+  it("gives the guest another key when the Secret changes", async () => {
+    const secrets = client.resource(SECRETS).namespace(guests.namespace);
+    await secrets.patch("keys", mergePatch({ stringData: { mine: second.publicKey } }));
+    const line = second.publicKey.split(" ")[1] ?? "";
+    // Asked over the connection that stands: the first key is no good for another.
+    await ssh.run(
+      `for i in $(seq ${SECRET_TIMEOUT_MS / 1000}); do grep -q ${line} ~${USER}/.ssh/authorized_keys && exit; sleep 1; done; exit 1`,
+    );
+    await ssh.close();
+    await assert.rejects(ssh.run("true"), /Permission denied/);
+    const { status } = await guests.untilVmi(NAME, "an address", STATUS_TIMEOUT_MS, () => true);
+    ssh = new Ssh(second, USER, status?.interfaces?.[0]?.ipAddress ?? "");
+    assert.equal((await ssh.run("id -u")).trim(), "0");
+  });
+
+  it("is told of when it stops and starts, and can't be asked meanwhile", async () => {
+    await ssh.run("systemctl stop qemu-guest-agent");
+    const { status } = await guests.untilVmi(
+      NAME,
+      "no agent",
+      STATUS_TIMEOUT_MS,
+      (seen) => conditionOf(seen.status?.conditions, "AgentConnected") === undefined,
+    );
+    assert.equal(status?.guestOSInfo?.id, "debian");
+    assert.equal(status?.interfaces?.[0]?.infoSource, "domain");
+    assert.throws(() => get("guestosinfo"), /Conflict.*no guest agent is connected/);
+    assert.throws(() => put("freeze", { unfreezeTimeout: "5s" }), /Conflict.*no guest agent is connected/);
+    await ssh.run("systemctl start qemu-guest-agent");
+    await guests.untilVmi(NAME, "the agent", STATUS_TIMEOUT_MS, (seen) =>
+      isTrue(seen.status?.conditions, "AgentConnected"),
+    );
+  });
+});

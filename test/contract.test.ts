@@ -10,7 +10,8 @@ import type { VirtualMachineInstance } from "../api/virtual-machine-instance.ts"
 import { readInterfaces, readOsInfo } from "../launcher/guest-agent/answers.ts";
 import { agentStatus, NO_FACTS } from "../launcher/guest-agent/facts.ts";
 import { parseLaunchSpec } from "../launcher/launch-spec.ts";
-import { initialState, type MachineEvent, reduce } from "../launcher/lifecycle/machine.ts";
+import type { MachineEvent } from "../launcher/lifecycle/events.ts";
+import { initialState, reduce } from "../launcher/lifecycle/machine.ts";
 import { statusOf, terminationMessage } from "../launcher/lifecycle/status.ts";
 import { parseAgentStatus, parseDomainEnd } from "../operator/uplink/parse.ts";
 import { announcedLauncher } from "../operator/vmi/announcement.ts";

@@ -1,5 +1,5 @@
 /** Which requests a domain takes in which state: decided here, without asking libvirt. */
-import type { MachineState } from "./machine.ts";
+import type { MachineState } from "./events.ts";
 
 export type Verb = "pause" | "unpause" | "reset" | "soft-reboot";
 

@@ -3,8 +3,9 @@ import { connectLibvirt, type LibvirtConnection } from "../libvirt/calls.ts";
 import { LibvirtError } from "../libvirt/errors.ts";
 import type { DomainEvent } from "../libvirt/events.ts";
 import type { DomainRef } from "../libvirt/structures.ts";
+import type { DomainFact } from "./events.ts";
 import { factOf, factOfState } from "./facts.ts";
-import { type DomainFact, START_DEADLINE_MS } from "./machine.ts";
+import { START_DEADLINE_MS } from "./machine.ts";
 import type { DomainConnection } from "./supervisor.ts";
 
 /** @throws LibvirtError */

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from "node:test";
 import { FakeClock } from "../../lib/fake-clock.ts";
 import { LauncherError } from "../errors.ts";
 import { type DomainPort, Driver } from "./driver.ts";
-import type { MachineState, RoomFinding } from "./machine.ts";
+import type { MachineState, RoomFinding } from "./events.ts";
 
 /** A domain that records what it is told and answers as the test says. */
 class FakeDomain implements DomainPort {

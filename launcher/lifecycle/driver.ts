@@ -8,15 +8,8 @@ import { RequestError } from "../../transport/errors.ts";
 import { describeError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { admit, type Verb } from "./admission.ts";
-import {
-  type Effect,
-  initialState,
-  type MachineEvent,
-  type MachineState,
-  type RoomFinding,
-  reduce,
-  type TimerName,
-} from "./machine.ts";
+import type { Effect, MachineEvent, MachineState, RoomFinding, TimerName } from "./events.ts";
+import { initialState, reduce } from "./machine.ts";
 
 /** The domain as the driver commands it. Rejections carry a `code`; what happened is told by libvirt's events. */
 export interface DomainPort {

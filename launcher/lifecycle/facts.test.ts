@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { MachineEvent, MachineState } from "./events.ts";
 import { factOf, factOfEvent, factOfState } from "./facts.ts";
-import { initialState, type MachineEvent, type MachineState, reduce } from "./machine.ts";
+import { initialState, reduce } from "./machine.ts";
 
 /** Sequences of lifecycle events, event:detail, as libvirt 11.3 sends them. */
 const SEQUENCES: readonly (readonly [what: string, startPaused: boolean, events: string, state: string])[] = [

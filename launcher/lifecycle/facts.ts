@@ -1,6 +1,6 @@
 /** libvirt's numbers (include/libvirt/libvirt-domain.h) as the machine's facts. Pure. */
 import type { DomainEvent } from "../libvirt/events.ts";
-import type { DomainFact, PauseReason } from "./machine.ts";
+import type { DomainFact, PauseReason } from "./events.ts";
 
 /** Undefined for what concerns no running domain. */
 export function factOf(event: DomainEvent): DomainFact | undefined {

@@ -1,5 +1,5 @@
 /** libvirt as the launcher needs it: the calls of the driver's DomainPort, and what it tells by itself. */
-import type { DomainFact } from "./machine.ts";
+import type { DomainFact } from "./events.ts";
 
 export interface HypervisorListener {
   /** libvirtd answers: the domain may be created. Told once. */

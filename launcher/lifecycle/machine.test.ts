@@ -1,19 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import {
-  ACPI_RESEND_MS,
-  DESTROY_DEADLINE_MS,
-  type DomainFact,
-  type Effect,
-  initialState,
-  type MachineEvent,
-  type MachineState,
-  type PauseReason,
-  reduce,
-  START_DEADLINE_MS,
-  type TimerName,
-} from "./machine.ts";
+import type { DomainFact, Effect, MachineEvent, MachineState, PauseReason, TimerName } from "./events.ts";
+import { ACPI_RESEND_MS, DESTROY_DEADLINE_MS, initialState, reduce, START_DEADLINE_MS } from "./machine.ts";
 
 type Untimed = MachineEvent extends infer E ? (E extends unknown ? Omit<E, "atMs"> : never) : never;
 

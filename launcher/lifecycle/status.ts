@@ -6,7 +6,7 @@ import type {
   LauncherStatus,
   LauncherTimeline,
 } from "../../api/launcher-protocol.ts";
-import type { MachineState } from "./machine.ts";
+import type { MachineState } from "./events.ts";
 
 /** The kubelet cuts a longer termination message. */
 export const TERMINATION_MESSAGE_MAX_BYTES = 4096;

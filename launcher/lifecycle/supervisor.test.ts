@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { FakeClock } from "../../lib/fake-clock.ts";
-import type { DomainFact } from "./machine.ts";
+import type { DomainFact } from "./events.ts";
 import { type Daemon, type DomainConnection, Supervisor } from "./supervisor.ts";
 
 class FakeDaemon implements Daemon {

@@ -7,8 +7,8 @@ import { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { LauncherError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { DomainFact } from "./events.ts";
 import type { DomainCalls, Hypervisor, HypervisorListener } from "./hypervisor.ts";
-import type { DomainFact } from "./machine.ts";
 
 /** libvirtd's process. */
 export interface Daemon {

@@ -1,7 +1,7 @@
 /** Looks whether a disk that ran out of room has some again. */
 import { statfs } from "node:fs/promises";
 import type { ResolvedDisk } from "../domain/resources.ts";
-import type { RoomFinding } from "../lifecycle/machine.ts";
+import type { RoomFinding } from "../lifecycle/events.ts";
 
 /** Less would be full again at once; of a small file system, a part of it. */
 const ENOUGH_BYTES = 16 * 1024 * 1024;

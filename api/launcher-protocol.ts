@@ -7,9 +7,9 @@
  *   GET  /v1/status         NDJSON of LauncherStatus: the whole state, once at the start and after each change
  *   POST /v1/shutdown       body ShutdownRequest; 202
  *   POST /v1/pause | unpause | reset | soft-reboot   204
- *   GET  /v1/guest-agent    GuestAgentInfo, as last told; 409 AgentNotConnected
- *   POST /v1/freeze         body FreezeRequest; 204 once the guest's file systems take no writes; 409 AgentNotConnected
- *   POST /v1/unfreeze       204; 409 AgentNotConnected
+ *   GET  /v1/guest-agent    GuestAgentInfo, as last told; 409 GuestAgentNotConnected
+ *   POST /v1/freeze         body FreezeRequest; 204 once the guest's file systems take no writes; 409 GuestAgentNotConnected
+ *   POST /v1/unfreeze       204; 409 GuestAgentNotConnected
  *   POST /v1/console        full-duplex bytes of the serial console; a newer client displaces an older one
  *   POST /v1/vnc            full-duplex bytes of the VNC socket
  *

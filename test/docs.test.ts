@@ -104,6 +104,7 @@ describe("every code of an error is explained in docs/troubleshooting.md", () =>
     "agent/errors.ts",
     "agent/network/errors.ts",
     "launcher/errors.ts",
+    "launcher/guest-agent/errors.ts",
     "launcher/libvirt/errors.ts",
     "operator/errors.ts",
     "transport/errors.ts",
@@ -128,6 +129,7 @@ describe("every reason that the operator writes is explained in docs/", () => {
     "operator/vmi/status.ts",
     "operator/vmi/controller.ts",
     "operator/vmi/claims.ts",
+    "operator/vmi/guest-agent.ts",
     "operator/vmi/claim-conflict.ts",
   ]) {
     test(source, async () => {

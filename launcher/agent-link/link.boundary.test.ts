@@ -66,7 +66,7 @@ async function bench(t: TestContext): Promise<Bench> {
     guestAgentInfo: () => ({ supportedCommands: [], users: [], fileSystems: [], frozen: false }),
     freeze: async (unfreezeTimeoutSeconds) => void told.push(`freeze ${unfreezeTimeoutSeconds}`),
     unfreeze: async () => {
-      throw new RequestError(409, "AgentNotConnected", "no guest agent");
+      throw new RequestError(409, "GuestAgentNotConnected", "no guest agent");
     },
     console: async (accept) => {
       const stream = accept();

@@ -175,5 +175,5 @@ function optional<K extends string, V>(key: K, value: V | undefined): { readonly
 }
 
 function malformed(command: string): GuestAgentError {
-  return new GuestAgentError("AgentAnswerMalformed", `the guest agent's answer to ${command} is none`);
+  return new GuestAgentError("GuestAgentAnswerMalformed", `the guest agent's answer to ${command} is none`);
 }

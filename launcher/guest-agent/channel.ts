@@ -71,7 +71,7 @@ export class AgentChannel {
   ask<T>(command: AgentCommand<T>): Promise<T> {
     if (this.#waiting >= MAX_WAITING) {
       const message = `${command.name}: ${MAX_WAITING} commands wait for the guest agent already`;
-      return Promise.reject(new GuestAgentError("AgentBusy", message));
+      return Promise.reject(new GuestAgentError("GuestAgentBusy", message));
     }
     this.#waiting += 1;
     const turn = this.#last.then(() => this.#perform(command));
@@ -118,21 +118,21 @@ export class AgentChannel {
 
 export function notConnected(): GuestAgentError {
   return new GuestAgentError(
-    "AgentNotConnected",
+    "GuestAgentNotConnected",
     "no guest agent is connected: install and start qemu-guest-agent in the guest",
   );
 }
 
 /** libvirt tells the agent's own refusals as internal errors. */
-const REFUSALS: readonly LibvirtErrorCode[] = ["AgentCommandFailed", "LibvirtInternal"];
+const REFUSALS: readonly LibvirtErrorCode[] = ["GuestAgentCommandFailed", "LibvirtInternal"];
 
 function failureOf(command: AgentCommand<unknown>, cause: unknown): GuestAgentError {
   const message = `${command.name}: ${wordsOf(cause)}`;
   if (cause instanceof LibvirtError && REFUSALS.includes(cause.code)) {
     // Without its cause, which has the same words uncut, and would go into the log.
-    return new GuestAgentError("AgentRefused", message);
+    return new GuestAgentError("GuestAgentRefused", message);
   }
-  return new GuestAgentError("AgentUnresponsive", message, { cause });
+  return new GuestAgentError("GuestAgentUnresponsive", message, { cause });
 }
 
 /** libvirt's own words, or the agent's in them, on one line. */

@@ -25,7 +25,7 @@ export interface AgentCommand<T> {
   readonly arguments?: Readonly<Record<string, unknown>>;
   /** What the agent has for it, in seconds. */
   readonly deadlineSeconds: number;
-  /** @throws GuestAgentError AgentAnswerMalformed */
+  /** @throws GuestAgentError GuestAgentAnswerMalformed */
   readonly read: (answer: unknown) => T;
 }
 
@@ -99,7 +99,7 @@ export function encodeCommand(command: AgentCommand<unknown>): string {
   return JSON.stringify({ execute: command.name, arguments: command.arguments });
 }
 
-/** @throws GuestAgentError AgentAnswerMalformed */
+/** @throws GuestAgentError GuestAgentAnswerMalformed */
 export function decodeAnswer<T>(command: AgentCommand<T>, text: string): T {
   return command.read(returned(command, text));
 }
@@ -109,6 +109,6 @@ function returned(command: AgentCommand<unknown>, text: string): unknown {
     return (JSON.parse(text) as { return?: unknown }).return;
   } catch (cause) {
     const message = `the guest agent's answer to ${command.name} is no JSON`;
-    throw new GuestAgentError("AgentAnswerMalformed", message, { cause });
+    throw new GuestAgentError("GuestAgentAnswerMalformed", message, { cause });
   }
 }

@@ -2,14 +2,14 @@
 
 export type GuestAgentErrorCode =
   /** No agent has the channel open. */
-  | "AgentNotConnected"
+  | "GuestAgentNotConnected"
   /** The agent's answer is no answer to what was asked. */
-  | "AgentAnswerMalformed"
+  | "GuestAgentAnswerMalformed"
   /** The agent gave no answer in time, or libvirtd has given it up. */
-  | "AgentUnresponsive"
+  | "GuestAgentUnresponsive"
   /** The agent refused, in its own words. */
-  | "AgentRefused"
-  | "AgentBusy";
+  | "GuestAgentRefused"
+  | "GuestAgentBusy";
 
 export class GuestAgentError extends Error {
   override readonly name = "GuestAgentError";

@@ -37,7 +37,7 @@ export class Freezer {
     try {
       if (!isFrozen) await channel.ask(FREEZE);
     } catch (error) {
-      if (error instanceof GuestAgentError && error.code === "AgentRefused") this.#disarm();
+      if (error instanceof GuestAgentError && error.code === "GuestAgentRefused") this.#disarm();
       throw error;
     }
     onFrozen(true);

@@ -155,7 +155,7 @@ describe("a guest agent", { timeout: 300_000 }, () => {
 
     console.write(CLOSE);
     await statusWhere(agent, (status) => status.guestAgent === undefined);
-    const absent = { status: 409, code: "AgentNotConnected" };
+    const absent = { status: 409, code: "GuestAgentNotConnected" };
     await assert.rejects(agent.request("GET", "/v1/guest-agent"), absent);
     const freeze = { body: { unfreezeTimeoutSeconds: 0 } };
     await assert.rejects(agent.request("POST", "/v1/freeze", freeze), absent);

@@ -32,7 +32,7 @@ class FakeConnection implements AgentConnection {
     const { execute, arguments: argument } = JSON.parse(text) as { execute: string; arguments?: unknown };
     this.asked.push(execute);
     const answer = await this.answers[execute]?.(argument);
-    if (answer === undefined) throw new LibvirtError("AgentTimeout", "agent command: no answer");
+    if (answer === undefined) throw new LibvirtError("GuestAgentTimeout", "agent command: no answer");
     if ("error" in answer) throw new LibvirtError("LibvirtInternal", answer.error);
     return "raw" in answer ? answer.raw : JSON.stringify({ return: answer.value });
   }
@@ -140,7 +140,7 @@ describe("a guest's agent", () => {
     await advance(10_000);
     newest().open(false);
     assert.deepEqual(agent.status, {});
-    assert.throws(() => agent.info(), { status: 409, code: "AgentNotConnected" });
+    assert.throws(() => agent.info(), { status: 409, code: "GuestAgentNotConnected" });
     const before = newest().asked.length;
     await advance(60_000);
     assert.equal(newest().asked.length, before);
@@ -231,7 +231,7 @@ describe("a guest's agent", () => {
     assert.equal(newest().asked.length, before + 1);
     resolve();
     const outcomes = Object.groupBy(await Promise.all(results), (outcome) => outcome);
-    assert.deepEqual([outcomes["done"]?.length, outcomes["AgentBusy"]?.length], [16, 14]);
+    assert.deepEqual([outcomes["done"]?.length, outcomes["GuestAgentBusy"]?.length], [16, 14]);
   });
 });
 
@@ -291,7 +291,7 @@ describe("a freeze", () => {
       ...answers,
       "guest-fsfreeze-freeze": () => {
         guest.isFrozen = true;
-        throw new LibvirtError("AgentTimeout", "lost");
+        throw new LibvirtError("GuestAgentTimeout", "lost");
       },
     };
     newest().open(true);

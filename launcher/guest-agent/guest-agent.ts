@@ -34,8 +34,8 @@ const CONFIGURING_MS = 2_000;
 type Outcome = (plan: PollPlan, name: PollName, nowMs: number) => PollPlan;
 
 const OUTCOMES: Readonly<Partial<Record<GuestAgentErrorCode, Outcome>>> = {
-  AgentRefused: refused,
-  AgentAnswerMalformed: refused,
+  GuestAgentRefused: refused,
+  GuestAgentAnswerMalformed: refused,
 };
 
 export interface GuestAgentOptions {
@@ -121,7 +121,7 @@ export class GuestAgent {
     this.#schedule();
   }
 
-  /** @throws RequestError 409 AgentNotConnected */
+  /** @throws RequestError 409 GuestAgentNotConnected */
   info(): GuestAgentInfo {
     if (this.#session === undefined) throw answering(notConnected());
     return agentInfo(this.#session.facts);
@@ -154,7 +154,7 @@ export class GuestAgent {
     if (this.#isGuestRunning) return;
     throw answering(
       new GuestAgentError(
-        "AgentNotConnected",
+        "GuestAgentNotConnected",
         "the guest doesn't run: its agent can't be asked for anything",
       ),
     );

@@ -3,11 +3,11 @@ import { RequestError } from "../../transport/errors.ts";
 import type { GuestAgentError, GuestAgentErrorCode } from "./errors.ts";
 
 const STATUS: Readonly<Record<GuestAgentErrorCode, number>> = {
-  AgentNotConnected: 409,
-  AgentUnresponsive: 503,
-  AgentBusy: 503,
-  AgentRefused: 500,
-  AgentAnswerMalformed: 500,
+  GuestAgentNotConnected: 409,
+  GuestAgentUnresponsive: 503,
+  GuestAgentBusy: 503,
+  GuestAgentRefused: 500,
+  GuestAgentAnswerMalformed: 500,
 };
 
 export function answering(cause: GuestAgentError): RequestError {

@@ -309,7 +309,7 @@ export class LibvirtConnection {
    * A command to the guest agent as JSON text, and its answer. libvirtd synchronises with the agent first, for which
    * it takes up to 5 s of its own. Taints the domain.
    * @param deadlineSeconds the agent's, from when it has been given the command
-   * @throws LibvirtError `AgentUnresponsive`, `AgentTimeout`, `AgentCommandFailed` with the agent's own words
+   * @throws LibvirtError `GuestAgentUnresponsive`, `GuestAgentTimeout`, `GuestAgentCommandFailed` with the agent's own words
    */
   async agentCommand(
     domain: DomainRef,

@@ -21,11 +21,11 @@ export type LibvirtErrorCode =
   | "LibvirtSystem"
   | "LibvirtInternal"
   /** No guest agent has the channel open, or libvirtd has given it up for a broken one. */
-  | "AgentUnresponsive"
+  | "GuestAgentUnresponsive"
   /** The guest agent gave no answer within the command's deadline. */
-  | "AgentTimeout"
+  | "GuestAgentTimeout"
   /** The guest agent refused the command. */
-  | "AgentCommandFailed"
+  | "GuestAgentCommandFailed"
   | "LibvirtOperationFailed";
 
 /** What libvirtd says of a failed call (`remote_error`). */
@@ -58,9 +58,9 @@ const CODES: Readonly<Record<number, LibvirtErrorCode>> = {
   84: "ConfigurationUnsupported",
   68: "LibvirtBusy",
   87: "LibvirtBusy",
-  86: "AgentUnresponsive",
-  112: "AgentTimeout",
-  113: "AgentCommandFailed",
+  86: "GuestAgentUnresponsive",
+  112: "GuestAgentTimeout",
+  113: "GuestAgentCommandFailed",
 };
 
 export class LibvirtError extends Error {

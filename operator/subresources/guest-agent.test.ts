@@ -120,10 +120,10 @@ describe("what a guest agent knows", () => {
   });
 
   for (const [claim, status, code, reason] of [
-    ["without an agent is a conflict", 409, "AgentNotConnected", "Conflict"],
-    ["of a silent agent is unavailable", 503, "AgentUnresponsive", "ServiceUnavailable"],
+    ["without an agent is a conflict", 409, "GuestAgentNotConnected", "Conflict"],
+    ["of a silent agent is unavailable", 503, "GuestAgentUnresponsive", "ServiceUnavailable"],
     ["behind a launcher that is away is unavailable", 502, "ConnectionClosed", "ServiceUnavailable"],
-    ["that the agent refuses is an internal error", 500, "AgentRefused", "InternalError"],
+    ["that the agent refuses is an internal error", 500, "GuestAgentRefused", "InternalError"],
   ] as const) {
     it(claim, async (t) => {
       const ask = await handlers(t, {

@@ -166,6 +166,12 @@ async function connectLauncher(): Promise<void> {
       if (body.gracePeriodSeconds !== 7) throw new RequestError(400, "BadGrace", "7 was asked for");
       request.reply(202);
     },
+    "GET /v1/guest-agent": (request) => request.reply(200, { hostname: "tiny" }),
+    "POST /v1/freeze": async (request) => {
+      const body = (await request.json()) as { unfreezeTimeoutSeconds: number };
+      if (body.unfreezeTimeoutSeconds !== 5) throw new RequestError(400, "BadTime", "5 was asked for");
+      request.reply(204);
+    },
     "POST /v1/pause": () => {
       throw new RequestError(409, "AlreadyPaused", "the domain is paused");
     },
@@ -226,6 +232,8 @@ test("requests are relayed to the launcher, and so are its refusals", TIMEOUT, a
   const { streams } = await operator.agent();
   const path = `/v1/launchers/${POD_UID}`;
   await streams.request("POST", `${path}/shutdown`, { body: { gracePeriodSeconds: 7 } });
+  assert.deepEqual(await streams.request("GET", `${path}/guest-agent`), { hostname: "tiny" });
+  await streams.request("POST", `${path}/freeze`, { body: { unfreezeTimeoutSeconds: 5 } });
   await assert.rejects(streams.request("POST", `${path}/pause`), { status: 409, code: "AlreadyPaused" });
   await assert.rejects(streams.request("POST", `${path}/attachment`), { status: 404, code: "UnknownRoute" });
   await assert.rejects(streams.request("POST", "/v1/launchers/other/pause"), {

@@ -407,6 +407,47 @@ const wanted = await live(unharmed);
 const { writes } = unharmed;
 await unharmed.close();
 
+describe("an operator whose caches are behind", () => {
+  /** Refuses one kind's creation until the watches are mute; what happens then, the operator doesn't see. */
+  async function blindedBefore(w: World, collection: string): Promise<void> {
+    let refused = 0;
+    w.server.intercept = (request) => {
+      if (request.method !== "POST" || !request.path.endsWith(collection)) return undefined;
+      refused += 1;
+      return {
+        statusCode: 500,
+        body: { kind: "Status", reason: "InternalError", message: "not now", code: 500 },
+      };
+    };
+    await create(w, "tiny");
+    await w.until("a creation is refused", () => refused > 0);
+    for (const watch of w.server.watches) watch.mute();
+  }
+
+  async function laterThan(w: World, ms: number): Promise<void> {
+    const due = w.clock.now() + ms;
+    w.server.intercept = undefined;
+    await w.until("its back-off is over", () => w.clock.now() > due, 100);
+  }
+
+  it("makes no pod for a VMI that has gone meanwhile", async (t) => {
+    const w = world(t);
+    await blindedBefore(w, "/pods");
+    await vmis(w).patch("tiny", mergePatch({ metadata: { finalizers: [] } }));
+    await vmis(w).delete("tiny");
+    await laterThan(w, 120_000);
+    assert.equal(w.podUids.size, 0);
+  });
+
+  it("starts no VM that was halted meanwhile", async (t) => {
+    const w = world(t);
+    await blindedBefore(w, "/virtualmachineinstances");
+    await vms(w).patch("tiny", mergePatch({ spec: { runStrategy: "Halted" } }));
+    await laterThan(w, 120_000);
+    assert.equal(w.vmi("tiny"), undefined);
+  });
+});
+
 describe("an operator killed after a write, its answer unread,", () => {
   const total = writes.length;
 

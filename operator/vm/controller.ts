@@ -5,7 +5,13 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import type { Client } from "../../kube/client.ts";
 import { OwnWrites } from "../../kube/consistency.ts";
 import { Controller, type Request, type Result } from "../../kube/controller.ts";
-import { AlreadyExistsError, ForbiddenError, InvalidError, ignoreNotFound } from "../../kube/errors.ts";
+import {
+  AlreadyExistsError,
+  ConflictError,
+  ForbiddenError,
+  InvalidError,
+  ignoreNotFound,
+} from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
@@ -75,7 +81,11 @@ export class VmController {
       ...(isOwn ? { vmi: namesake } : { foreign: namesake !== undefined }),
     });
     let current = vm;
-    for (const write of writes) current = (await this.#write(key, current, write, signal)) ?? current;
+    for (const write of writes) {
+      // A write to the VM in this very reconcile has shown that it is as it was read.
+      if (write.kind === "createInstance" && current === vm) await this.#assertCurrent(vm, signal);
+      current = (await this.#write(key, current, write, signal)) ?? current;
+    }
     for (const event of planned) events.record(vm, event);
     return requeueAfterMs === undefined ? undefined : { requeueAfterMs };
   }
@@ -110,6 +120,19 @@ export class VmController {
         await this.#deleteInstance(key, write.vmi, signal);
         return undefined;
     }
+  }
+
+  /**
+   * A VM is started as it is, not as it was: a cache that is behind may show one as to be started that was halted or
+   * deleted since.
+   * @throws ConflictError
+   */
+  async #assertCurrent({ metadata }: VirtualMachine, signal: AbortSignal): Promise<void> {
+    const { name = "", namespace, resourceVersion } = metadata;
+    const vms = this.#options.client.resource(VIRTUAL_MACHINES).namespace(namespace);
+    const live = await vms.get(name, { signal }).catch(ignoreNotFound);
+    if (live?.metadata.resourceVersion === resourceVersion) return;
+    throw new ConflictError(`start ${namespace}/${name}: the VM has changed or is gone`);
   }
 
   async #createInstance(key: string, vm: VirtualMachine, signal: AbortSignal): Promise<void> {

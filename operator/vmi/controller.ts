@@ -143,6 +143,7 @@ export class VmiController {
     const { caches, client, events } = this.#options;
     const isNew = pods.length === 0 && !hasStarted(vmi) && vmi.metadata.deletionTimestamp === undefined;
     if (isNew && this.#awaitsFacts()) return { requeueAfterMs: FACTS_RETRY_MS };
+    if (isNew) await this.#assertCurrent(vmi, signal);
     const claims = await claimsOf(caches, client, vmi, isNew, signal);
     const launch = isNew ? this.#resolve(vmi, this.#accelerator(), claims) : undefined;
     if (launch !== undefined && "reason" in launch)
@@ -361,6 +362,21 @@ export class VmiController {
     if (pod === undefined || !isControlledBy(pod, vmi)) return false;
     await caches.pods.waitForVersion(pod.metadata.resourceVersion, { signal });
     return caches.pods.byIndex(BY_UID, pod.metadata.uid).length > 0;
+  }
+
+  /**
+   * A pod is made for a VMI as it is, not as it was: a cache that is behind may show one as new whose pod has come and
+   * gone, and a second pod would find its disks in the hands of the next incarnation.
+   * @throws ConflictError
+   */
+  async #assertCurrent({ metadata }: VirtualMachineInstance, signal: AbortSignal): Promise<void> {
+    const { name = "", namespace, resourceVersion } = metadata;
+    const vmis = this.#options.client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
+    const live = await vmis.get(name, { signal }).catch(ignoreNotFound);
+    if (live?.metadata.resourceVersion === resourceVersion) return;
+    throw new ConflictError(
+      `create the launcher pod of ${namespace}/${name}: the VMI has changed or is gone`,
+    );
   }
 
   #noted(key: string, vmi: VirtualMachineInstance): VirtualMachineInstance {

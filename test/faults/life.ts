@@ -95,12 +95,13 @@ export class Lives {
     };
   }
 
-  /** UIDs of the VM, its VMI and its pods: who they are, whatever became of them. */
+  /** UIDs of what there is of VM, VMI and pods: who they are, whatever became of them. */
   async uids(name: string): Promise<readonly (string | undefined)[]> {
-    const vm = await this.#client.resource(VIRTUAL_MACHINES).namespace(this.namespace).get(name);
-    const vmi = await this.#client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(this.namespace).get(name);
+    const vm = this.#client.resource(VIRTUAL_MACHINES).namespace(this.namespace).get(name);
+    const vmi = this.#client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(this.namespace).get(name);
+    const found = [await vm.catch(ignoreNotFound), await vmi.catch(ignoreNotFound)];
     const pods = await launcherPods(this.#client, this.namespace, name);
-    return [vm, vmi, ...pods].map(({ metadata }) => metadata.uid);
+    return [...found.filter((object) => object !== undefined), ...pods].map(({ metadata }) => metadata.uid);
   }
 
   async #setRunStrategy(name: string, runStrategy: string): Promise<void> {

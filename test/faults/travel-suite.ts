@@ -14,53 +14,76 @@ const JOURNEYS = 8;
 const COLLECTIONS = 3;
 
 export function travelSuite(company: () => Company): void {
-  describe("an operator that starts in the past", () => {
-    it("makes and deletes nothing, and catches up", async () => {
-      const { stage, proxy, lives, oracle } = company();
-      const name = "traveller";
-      const chronicle = await Chronicle.start(stage.client, lives.namespace);
-      let operator = stage.start();
-      try {
-        await operator.untilLeading();
-        await lives.create(name);
-        await lives.untilRunning(name);
-        // The name goes on to another VMI: what is told of the first must not be done to the second.
-        await lives.stop(name);
-        await lives.start(name);
+  describe("an operator that starts in the past makes and deletes nothing, and catches up", () => {
+    it("with a VM that runs for the second time", async () => {
+      const { lives, oracle } = company();
+      await travel(company(), "traveller", JOURNEYS, async (name) => {
         await oracle.assertOutcome(RESTARTED, name);
-        await operator.untilIdle();
-        const past = chronicle.versions;
-        assert.ok(past.length >= 2 * JOURNEYS, `a life of ${past.length} events is too short to go back in`);
-        const before = await lives.uids(name);
-        for (const version of spread(past, JOURNEYS)) {
-          const eventsAgo = past.length - past.indexOf(version) - 1;
-          await operator.kill();
-          await stage.freeLease();
-          const since = proxy.journal.writes.length;
-          proxy.timeTravel.goBackTo(version);
-          operator = stage.start();
-          await operator.untilLeading();
-          await operator.untilIdle();
-          assert.ok(proxy.timeTravel.catchUp() >= COLLECTIONS, "the operator did not list as of then");
-          await operator.untilIdle();
-          // What it tells meanwhile may be as old as what it sees: statuses and events.
-          const accepted = proxy.journal
-            .changesSince(since, [lives.namespace])
-            .filter(({ status, exchange }) => status < 300 && !/^events$|\/status$/.test(exchange.resource));
-          assert.deepEqual(accepted.map(describeWrite), [], `${eventsAgo} events ago`);
-          assert.deepEqual(await lives.uids(name), before, `${eventsAgo} events ago`);
-          await oracle.assertOutcome(RESTARTED, name);
-          await operator.untilIdle();
-        }
-        await lives.remove(name);
-      } finally {
-        proxy.timeTravel.catchUp();
-        await lives.sweep([name]);
-        await operator.stop();
-        await chronicle.close();
-      }
+        assert.equal((await lives.uids(name)).length, 3, "VM, VMI and pod");
+      });
+    });
+
+    it("with a VM that was stopped for good", async () => {
+      const { lives } = company();
+      await travel(company(), "rester", JOURNEYS / 2, async (name) => {
+        await lives.stop(name);
+        assert.equal((await lives.uids(name)).length, 1, "the VM and nothing else");
+      });
     });
   });
+}
+
+/**
+ * A life, then restarts at places of its past. The VM's name goes to a second VMI: what is told of the first must not
+ * be done to it.
+ * @param arrive brings the VM to its end, and is called again after each journey to see that it is there
+ */
+async function travel(
+  { stage, proxy, lives }: Company,
+  name: string,
+  journeys: number,
+  arrive: (name: string) => Promise<void>,
+): Promise<void> {
+  const chronicle = await Chronicle.start(stage.client, lives.namespace);
+  let operator = stage.start();
+  try {
+    await operator.untilLeading();
+    await lives.create(name);
+    await lives.untilRunning(name);
+    await lives.stop(name);
+    await lives.start(name);
+    await arrive(name);
+    await operator.untilIdle();
+    const past = chronicle.versions;
+    assert.ok(past.length >= 2 * journeys, `a life of ${past.length} events is too short to go back in`);
+    const before = await lives.uids(name);
+    for (const version of spread(past, journeys)) {
+      const eventsAgo = `${past.length - past.indexOf(version) - 1} events ago`;
+      await operator.kill();
+      await stage.freeLease();
+      const since = proxy.journal.writes.length;
+      proxy.timeTravel.goBackTo(version);
+      operator = stage.start();
+      await operator.untilLeading();
+      await operator.untilIdle();
+      assert.ok(proxy.timeTravel.catchUp() >= COLLECTIONS, "the operator did not list as of then");
+      await operator.untilIdle();
+      // What it tells meanwhile may be as old as what it sees: statuses and events.
+      const accepted = proxy.journal
+        .changesSince(since, [lives.namespace])
+        .filter(({ status, exchange }) => status < 300 && !/^events$|\/status$/.test(exchange.resource));
+      assert.deepEqual(accepted.map(describeWrite), [], eventsAgo);
+      assert.deepEqual(await lives.uids(name), before, eventsAgo);
+      await arrive(name);
+      await operator.untilIdle();
+    }
+    await lives.remove(name);
+  } finally {
+    proxy.timeTravel.catchUp();
+    await lives.sweep([name]);
+    await operator.stop();
+    await chronicle.close();
+  }
 }
 
 /** So many of the values, the first and the last but one among them: the last is the present. */

@@ -1,18 +1,19 @@
-/** A value that others pay for each change of: told at once, but ever more rarely while it keeps changing. */
+/** A value that others pay for each change of: told at once, unless it changes all the time. */
 import { isDeepStrictEqual } from "node:util";
-import { Backoff } from "../../lib/backoff.ts";
 import type { Clock, Timer } from "../../lib/clock.ts";
 
-/** A guest that flaps costs the API a write a minute; one that reboots is told of without delay. */
-const PACE = { initialMs: 1_000, maxMs: 60_000, resetAfterMs: 180_000, jitter: 0 };
+/** Changes in a row that are told at once: a guest that reboots, a backup that freezes it a few times. */
+const BURST = 10;
+/** One more is earned in so long: a guest that flaps costs the API a write a minute. */
+const REFILL_MS = 60_000;
 
 export class Throttle<T> {
   readonly #clock: Clock;
-  readonly #backoff: Backoff;
   readonly #onChange: () => void;
   #told: T;
   #wanted: T;
-  #nextAtMs = Number.NEGATIVE_INFINITY;
+  #tokens = BURST;
+  #countedAtMs: number;
   #timer: Timer | undefined;
 
   /** @param onChange `value` is another than before */
@@ -20,8 +21,8 @@ export class Throttle<T> {
     this.#told = initial;
     this.#wanted = initial;
     this.#clock = clock;
+    this.#countedAtMs = clock.monotonic();
     this.#onChange = onChange;
-    this.#backoff = new Backoff({ ...PACE, clock });
   }
 
   /** As told. */
@@ -42,13 +43,19 @@ export class Throttle<T> {
   #tell(): void {
     this.close();
     if (isDeepStrictEqual(this.#told, this.#wanted)) return;
-    const waitMs = this.#nextAtMs - this.#clock.monotonic();
-    if (waitMs > 0) {
-      this.#timer = this.#clock.setTimeout(() => this.#tell(), waitMs);
+    this.#count();
+    if (this.#tokens < 1) {
+      this.#timer = this.#clock.setTimeout(() => this.#tell(), Math.ceil((1 - this.#tokens) * REFILL_MS));
       return;
     }
-    this.#nextAtMs = this.#clock.monotonic() + this.#backoff.next();
+    this.#tokens -= 1;
     this.#told = this.#wanted;
     this.#onChange();
+  }
+
+  #count(): void {
+    const nowMs = this.#clock.monotonic();
+    this.#tokens = Math.min(BURST, this.#tokens + (nowMs - this.#countedAtMs) / REFILL_MS);
+    this.#countedAtMs = nowMs;
   }
 }

@@ -52,7 +52,7 @@ export function menu(): readonly Dish[] {
     },
     {
       strikes: [
-        { fault: streams.storm(5_000, 4), least: 4 },
+        { fault: streams.storm(5_000, 3), least: 3 },
         { fault: answers.unauthorizedOnce(), least: 8 },
       ],
     },

@@ -85,10 +85,14 @@ export function storm(events: number, times: number): Fault {
 function strangers({ object }: WatchEvent, events: number): WatchEvent[] {
   const { metadata } = object;
   const owners = (metadata["ownerReferences"] ?? []) as readonly object[];
+  const spec = object["spec"] as { readonly containers?: readonly object[] };
+  // Of an ordinary pod's size: without the LaunchSpec.
+  const containers = (spec.containers ?? []).map((container) => ({ ...container, env: [] }));
   return Array.from({ length: events }, (_, index) => {
     const id = Math.floor(index / 2);
     const stranger: WatchObject = {
       ...object,
+      spec: { ...spec, containers },
       metadata: {
         ...metadata,
         name: `${metadata.name}-storm-${id}`,

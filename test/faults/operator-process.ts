@@ -26,7 +26,7 @@ interface Waiter {
 }
 
 const WARN = 40;
-const KEPT_LINES = 400;
+const KEPT_LINES = 1000;
 /** Between two looks at the metrics, which nothing announces. */
 const LOOK_MS = 150;
 
@@ -35,7 +35,9 @@ export class OperatorProcess {
   /** Resolves with how it ended: an exit code or a signal. */
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
-  readonly #lines: LogLine[] = [];
+  /** Apart, so that a flood of warnings doesn't wash away that it leads. */
+  readonly #news: LogLine[] = [];
+  readonly #warnings: LogLine[] = [];
   readonly #waiters = new Set<Waiter>();
   #stderr = "";
 
@@ -79,7 +81,7 @@ export class OperatorProcess {
   ): Promise<void> {
     const wanted = Object.entries({ ...fields, msg: what });
     const matches = (line: LogLine) => wanted.every(([field, value]) => line[field] === value);
-    if (this.#lines.some(matches)) return;
+    if (this.#news.some(matches) || this.#warnings.some(matches)) return;
     const seen = Promise.withResolvers<"seen">();
     const waiter = { matches, resolve: () => seen.resolve("seen") };
     this.#waiters.add(waiter);
@@ -95,7 +97,7 @@ export class OperatorProcess {
 
   /** Warnings and errors, for the message of a failure. */
   tail(): string {
-    const told = this.#lines.filter(({ level }) => level >= WARN).slice(-25);
+    const told = this.#warnings.slice(-25);
     return `${told.map((line) => JSON.stringify(line)).join("\n")}\n${this.#stderr}`;
   }
 
@@ -167,8 +169,9 @@ export class OperatorProcess {
       this.#stderr += `${line}\n`;
       return;
     }
-    this.#lines.push(parsed);
-    if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+    const lines = parsed.level >= WARN ? this.#warnings : this.#news;
+    lines.push(parsed);
+    if (lines.length > KEPT_LINES) lines.shift();
     for (const waiter of this.#waiters) if (waiter.matches(parsed)) waiter.resolve();
   }
 }

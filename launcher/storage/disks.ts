@@ -77,11 +77,11 @@ async function prepareSource(disk: LaunchDisk, spec: DisksSpec, options: Prepare
       return overlay(`volume ${name}`, source.overlayPath, { ...backing, format: "raw" });
     }
     case "cloudInit":
-      await mkdir(dirname(source.path), { recursive: true });
+      await mkdir(dirname(source.path), { recursive: true, mode: 0o700 });
       await makeCloudInit(name, source, spec.accessCredentials ?? [], at);
       return { kind: "file", format: "raw", chain: [source.path] };
     case "files":
-      await mkdir(dirname(source.path), { recursive: true });
+      await mkdir(dirname(source.path), { recursive: true, mode: 0o700 });
       await makeFilesImage(name, source, at);
       return { kind: "file", format: "raw", chain: [source.path] };
   }

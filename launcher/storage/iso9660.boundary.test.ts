@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { before, describe, it, type TestContext } from "node:test";
 import { promisify } from "node:util";
 import type { LaunchDisk, LaunchDiskSource } from "../../api/launch-spec.ts";
@@ -160,6 +160,7 @@ describe("a cloud-init disk", () => {
     );
     assert.deepEqual([prepared?.path, prepared?.format], [path, "raw"]);
     assert.equal((await stat(path)).mode & 0o777, 0o600);
+    assert.equal((await stat(dirname(path))).mode & 0o777, 0o700);
     assert.deepEqual(await readdir(join(directory, "images")), ["seed.iso"]);
     assert.equal(await label(path), "cidata");
     const { files } = await extracted(t, path);

@@ -13,7 +13,7 @@ import { LAUNCHER_PATHS } from "../../api/names.ts";
 import { type Machine, prepareMachine } from "../../images/guest-tiny/boot.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { Container, statusWhere } from "../testing/container.ts";
-import { type Answers, FakeGuestAgent, HONEST_ANSWERS } from "./fake-guest-agent.ts";
+import { type Answer, type Answers, FakeGuestAgent, HONEST_ANSWERS } from "./fake-guest-agent.ts";
 
 const SPEC: LaunchSpec = {
   version: 1,
@@ -131,8 +131,6 @@ async function relayed(console: Duplex, answers: Answers): Promise<FakeGuestAgen
   return guestAgent;
 }
 
-const never = () => new Promise<never>(() => {});
-
 describe("a guest agent", { timeout: 300_000 }, () => {
   before(async () => {
     machine = await prepareMachine();
@@ -172,8 +170,10 @@ describe("a guest agent", { timeout: 300_000 }, () => {
     await statusWhere(agent, (status) => status.guestAgent?.os !== undefined);
   });
 
-  it("that never answers is told of without a word, and holds up nothing", async (t) => {
-    const answers = Object.fromEntries(Object.keys(HONEST_ANSWERS).map((name) => [name, never]));
+  it("that doesn't answer is told of without a word, holds up nothing, and is heard once it does", async (t) => {
+    const late: (() => void)[] = [];
+    const silent = () => new Promise<Answer>((resolve) => late.push(() => resolve({ value: "too late" })));
+    const answers = Object.fromEntries(Object.keys(HONEST_ANSWERS).map((name) => [name, silent]));
     const { agent, container, guestAgent } = await booted(t, { answers });
     while (guestAgent.commands.length === 0) await new Promise((resolve) => setImmediate(resolve));
     const askedAtMs = performance.now();
@@ -184,6 +184,9 @@ describe("a guest agent", { timeout: 300_000 }, () => {
     assert(elapsedMs < 2_000, `${elapsedMs} ms`);
     const status = await statusWhere(agent, (told) => told.guestAgent !== undefined);
     assert.deepEqual(status.guestAgent, { interfaces: [], frozen: false });
+    guestAgent.answers = HONEST_ANSWERS;
+    for (const answer of late) answer();
+    await statusWhere(agent, (told) => told.guestAgent?.os?.id === "debian");
     await container.stop();
     assert.equal(await container.exited(), 0);
   });

@@ -9,7 +9,7 @@ export function transitionEvents(
   { status: before = {} }: VirtualMachineInstance,
   after: VirtualMachineInstanceStatus,
 ): PlannedEvent[] {
-  return [...phaseEvents(before, after), ...pauseEvents(before, after)];
+  return [...phaseEvents(before, after), ...pauseEvents(before, after), ...credentialEvents(before, after)];
 }
 
 function phaseEvents(
@@ -45,4 +45,19 @@ function pauseEvents(
   return was !== undefined && is === undefined && after.phase === "Running"
     ? [{ type: "Normal", reason: "Resumed", message: "The guest runs again" }]
     : [];
+}
+
+/** That nothing is set before the agent is there goes without saying. */
+function credentialEvents(
+  before: VirtualMachineInstanceStatus,
+  after: VirtualMachineInstanceStatus,
+): PlannedEvent[] {
+  const [was, is] = [before, after].map(({ conditions }) =>
+    conditionOf(conditions, "AccessCredentialsSynchronized"),
+  );
+  if (is?.reason === undefined || (is.status === was?.status && is.message === was.message)) return [];
+  if (is.status === "True") {
+    return [{ type: "Normal", reason: is.reason, message: "The guest has its access credentials" }];
+  }
+  return was === undefined ? [] : [{ type: "Warning", reason: is.reason, message: is.message ?? "" }];
 }

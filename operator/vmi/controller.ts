@@ -1,31 +1,23 @@
 /** The VMI controller's shell: observe through the caches, plan, then write what the plan says. */
 
 import type { Accelerator, LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
-import { FINALIZER_POD, FINALIZER_VMI } from "../../api/names.ts";
+import { FINALIZER_VMI } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Client } from "../../kube/client.ts";
 import { OwnWrites } from "../../kube/consistency.ts";
 import { Controller, type Request, type Result } from "../../kube/controller.ts";
-import {
-  AlreadyExistsError,
-  ConflictError,
-  ForbiddenError,
-  InvalidError,
-  ignoreNotFound,
-} from "../../kube/errors.ts";
+import { ConflictError, ignoreNotFound } from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
 import { isControlledBy } from "../../kube/ownership.ts";
 import { ItemExponentialFailureRateLimiter } from "../../kube/rate-limiter.ts";
-import { jsonPatch } from "../../kube/request.ts";
-import { PODS, type Pod } from "../../kube/resources.ts";
+import type { Pod } from "../../kube/resources.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { formatBytes, QuantityError } from "../../lib/quantity.ts";
 import { rfc3339 } from "../../lib/time.ts";
-import { BY_UID, BY_VMI, type Caches, vmiKeyOf, vmiKeysOf } from "../caches.ts";
+import { BY_VMI, type Caches, vmiKeyOf, vmiKeysOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
-import { OperatorError } from "../errors.ts";
 import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
 import type { Statuses } from "../uplink/statuses.ts";
@@ -33,13 +25,14 @@ import { claimConflict } from "./claim-conflict.ts";
 import { type Claims, claimProblem, unboundClaims } from "./claims.ts";
 import { resolveDomain } from "./domain.ts";
 import { resolveLaunchSpec } from "./launch-spec.ts";
-import { launcherPod, launcherPodName } from "./launcher-pod.ts";
+import { LauncherPods } from "./launcher-pods.ts";
 import { overheadBytes } from "./memory.ts";
 import { type Observed, plan, type Write } from "./plan.ts";
 import { type PodFacts, podFacts } from "./pod-facts.ts";
+import type { Problem } from "./problem.ts";
 import { SpecError } from "./spec-error.ts";
 import { hasStarted, type ResolvedFacts } from "./status.ts";
-import { claimHolders, claimsOf, mountFailureOf, storageWatches } from "./storage-facts.ts";
+import { claimHolders, claimsOf, mountFailureOf, startedRivals, storageWatches } from "./storage-facts.ts";
 import { policyProblem } from "./storage-policy.ts";
 
 export interface VmiControllerOptions {
@@ -54,11 +47,6 @@ export interface VmiControllerOptions {
   readonly clock?: Clock;
 }
 
-interface CreateFailure {
-  readonly reason: string;
-  readonly message: string;
-}
-
 /** An agent that is about to connect decides between KVM and emulation; so long is it waited for. */
 const FACTS_PATIENCE_MS = 10_000;
 const FACTS_RETRY_MS = 250;
@@ -69,14 +57,16 @@ export class VmiController {
   readonly controller: Controller<VirtualMachineInstance>;
   readonly #options: VmiControllerOptions;
   readonly #ownWrites = new OwnWrites();
+  readonly #pods: LauncherPods;
   /** By key, so that they go with the VMI, whichever way that goes. */
-  readonly #failures = new Map<string, CreateFailure & { readonly uid: string }>();
+  readonly #failures = new Map<string, Problem & { readonly uid: string }>();
   /** UIDs of the VMIs whose pod is being made, which no cache knows yet, by key. */
   readonly #starting = new Map<string, string>();
   readonly #clock: Clock;
 
   constructor(options: VmiControllerOptions) {
     this.#options = options;
+    this.#pods = new LauncherPods({ ...options, ownWrites: this.#ownWrites });
     this.#clock = options.clock ?? systemClock;
     const { caches, statuses, logger, metrics } = options;
     this.controller = new Controller({
@@ -115,7 +105,7 @@ export class VmiController {
       return undefined;
     }
     const own = pods.filter((pod) => isControlledBy(pod, vmi));
-    if (own.length === 0 && (await this.#isCacheBehind(vmi, signal))) return undefined;
+    if (own.length === 0 && (await this.#pods.isCacheBehind(vmi, signal))) return undefined;
     return this.#carryOut(key, vmi, own, signal);
   }
 
@@ -130,7 +120,7 @@ export class VmiController {
     const { writes } = plan({ ...this.#observed(strangers) });
     for (const write of writes) {
       if (write.kind === "releasePod")
-        await this.#releasePod(key, write.pod.name, key.split("/")[0] ?? "", signal);
+        await this.#pods.release(key, write.pod.name, key.split("/")[0] ?? "", signal);
     }
   }
 
@@ -145,7 +135,8 @@ export class VmiController {
     if (isNew && this.#awaitsFacts()) return { requeueAfterMs: FACTS_RETRY_MS };
     if (isNew) await this.#assertCurrent(vmi, signal);
     const claims = await claimsOf(caches, client, vmi, isNew, signal);
-    const launch = isNew ? this.#resolve(vmi, this.#accelerator(), claims) : undefined;
+    const rivals = isNew ? await startedRivals(caches, client, vmi, signal) : [];
+    const launch = isNew ? this.#resolve(vmi, this.#accelerator(), claims, rivals) : undefined;
     if (launch !== undefined && "reason" in launch)
       return this.#cannotCreate(key, vmi, launch, undefined, signal);
     // From here on the claims are this VMI's: nothing was waited for since they were found free.
@@ -165,7 +156,7 @@ export class VmiController {
     let current = vmi;
     for (const write of writes) {
       if (write.kind === "createPod" && launch !== undefined) {
-        const failure = await this.#createPod(key, current, launch, signal);
+        const failure = await this.#pods.create(key, current, launch, signal);
         if (failure !== undefined)
           return this.#cannotCreate(key, current, failure.told, failure.error, signal);
         this.#failures.delete(key);
@@ -213,61 +204,22 @@ export class VmiController {
     vmi: VirtualMachineInstance,
     accelerator: Accelerator,
     claims: Claims,
-  ): LaunchSpec | CreateFailure {
+    rivals: readonly VirtualMachineInstance[],
+  ): LaunchSpec | Problem {
+    const holders = [...claimHolders(this.#options.caches, vmi, this.#starting), ...rivals];
     return (
       policyProblem(vmi.spec, this.#options.config.storage) ??
       claimProblem(vmi.spec, claims) ??
-      claimConflict(vmi, claimHolders(this.#options.caches, vmi, this.#starting)) ??
+      claimConflict(vmi, holders) ??
       resolvedOrWhy(() => resolveLaunchSpec(vmi, accelerator, claims))
     );
-  }
-
-  /**
-   * Makes the pod; undefined when it stands. A pod of the right name and owner is ours: its reply was lost, or
-   * another replica made it a moment ago.
-   */
-  async #createPod(
-    key: string,
-    vmi: VirtualMachineInstance,
-    launch: LaunchSpec,
-    signal: AbortSignal,
-  ): Promise<{ told: CreateFailure; error: Error } | undefined> {
-    const { client, caches, config, events } = this.#options;
-    const pods = client.resource(PODS).namespace(vmi.metadata.namespace);
-    try {
-      const pod = await pods.create(launcherPod(vmi, launch, config.launcher), { signal });
-      this.#ownWrites.wrote(key, caches.pods, pod);
-      events.record(vmi, {
-        type: "Normal",
-        reason: "SuccessfulCreate",
-        message: `Created launcher pod ${pod.metadata.name}`,
-      });
-      return undefined;
-    } catch (error) {
-      if (error instanceof AlreadyExistsError) {
-        const existing = await pods.get(launcherPodName(vmi), { signal });
-        if (isControlledBy(existing, vmi)) {
-          this.#ownWrites.wrote(key, caches.pods, existing);
-          return undefined;
-        }
-        const message = `a pod named ${existing.metadata.name} exists that belongs to somebody else; delete it`;
-        return { told: { reason: "FailedCreate", message }, error };
-      }
-      if (error instanceof ForbiddenError || error instanceof InvalidError) {
-        return { told: { reason: "FailedCreate", message: error.message }, error };
-      }
-      if (error instanceof OperatorError && error.code === "LaunchSpecTooLarge") {
-        return { told: { reason: error.code, message: error.message }, error };
-      }
-      throw error;
-    }
   }
 
   /** Tells the user why there is no pod; tries again by back-off where time may heal it. */
   async #cannotCreate(
     key: string,
     vmi: VirtualMachineInstance,
-    told: CreateFailure,
+    told: Problem,
     error: Error | undefined,
     signal: AbortSignal,
   ): Promise<undefined> {
@@ -290,9 +242,8 @@ export class VmiController {
     write: Write,
     signal: AbortSignal,
   ): Promise<VirtualMachineInstance | undefined> {
-    const { client, caches } = this.#options;
     const { name = "", namespace } = vmi.metadata;
-    const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
+    const vmis = this.#options.client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
     switch (write.kind) {
       case "addFinalizer":
         return this.#noted(
@@ -308,60 +259,15 @@ export class VmiController {
       }
       case "updateStatus":
         return this.#noted(key, await vmis.updateStatus({ ...vmi, status: write.status }, { signal }));
-      case "deletePod": {
-        const pods = client.resource(PODS).namespace(namespace);
-        const answer = await pods
-          .delete(write.pod.name, { preconditions: { uid: write.pod.uid }, signal })
-          .catch(ignoreNotFound);
-        if (isPod(answer)) this.#ownWrites.wrote(key, caches.pods, answer);
+      case "deletePod":
+        await this.#pods.delete(key, write.pod, namespace ?? "", signal);
         return undefined;
-      }
       case "releasePod":
-        await this.#releasePod(key, write.pod.name, namespace ?? "", signal);
+        await this.#pods.release(key, write.pod.name, namespace ?? "", signal);
         return undefined;
       case "createPod":
         return undefined;
     }
-  }
-
-  /** The test makes sure that nobody else's finalizer goes with ours; kubelet's status writes don't disturb it. */
-  async #releasePod(key: string, name: string, namespace: string, signal: AbortSignal): Promise<void> {
-    const { client, caches } = this.#options;
-    const finalizers = caches.pods.get(`${namespace}/${name}`)?.metadata.finalizers ?? [];
-    const left = finalizers.filter((finalizer) => finalizer !== FINALIZER_POD);
-    const pods = client.resource(PODS).namespace(namespace);
-    const pod = await pods
-      .patch(
-        name,
-        jsonPatch(
-          { op: "test", path: "/metadata/finalizers", value: finalizers },
-          { op: "replace", path: "/metadata/finalizers", value: left },
-        ),
-        { signal },
-      )
-      .catch(ignoreNotFound)
-      .catch((cause: unknown) => {
-        // The API server's answer to a test that fails: somebody was quicker, and the cache will tell.
-        if (!(cause instanceof InvalidError)) throw cause;
-        throw new ConflictError(`release pod ${namespace}/${name}: its finalizers have changed`, { cause });
-      });
-    // A pod that was being deleted is gone with this write, and its version never shows up in the cache.
-    if (pod !== undefined && pod.metadata.deletionTimestamp === undefined)
-      this.#ownWrites.wrote(key, caches.pods, pod);
-  }
-
-  /**
-   * A VMI that may have a pod, and none in the cache: before that is believed, the API server is asked. One that
-   * leaves may have one although it says nothing of it: the pod's creation may have lost its reply.
-   */
-  async #isCacheBehind(vmi: VirtualMachineInstance, signal: AbortSignal): Promise<boolean> {
-    if (!hasStarted(vmi) && vmi.metadata.deletionTimestamp === undefined) return false;
-    const { client, caches } = this.#options;
-    const live = client.resource(PODS).namespace(vmi.metadata.namespace);
-    const pod = await live.get(launcherPodName(vmi), { signal }).catch(ignoreNotFound);
-    if (pod === undefined || !isControlledBy(pod, vmi)) return false;
-    await caches.pods.waitForVersion(pod.metadata.resourceVersion, { signal });
-    return caches.pods.byIndex(BY_UID, pod.metadata.uid).length > 0;
   }
 
   /**
@@ -385,7 +291,7 @@ export class VmiController {
   }
 }
 
-function resolvedOrWhy<T>(resolve: () => T): T | CreateFailure {
+function resolvedOrWhy<T>(resolve: () => T): T | Problem {
   try {
     return resolve();
   } catch (error) {
@@ -398,8 +304,4 @@ function resolvedFacts(domain: LaunchDomain): ResolvedFacts {
   const { sockets, cores, threads } = domain.cpu;
   const guestMemory = formatBytes(domain.memoryBytes);
   return { sockets, cores, threads, guestMemory, memoryOverhead: formatBytes(overheadBytes(domain)) };
-}
-
-function isPod(answer: unknown): answer is Pod {
-  return typeof answer === "object" && answer !== null && (answer as { kind?: unknown }).kind === "Pod";
 }

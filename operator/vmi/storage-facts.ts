@@ -12,6 +12,7 @@ import {
   type Pod,
 } from "../../kube/resources.ts";
 import { BY_CLAIM, BY_UID, BY_VMI, type Caches, vmiKeysOf } from "../caches.ts";
+import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
 import { type Claims, claimFacts, claimNames } from "./claims.ts";
 import { isMountFailure, type MountFailure, mountFailure } from "./mount-failures.ts";
 import { hasStarted, isFinal } from "./status.ts";
@@ -71,6 +72,23 @@ export function claimHolders(
     const hasPod = caches.pods.byIndex(BY_VMI, keyOf(other)).some((pod) => isControlledBy(pod, other));
     return hasPod || hasStarted(other) || starting.get(keyOf(other)) === other.metadata.uid;
   });
+}
+
+/** Rivals that have started, as the API server has them: a cache that is behind may show one as new. */
+export async function startedRivals(
+  caches: Caches,
+  client: Client,
+  vmi: VirtualMachineInstance,
+  signal: AbortSignal,
+): Promise<VirtualMachineInstance[]> {
+  const live = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(vmi.metadata.namespace);
+  const names = rivalsOf(caches, vmi).map(({ metadata }) => metadata.name ?? "");
+  const rivals = await Promise.all(
+    [...new Set(names)].map((name) => live.get(name, { signal }).catch(ignoreNotFound)),
+  );
+  return rivals
+    .filter((rival) => rival !== undefined)
+    .filter((rival) => hasStarted(rival) && !isFinal(rival));
 }
 
 /** What keeps the volumes of a VMI's pods from being mounted. */

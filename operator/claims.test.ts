@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import type { Draft } from "../kube/objects.ts";
 import { EVENTS, PERSISTENT_VOLUME_CLAIMS, type PersistentVolumeClaim } from "../kube/resources.ts";
+import type { Caches } from "./caches.ts";
 import { VIRTUAL_MACHINES } from "./kinds.ts";
 import { machine, NAMESPACE, World } from "./testing/world.ts";
 import { conditionOf } from "./vmi/conditions.ts";
+import { startedRivals } from "./vmi/storage-facts.ts";
 
 function world(t: TestContext): World {
   const it = new World();
@@ -138,6 +140,26 @@ describe("two VMs on one claim", () => {
     await w.until("the next one runs", () => running().some((name) => name !== first));
     await w.quiet(2);
     assert.deepEqual([w.pods.length, waiting().length], [1, 1]);
+  });
+
+  it("know of each other although the cache shows the first one as it was before it started", async (t) => {
+    const w = world(t);
+    await claims(w).create(claim());
+    await createOnClaim(w, "one");
+    await w.until("Running", () => w.vmi("one")?.status?.phase === "Running");
+    const one = w.vmi("one");
+    assert(one !== undefined);
+    const { status: _, ...asItWas } = one;
+    const behind = { vmis: { byIndex: () => [asItWas] } } as unknown as Pick<Caches, "vmis">;
+    const two = { ...one, metadata: { ...one.metadata, name: "two", uid: "two" } };
+    const rivals = () => startedRivals(behind, w.user, two, AbortSignal.timeout(10_000));
+    assert.deepEqual(
+      (await rivals()).map(({ metadata }) => metadata.name),
+      ["one"],
+    );
+    await w.user.resource(VIRTUAL_MACHINES).namespace(NAMESPACE).delete("one");
+    await w.until("gone", () => w.vmi("one") === undefined);
+    assert.deepEqual(await rivals(), []);
   });
 });
 

@@ -51,7 +51,10 @@ export async function claimsOf(
 }
 
 /** Other VMIs that name a claim of this one's. */
-function rivalsOf({ vmis }: Caches, { metadata, spec }: VirtualMachineInstance): VirtualMachineInstance[] {
+function rivalsOf(
+  { vmis }: Pick<Caches, "vmis">,
+  { metadata, spec }: VirtualMachineInstance,
+): VirtualMachineInstance[] {
   const { namespace, uid } = metadata;
   return claimNames(spec)
     .flatMap((name) => vmis.byIndex(BY_CLAIM, `${namespace}/${name}`))
@@ -76,7 +79,7 @@ export function claimHolders(
 
 /** Rivals that have started, as the API server has them: a cache that is behind may show one as new. */
 export async function startedRivals(
-  caches: Caches,
+  caches: Pick<Caches, "vmis">,
   client: Client,
   vmi: VirtualMachineInstance,
   signal: AbortSignal,

@@ -90,7 +90,8 @@ await client.close();
 process.exit();
 
 async function untilSeen(version: number): Promise<void> {
-  if ((seen.at(-1)?.[0] ?? 0) >= version) return;
+  // After a relist the last told need not be the newest.
+  if (seen.some(([told]) => told >= version)) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   awaited = { version, resolve };
   await promise;

@@ -44,7 +44,8 @@ type recorder struct {
 	objects int
 	filled  chan struct{}
 	// resourceVersion and monotonic nanoseconds of each update.
-	seen [][2]int64
+	seen   [][2]int64
+	newest int64
 }
 
 func (r *recorder) OnAdd(any, bool) {
@@ -64,6 +65,7 @@ func (r *recorder) OnUpdate(_, object any) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
 	r.seen = append(r.seen, [2]int64{version, monotonic()})
+	r.newest = max(r.newest, version)
 	r.told.Broadcast()
 }
 
@@ -71,7 +73,7 @@ func (r *recorder) OnUpdate(_, object any) {
 func (r *recorder) await(version int64) [][2]int64 {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	for len(r.seen) == 0 || r.seen[len(r.seen)-1][0] < version {
+	for r.newest < version {
 		r.told.Wait()
 	}
 	return r.seen

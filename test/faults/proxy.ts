@@ -118,6 +118,7 @@ export class FaultProxy {
     const fired = this.fired(fault);
     this.#armed.get(fault)?.resolve();
     if (!this.#armed.delete(fault)) return fired;
+    this.#started.endSilence();
     if (fault.onLift === "endWatches") await this.endWatches();
     return fired;
   }

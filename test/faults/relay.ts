@@ -27,6 +27,10 @@ export class Link {
     });
   }
 
+  get isSilent(): boolean {
+    return this.#isSilent;
+  }
+
   get address(): string {
     return this.client.remoteAddress ?? "";
   }
@@ -101,6 +105,11 @@ export class Relay {
   /** Resets every connection, as when the load balancer in between is replaced. */
   resetAll(): void {
     for (const link of this.#links.values()) link.reset();
+  }
+
+  /** Closes the connections that went silent: their clients have given them up, or do so now. */
+  endSilence(): void {
+    for (const link of this.#links.values()) if (link.isSilent) link.destroy();
   }
 
   async close(): Promise<void> {

@@ -71,7 +71,7 @@ export const partitions = [biosBoot, efiSystem, rootPartition] as const;
 /** Identifier of the root file system itself, by which GRUB finds it from the EFI system partition. */
 export const rootFilesystem = identifier(4);
 
-/** The kernel's command line. What is not about the root or the console saves time where there is no KVM. */
+/** The kernel's command line. */
 export const kernelArguments = [
   `root=PARTUUID=${rootPartition.uuid}`,
   "rootfstype=ext4",
@@ -80,14 +80,8 @@ export const kernelArguments = [
   "fastboot",
   "console=ttyS0",
   "quiet",
-  // A tenth of all that the kernel and its programs do, for nothing: nobody shares this guest.
-  "mitigations=off",
-  // No self-tests of ciphers, no wait for entropy, one serial port.
+  // No self-tests of ciphers, no wait for entropy, one serial port: under emulation they take half a second.
   "cryptomgr.notests",
   "random.trust_cpu=on",
   "8250.nr_uarts=1",
-  // Without BPF's and the others that nothing here configures: systemd takes seconds to load a program for the first.
-  "lsm=landlock,lockdown,yama",
-  // The kernel hands it to systemd as a variable: compiling every service's filters costs more than the services do.
-  "SYSTEMD_SECCOMP=0",
 ] as const;

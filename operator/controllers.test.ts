@@ -439,6 +439,28 @@ describe("an operator whose caches are behind", () => {
     assert.equal(w.podUids.size, 0);
   });
 
+  it("stops no VM that was halted and started again meanwhile", async (t) => {
+    const w = world(t);
+    await running(w);
+    const uid = w.vmi("tiny")?.metadata.uid;
+    let refused = 0;
+    w.server.intercept = ({ method }) => {
+      if (method !== "DELETE") return undefined;
+      refused += 1;
+      return {
+        statusCode: 500,
+        body: { kind: "Status", reason: "InternalError", message: "not now", code: 500 },
+      };
+    };
+    await vms(w).patch("tiny", mergePatch({ spec: { runStrategy: "Halted" } }));
+    await w.until("a deletion is refused", () => refused > 0);
+    for (const watch of w.server.watches) if (watch.collection.descriptor === VIRTUAL_MACHINES) watch.mute();
+    await vms(w).patch("tiny", mergePatch({ spec: { runStrategy: "Always" } }));
+    await laterThan(w, 120_000);
+    const { metadata } = w.vmi("tiny") ?? {};
+    assert.deepEqual([metadata?.uid, metadata?.deletionTimestamp], [uid, undefined]);
+  });
+
   it("starts no VM that was halted meanwhile", async (t) => {
     const w = world(t);
     await blindedBefore(w, "/virtualmachineinstances");

@@ -83,7 +83,8 @@ export class VmController {
     let current = vm;
     for (const write of writes) {
       // A write to the VM in this very reconcile has shown that it is as it was read.
-      if (write.kind === "createInstance" && current === vm) await this.#assertCurrent(vm, signal);
+      const isDecisive = write.kind === "createInstance" || write.kind === "deleteInstance";
+      if (isDecisive && current === vm) await this.#assertCurrent(vm, signal);
       current = (await this.#write(key, current, write, signal)) ?? current;
     }
     for (const event of planned) events.record(vm, event);
@@ -123,8 +124,8 @@ export class VmController {
   }
 
   /**
-   * A VM is started as it is, not as it was: a cache that is behind may show one as to be started that was halted or
-   * deleted since.
+   * A VM is started and stopped as it is, not as it was: a cache that is behind may show one as to be started that was
+   * halted or deleted since, or as halted that was started again.
    * @throws ConflictError
    */
   async #assertCurrent({ metadata }: VirtualMachine, signal: AbortSignal): Promise<void> {
@@ -132,7 +133,7 @@ export class VmController {
     const vms = this.#options.client.resource(VIRTUAL_MACHINES).namespace(namespace);
     const live = await vms.get(name, { signal }).catch(ignoreNotFound);
     if (live?.metadata.resourceVersion === resourceVersion) return;
-    throw new ConflictError(`start ${namespace}/${name}: the VM has changed or is gone`);
+    throw new ConflictError(`start or stop ${namespace}/${name}: the VM has changed or is gone`);
   }
 
   async #createInstance(key: string, vm: VirtualMachine, signal: AbortSignal): Promise<void> {

@@ -76,7 +76,7 @@ export class Lives {
   async untilGone(name: string, timeoutMs = 60_000): Promise<void> {
     const { namespace } = this;
     await untilGone(this.#client, VIRTUAL_MACHINES, { namespace, name, timeoutMs });
-    await untilGone(this.#client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs: 1_000 });
+    await untilGone(this.#client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs: 10_000 });
     const pods = await launcherPods(this.#client, namespace, name);
     if (pods.length > 0)
       throw new Error(`VM ${namespace}/${name} is gone and left ${pods[0]?.metadata.name}`);
@@ -97,9 +97,12 @@ export class Lives {
 
   /** UIDs of what there is of VM, VMI and pods: who they are, whatever became of them. */
   async uids(name: string): Promise<readonly (string | undefined)[]> {
-    const vm = this.#client.resource(VIRTUAL_MACHINES).namespace(this.namespace).get(name);
-    const vmi = this.#client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(this.namespace).get(name);
-    const found = [await vm.catch(ignoreNotFound), await vmi.catch(ignoreNotFound)];
+    const vms = this.#client.resource(VIRTUAL_MACHINES).namespace(this.namespace);
+    const vmis = this.#client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(this.namespace);
+    const found = await Promise.all([
+      vms.get(name).catch(ignoreNotFound),
+      vmis.get(name).catch(ignoreNotFound),
+    ]);
     const pods = await launcherPods(this.#client, this.namespace, name);
     return [...found.filter((object) => object !== undefined), ...pods].map(({ metadata }) => metadata.uid);
   }

@@ -1,10 +1,13 @@
 /** The CRDs of VMs and VMIs, deleted with all they hold and made again. */
 import type { Client } from "../../kube/client.ts";
-import { CUSTOM_RESOURCE_DEFINITIONS } from "../../kube/resources.ts";
+import type { Draft } from "../../kube/objects.ts";
+import { CUSTOM_RESOURCE_DEFINITIONS, type CustomResourceDefinition } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { until, untilGone } from "../harness/cluster.ts";
 
 const NAMES = [VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES].map(({ plural, group }) => `${plural}.${group}`);
+type CrdDraft = Draft<CustomResourceDefinition>;
+
 const GONE_MS = 60_000;
 const ESTABLISHED_MS = 30_000;
 
@@ -31,9 +34,11 @@ export async function recreateCrds(client: Client): Promise<void> {
   } finally {
     for (const { metadata, spec } of kept) {
       const { name, labels, annotations } = metadata;
-      const again = { metadata: { name, labels, annotations }, spec };
-      // One that could not be deleted is still there.
-      await crds.create(again as Parameters<typeof crds.create>[0]).catch(() => {});
+      // As helm, whose fields they are: as anyone else's, its next upgrade would be a conflict.
+      await crds.apply({ metadata: { name, labels, annotations }, spec } as CrdDraft, {
+        fieldManager: "helm",
+        force: true,
+      });
     }
   }
   await Promise.all(

@@ -121,11 +121,15 @@ async function startVm(guests: Guests): Promise<{ readonly pod: Pod; readonly ad
   const claim = (claimName: string) => ({ name: claimName, persistentVolumeClaim: { claimName } });
   await guests.create(
     NAME,
-    tinyWithDisks([
-      { volume: { name: "empty", emptyDisk: { capacity: `${SIZE_MIB}Mi` } } },
-      { volume: claim("file") },
-      { volume: claim("block") },
-    ]),
+    tinyWithDisks(
+      [
+        { volume: { name: "empty", emptyDisk: { capacity: `${SIZE_MIB}Mi` } } },
+        { volume: claim("file") },
+        { volume: claim("block") },
+      ],
+      // The CPU that bare qemu has; by default a vCPU requests a tenth, and other work on the node comes before it.
+      { domain: { resources: { requests: { cpu: "1" } } } },
+    ),
   );
   return guests.answering(NAME, 120_000);
 }

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import type { InterfaceAttachment } from "../../api/pod-interface.ts";
+import { unprivileged } from "../../test/harness/unprivileged.ts";
 import { parseLoadedRules } from "./guard.ts";
 import { announce, type Guest, inside, Node, optionsFor, type Pod, succeeds } from "./pod.fixture.ts";
 import type { WireOptions } from "./types.ts";
@@ -43,12 +44,7 @@ async function serve(node: Node, pod: Pod, guestMac?: string): Promise<Served> {
   const source = { attachment, resolvConf: RESOLV_CONF, hostname: "machine", namespace: "team" };
   const child = spawn(
     "nsenter",
-    [
-      `--net=${pod.path}`,
-      "--",
-      ...["setpriv", "--reuid=107", "--regid=107", "--clear-groups", "--no-new-privs"],
-      ...["--inh-caps=-all", "--bounding-set=-all", process.execPath, SERVE, JSON.stringify([source])],
-    ],
+    [`--net=${pod.path}`, "--", ...unprivileged(SERVE, JSON.stringify([source]))],
     { stdio: ["pipe", "pipe", "inherit"] },
   );
   node.adopt(child);

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
+import { unprivileged } from "../../test/harness/unprivileged.ts";
 import { BAD_INPUTS } from "./bad-input.fixture.ts";
 import type { LeaseSource } from "./lease.ts";
 
@@ -97,22 +98,9 @@ before(async () => {
     ip(serverNetns, `neighbour add ${address} lladdr ${macAddress} nud permanent dev ${link}`);
     ip(netns, "link set dev eth0 up");
   }
-  const user = ["--reuid=107", "--regid=107", "--clear-groups", "--no-new-privs", "--inh-caps=-all"];
-  server = spawn(
-    "ip",
-    [
-      "netns",
-      "exec",
-      serverNetns,
-      "setpriv",
-      ...user,
-      "--bounding-set=-all",
-      process.execPath,
-      SERVE,
-      JSON.stringify(sources()),
-    ],
-    { stdio: ["pipe", "pipe", "inherit"] },
-  );
+  server = spawn("ip", ["netns", "exec", serverNetns, ...unprivileged(SERVE, JSON.stringify(sources()))], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   assert.ok(server.stdout);
   lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]();
   assert.deepEqual(await next(), { listening: true, uid: 107 });

@@ -37,7 +37,7 @@ make_link() {
 # fixed address (locally administered) keeps the kernel from adopting a port's.
 make_bridge() {
   in_network ip link add cni0 address "$(printf '02:56:50:00:00:%02x' "$node_number")" type bridge
-  in_network ip address add "$node_pod_gateway/24" dev cni0
+  in_network ip address add "$node_pod_gateway/$node_pod_prefix" dev cni0
   in_network ip link set cni0 up
 }
 

@@ -20,8 +20,10 @@ node_number=1
 node_name=virtpod-node-$node_number
 host_address=10.213.$node_number.1
 node_address=10.213.$node_number.2
-node_pod_range=10.244.$node_number.0/24
-node_pod_gateway=10.244.$node_number.1
+# 4,093 addresses: the node remembers whose an address was for hours, and one that comes back that soon is not found.
+node_pod_prefix=20
+node_pod_range=10.244.$(((node_number - 1) * 16)).0/$node_pod_prefix
+node_pod_gateway=10.244.$(((node_number - 1) * 16)).1
 host_link=$node_name # the veth's end on the host; 15 characters at most
 
 node_state=$state/node-$node_number

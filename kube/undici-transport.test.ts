@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import {
+  constants,
   createSecureServer,
   type Http2ServerRequest,
   type Http2ServerResponse,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
@@ -121,6 +124,22 @@ describe("the transport", () => {
     assert.deepEqual([new Set(answers), transport.isHttp2], [new Set(["1.1"]), false]);
     await transport.close();
     server.close();
+  });
+
+  test("cancels a stream whose request was aborted before its bytes had left", async () => {
+    const transport = open(http2Port);
+    await text(await get(transport, "/"));
+    const abort = new AbortController();
+    const abortAtOnce = () => queueMicrotask(() => abort.abort());
+    const opened = once(http2, "stream", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    subscribe("http2.client.stream.created", abortAtOnce);
+    const request = transport.send({ method: "GET", path: "/stream", headers: {}, signal: abort.signal });
+    await assert.rejects(request, { name: "AbortError" });
+    unsubscribe("http2.client.stream.created", abortAtOnce);
+    const [stream] = (await opened) as [ServerHttp2Stream];
+    await once(stream, "close", { signal: AbortSignal.timeout(DEADLINE_MS) });
+    assert.equal(stream.rstCode, constants.NGHTTP2_CANCEL);
+    await transport.close();
   });
 
   test("finds a path that died without a word by its pings, fails what was on it, and connects anew", async () => {

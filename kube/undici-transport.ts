@@ -5,6 +5,7 @@ import type { ClusterConfig, TlsMaterial } from "./config.ts";
 import { ConnectionWatchdog } from "./connection-watchdog.ts";
 import { ConnectionError, TimeoutError } from "./errors.ts";
 import type { Transport, TransportRequest, TransportResponse } from "./transport.ts";
+import { cancelUnrequestedStreams } from "./unrequested-streams.ts";
 
 /** HTTP/2 connections per API server. Each carries 100 streams, so this is watches and writes with room to spare. */
 const MAX_CONNECTIONS = 4;
@@ -31,6 +32,7 @@ export class UndiciTransport implements Transport {
   readonly #watchdog: ConnectionWatchdog;
   readonly #pingIntervalMs: number;
   readonly #onLookup: (seconds: number) => void;
+  readonly #stopCancelling = cancelUnrequestedStreams();
   #tls: TlsMaterial;
   #dispatcher: Dispatcher;
   /** Pools that take no new requests and end with those they have. */
@@ -98,6 +100,7 @@ export class UndiciTransport implements Transport {
       const error = new ConnectionError(`requests to ${this.host}: the client was closed`);
       await Promise.all([this.#dispatcher, ...this.#retired].map((dispatcher) => dispatcher.destroy(error)));
       this.#watchdog.stop();
+      this.#stopCancelling();
     }
   }
 

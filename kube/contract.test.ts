@@ -14,7 +14,7 @@ const serve = () => {
 
 describeContract("the fake API server", async () => {
   const client = fakeClient(serve());
-  return { client, namespace: "default", close: () => client.close() };
+  return { client, namespace: "default", forgotten: CONFIG_MAPS, close: () => client.close() };
 });
 
 describeContract("the fake API server behind HTTP", async () => {
@@ -29,6 +29,7 @@ describeContract("the fake API server behind HTTP", async () => {
   return {
     client,
     namespace: "default",
+    forgotten: CONFIG_MAPS,
     close: async () => {
       await client.close();
       await close();

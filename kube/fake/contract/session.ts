@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Client } from "../../client.ts";
+import type { KubeObject, ResourceDescriptor } from "../../objects.ts";
 import type { WatchEvent } from "../../request.ts";
 import type { ResourceClient } from "../../resource-client.ts";
 import { CONFIG_MAPS, type ConfigMap } from "../../resources.ts";
@@ -9,6 +10,8 @@ export interface ContractServer {
   readonly client: Client;
   /** A namespace of the test's own. */
   readonly namespace: string;
+  /** A kind whose changes the server does not have from the first version on. */
+  readonly forgotten: ResourceDescriptor<KubeObject>;
   close(): Promise<void>;
 }
 
@@ -29,6 +32,8 @@ export class Session {
 
   readonly configMaps = (): ResourceClient<ConfigMap> =>
     this.client.resource(CONFIG_MAPS).namespace(this.namespace);
+
+  readonly forgotten = (): ResourceClient<KubeObject> => this.client.resource(this.#open.forgotten);
 
   /** A config map of a name like `label`, to be found by it. */
   readonly make = (label: string, extra: Partial<ConfigMap["metadata"]> = {}): Promise<ConfigMap> =>

@@ -69,7 +69,7 @@ export function watches(session: Session): void {
   });
 
   test("a watch from a version too old is Gone; from none it begins with what is there; the server ends it in time", async () => {
-    const old = configMaps().watch({ resourceVersion: "1", signal: AbortSignal.timeout(DEADLINE_MS) });
+    const old = session.forgotten().watch({ resourceVersion: "1", signal: AbortSignal.timeout(DEADLINE_MS) });
     await assert.rejects(old.next(), GoneError);
     const { name } = (await make("present")).metadata;
     const watch = { labelSelector: "label=present", timeoutSeconds: 1 };

@@ -9,8 +9,18 @@ export function usbController(used: boolean, bus: PciBus): Element {
   return element("controller", { type: "usb", index: 0, model: "qemu-xhci" }, bus.address());
 }
 
-export function virtioController(type: "scsi" | "virtio-serial", bus: PciBus): Element {
-  return element("controller", { type, index: 0, model: "virtio-non-transitional" }, bus.address());
+export function scsiController(used: boolean, bus: PciBus): Element | undefined {
+  if (!used) return undefined;
+  return element("controller", { type: "scsi", index: 0, model: "virtio-non-transitional" }, bus.address());
+}
+
+/**
+ * For the guest agent's channel, which takes port 1; port 0 is for a console. Each port has two queues, and qemu's
+ * main loop looks at every queue in every turn: libvirt's 31 ports cost a disk 7 % of its random reads.
+ */
+export function virtioSerialController(bus: PciBus): Element {
+  const model = "virtio-non-transitional";
+  return element("controller", { type: "virtio-serial", index: 0, model, ports: 2 }, bus.address());
 }
 
 /** The launcher is the socket's one client; a log file of libvirt's would only fill the pod's memory. */

@@ -86,7 +86,7 @@ describe("domain XML", () => {
       <address type="pci" domain="0x0000" bus="0x00" slot="0x02" function="0x0"/>
     </controller>
     <controller type="usb" index="0" model="none"/>
-    <controller type="virtio-serial" index="0" model="virtio-non-transitional">
+    <controller type="virtio-serial" index="0" model="virtio-non-transitional" ports="2">
       <address type="pci" domain="0x0000" bus="0x00" slot="0x04" function="0x0"/>
     </controller>
     <interface type="ethernet">

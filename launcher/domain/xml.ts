@@ -10,10 +10,11 @@ import {
   inputElements,
   memballoonElement,
   rngElement,
+  scsiController,
   serialElements,
   soundElements,
   usbController,
-  virtioController,
+  virtioSerialController,
   watchdogElement,
 } from "./peripherals.ts";
 import type { DomainResources } from "./resources.ts";
@@ -139,8 +140,8 @@ function devicesElement(spec: LaunchSpec, resources: DomainResources): Element {
     element("emulator", {}, paths.emulator ?? EMULATOR),
     ...ports.map(({ controller }) => controller),
     usbController(uses("usb") || inputs.some((input) => input.bus === "usb"), bus),
-    uses("scsi") ? virtioController("scsi", bus) : undefined,
-    virtioController("virtio-serial", bus),
+    scsiController(uses("scsi"), bus),
+    virtioSerialController(bus),
     ...interfaceElements(spec.interfaces, resources.interfaces, { ports, bus, orders, diskNames }),
     ...diskElements(disks, { bus, orders }),
     ...serialElements(domain, paths),

@@ -5,7 +5,7 @@ import type { DiskBlockSize, LaunchDisk, LaunchDiskSource, LaunchSpec } from "..
 import type { ResolvedDisk } from "../domain/resources.ts";
 import { prepareBlock, prepareFile } from "./claim.ts";
 import { findContainerDisk } from "./container-disk.ts";
-import { blockSizeOf, factsOf, lengthOf } from "./facts.ts";
+import { blockSizeOf, canDirect, lengthOf } from "./facts.ts";
 import { createSparse } from "./file.ts";
 import { makeCloudInit, makeFilesImage } from "./iso-disks.ts";
 import { emptyQcow2 } from "./qcow2.ts";
@@ -32,16 +32,13 @@ async function prepareDisk(
 ): Promise<ResolvedDisk> {
   const { kind, format, chain } = await prepareSource(disk, spec, options);
   const [path] = chain;
-  const [facts, blockSize] = await Promise.all([
-    factsOf(kind, format, chain),
-    blockSizeFor(disk, kind, path),
-  ]);
+  const [direct, blockSize] = await Promise.all([canDirect(format, chain), blockSizeFor(disk, kind, path)]);
   return {
     name: disk.name,
     kind,
     path,
     format,
-    ...tune({ ...disk, cache: disk.shareable ? "none" : disk.cache }, facts),
+    ...tune({ ...disk, cache: disk.shareable ? "none" : disk.cache }, direct),
     ...(blockSize !== undefined && { blockSize }),
   };
 }

@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import { open, readFile, realpath, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { DiskBlockSize } from "../../api/launch-spec.ts";
-import type { DiskFacts } from "./tuning.ts";
+import type { ResolvedDisk } from "../domain/resources.ts";
 
 const SECTOR_BYTES = 512;
 /** qemu writes no raw file by O_DIRECT whose end lies within a block; the largest block is a page. */
@@ -11,36 +11,32 @@ const DIRECT_BYTES = 4096;
 /** A larger block than a page is more than Linux takes of a disk; network file systems tell a megabyte. */
 const MAX_FILE_BLOCK_BYTES = 4096;
 
-/** @param chain the disk's file, and those below it */
-export async function factsOf(
-  kind: DiskFacts["kind"],
-  format: DiskFacts["format"],
+/**
+ * True where every file of a chain can be opened with O_DIRECT, and has whole blocks.
+ * @param chain the disk's file, and those below it
+ */
+export async function canDirect(
+  format: "raw" | "qcow2",
   chain: readonly [string, ...string[]],
-): Promise<DiskFacts> {
-  const [path] = chain;
-  const [stats, direct] = await Promise.all([stat(path), Promise.all(chain.map(canDirect))]);
-  return {
-    kind,
-    format,
-    canDirect: direct.every((can) => can) && (format !== "raw" || stats.size % DIRECT_BYTES === 0),
-    isAllocated: kind === "block" || stats.blocks * SECTOR_BYTES >= stats.size,
-  };
+): Promise<boolean> {
+  const [stats, direct] = await Promise.all([stat(chain[0]), Promise.all(chain.map(takesDirect))]);
+  return direct.every((takes) => takes) && (format !== "raw" || stats.size % DIRECT_BYTES === 0);
 }
 
 /** The block size of the device, or of the file's file system. */
-export async function blockSizeOf(kind: DiskFacts["kind"], path: string): Promise<DiskBlockSize> {
+export async function blockSizeOf(kind: ResolvedDisk["kind"], path: string): Promise<DiskBlockSize> {
   return kind === "block" ? deviceBlockSize((await stat(path)).rdev) : fileBlockSize(path);
 }
 
 /** Bytes of a raw disk. */
-export async function lengthOf(kind: DiskFacts["kind"], path: string): Promise<number> {
+export async function lengthOf(kind: ResolvedDisk["kind"], path: string): Promise<number> {
   const { rdev, size } = await stat(path);
   if (kind === "file") return size;
   return Number(await readFile(join(sysfsFolder(rdev), "size"), "utf8")) * SECTOR_BYTES;
 }
 
 /** The kernel refuses O_DIRECT at open(2) where the file system lacks it. */
-async function canDirect(path: string): Promise<boolean> {
+async function takesDirect(path: string): Promise<boolean> {
   try {
     await (await open(path, constants.O_RDONLY | constants.O_DIRECT)).close();
     return true;

@@ -57,7 +57,7 @@ const NAME = "speed";
 const SIZE_MIB = 128;
 const LOAD_SECONDS = 1;
 /** Short turns, many of them: whatever else the machine does then hits both alike. */
-const ROUNDS_PER_RUN = 2;
+const ROUNDS_PER_RUN = 6;
 const FILL_SECONDS = 6;
 const MIB = 2 ** 20;
 /** A control run's qemu stands still for this long in each load. */

@@ -5,6 +5,7 @@
 import "reflect-metadata";
 import { webcrypto } from "node:crypto";
 import {
+  AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   cryptoProvider,
   ExtendedKeyUsage,
@@ -13,6 +14,7 @@ import {
   KeyUsagesExtension,
   PemConverter,
   SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
   X509Certificate,
   X509CertificateGenerator,
 } from "@peculiar/x509";
@@ -44,6 +46,7 @@ export async function createAuthority(now: number): Promise<KeyedCertificate> {
     extensions: [
       new BasicConstraintsExtension(true, 0, true),
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
   return { certificatePem: certificate.toString("pem"), privateKeyPem: await privateKeyPem(keys) };
@@ -71,6 +74,8 @@ export async function createServingCertificate(
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
       new SubjectAlternativeNameExtension(dnsNames.map((value) => ({ type: "dns" as const, value }))),
+      // All authorities have one name: a client that trusts two tells by the key which one signed (RFC 5280, 4.2.1.1).
+      await AuthorityKeyIdentifierExtension.create(issuer.publicKey),
     ],
   });
   return { certificatePem: certificate.toString("pem"), privateKeyPem: await privateKeyPem(keys) };

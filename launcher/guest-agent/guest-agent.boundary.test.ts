@@ -3,7 +3,7 @@
  * guest's shell passes the lines of the channel on to its console.
  */
 import assert from "node:assert/strict";
-import { copyFile, mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { before, describe, it, type TestContext } from "node:test";
@@ -12,37 +12,9 @@ import type { LaunchSpec } from "../../api/launch-spec.ts";
 import { LAUNCHER_PATHS } from "../../api/names.ts";
 import { type Machine, prepareMachine } from "../../images/guest-tiny/boot.ts";
 import type { Http2Client } from "../../transport/client.ts";
-import { Container, statusWhere } from "../testing/container.ts";
+import { type Container, statusWhere } from "../testing/container.ts";
+import { attach, BOOTED, startContainer, tinySpec } from "../testing/guest.ts";
 import { type Answer, type Answers, FakeGuestAgent, HONEST_ANSWERS } from "./fake-guest-agent.ts";
-
-const SPEC: LaunchSpec = {
-  version: 1,
-  namespace: "default",
-  name: "tiny",
-  uid: "0f4e6a52-6c7b-4c1e-9a63-0b6a6e1b2c3d",
-  disks: [],
-  interfaces: [],
-  hostname: "tiny",
-  gracePeriodSeconds: 30,
-  startPaused: false,
-  domain: {
-    uuid: "5d2f0c0e-7f8b-4d7e-9a51-0e6f3a1c2b4e",
-    machineType: "q35",
-    accelerator: "tcg",
-    cpu: { sockets: 1, cores: 1, threads: 1, model: "host-model" },
-    memoryBytes: 128 * 1024 * 1024,
-    tcgCacheBytes: 64 * 1024 * 1024,
-    kernelBoot: {
-      kernelPath: `${LAUNCHER_PATHS.kernelBoot}/vmlinuz`,
-      initrdPath: `${LAUNCHER_PATHS.kernelBoot}/initrd.gz`,
-      kernelArgs: "console=ttyS0 quiet",
-    },
-    graphics: false,
-    serialConsole: true,
-    memBalloon: false,
-    rng: false,
-  },
-};
 
 /** Lines to the guest's relay that are none of an agent's. */
 const CLOSE = "@close\n";
@@ -82,7 +54,7 @@ async function booted(
   t: TestContext,
   {
     answers = HONEST_ANSWERS,
-    spec = SPEC,
+    spec = tinySpec(),
     fill,
   }: {
     readonly answers?: Answers;
@@ -91,21 +63,14 @@ async function booted(
   } = {},
 ): Promise<Bench> {
   let volumes = "";
-  const container = await Container.start({
-    root: machine.root,
-    spec,
-    fill: async (folder) => {
-      volumes = folder("volumes");
-      for (const file of ["vmlinuz", "initrd.gz"]) {
-        await copyFile(join(machine.guest, "boot", file), join(folder("kernel-boot"), file));
-      }
-      await fill?.(volumes);
+  const container = await startContainer(t, machine, spec, {
+    fillVolumes: async (directory) => {
+      volumes = directory;
+      await fill?.(directory);
     },
   });
-  t.after(() => container.remove());
-  const agent = await container.connection();
-  await agent.request("PUT", "/v1/attachment", { body: { ok: true, interfaces: [] } });
-  await container.printed(/:~# /);
+  const agent = await attach(container);
+  await container.printed(BOOTED);
   const console = await agent.open("/v1/console");
   return { container, agent, console, volumes, guestAgent: await relayed(console, answers) };
 }
@@ -261,8 +226,7 @@ describe("a guest agent", { timeout: 300_000 }, () => {
           ? { error: "there is no user nobody" }
           : take(argument),
     };
-    const spec: LaunchSpec = {
-      ...SPEC,
+    const spec = tinySpec({
       accessCredentials: [
         {
           kind: "sshPublicKey",
@@ -276,7 +240,7 @@ describe("a guest agent", { timeout: 300_000 }, () => {
           propagation: "qemuGuestAgent",
         },
       ],
-    };
+    });
     const fill = async (volumes: string) => {
       await mountSecret(join(volumes, "keys"), { mine: "ssh-ed25519 AAAA me\n# a comment\n" });
       await mountSecret(join(volumes, "passwords"), { debian: "secret\n" });

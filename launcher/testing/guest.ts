@@ -48,12 +48,19 @@ export function tinySpec(changes: SpecChanges = {}): LaunchSpec {
   };
 }
 
-/** A launcher with the guest's kernel, and the guest's disk, or another, as the image of the containerDisk `root`. */
+export interface StartOptions extends Pick<ContainerOptions, "scratchBytes"> {
+  /** Image of the containerDisk `root`; the guest's own unless told. */
+  readonly rootDisk?: string;
+  /** Fills the folder that the launcher has at LAUNCHER_PATHS.volumes. */
+  readonly fillVolumes?: (directory: string) => Promise<void>;
+}
+
+/** A launcher with the guest's kernel, and a disk as the image of the containerDisk `root`. */
 export async function startContainer(
   t: TestContext,
   { guest, root }: Machine,
   spec: LaunchSpec,
-  options: Pick<ContainerOptions, "scratchBytes"> & { readonly rootDisk?: string } = {},
+  options: StartOptions = {},
 ): Promise<Container> {
   const { scratchBytes } = options;
   const container = await Container.start({
@@ -69,6 +76,7 @@ export async function startContainer(
         options.rootDisk ?? join(guest, "disk", "disk.img"),
         join(folder("volumes"), "root", "disk", "disk.img"),
       );
+      await options.fillVolumes?.(folder("volumes"));
     },
   });
   t.after(() => container.remove());

@@ -3,10 +3,9 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { chmodSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import type { LaunchDisk, LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
-import { connectLibvirt, type LibvirtConnection } from "../libvirt/calls.ts";
-import { Session, skip, user } from "../libvirt/session.fixture.ts";
+import { sessionOfSuite, skip, user } from "../libvirt/session.fixture.ts";
 import type { ResolvedDisk } from "./resources.ts";
 import { resourcesOf, SMALL_SPEC } from "./spec.fixture.ts";
 import { domainXml } from "./xml.ts";
@@ -15,17 +14,7 @@ const RUNNING = 1;
 const MIB = 1024 * 1024;
 
 describe("a started domain", { skip, timeout: 300_000 }, () => {
-  let session: Session;
-  let connection: LibvirtConnection;
-
-  before(async () => {
-    session = await Session.start();
-    connection = await connectLibvirt(session.daemon.socketPath);
-  });
-  after(async () => {
-    connection?.close();
-    await session?.close();
-  });
+  const suite = sessionOfSuite();
 
   /** Starts it, looks at it and ends it. */
   async function started<T>(
@@ -33,6 +22,7 @@ describe("a started domain", { skip, timeout: 300_000 }, () => {
     disks: readonly ResolvedDisk[],
     look: (xml: string, qom: Qom) => Promise<T> | T,
   ): Promise<T> {
+    const { session, connection } = suite();
     const resources = { ...resourcesOf(spec, session.directory), disks };
     const domain = await connection.createDomain(domainXml(spec, resources), { validate: true });
     try {
@@ -53,7 +43,7 @@ describe("a started domain", { skip, timeout: 300_000 }, () => {
   }
 
   function image(name: string, format: "raw" | "qcow2" = "raw"): ResolvedDisk {
-    const path = join(session.directory, `${name}.${format}`);
+    const path = join(suite().session.directory, `${name}.${format}`);
     execFileSync("qemu-img", ["create", "-q", "-f", format, path, "8M"], { ...user });
     return { name, kind: "file", path, format, cache: "none", io: "threads" };
   }
@@ -120,7 +110,7 @@ describe("a started domain", { skip, timeout: 300_000 }, () => {
           maxBuffer: 16 * MIB,
         },
       );
-      assert.match(commandLine, new RegExp(`${session.directory}/none-native.raw","aio":"native"`));
+      assert.match(commandLine, new RegExp(`${suite().session.directory}/none-native.raw","aio":"native"`));
     });
   });
 
@@ -182,6 +172,7 @@ describe("a started domain", { skip, timeout: 300_000 }, () => {
   });
 
   it("lets two domains write a shareable disk, and no disk that isn't", async () => {
+    const { session, connection } = suite();
     const spec = (name: string, shareable: boolean): LaunchSpec => ({
       ...domain({ uuid: `5d2f0c0e-7f8b-4d7e-9a51-0e6f3a1c2b0${name}`, serialConsole: false }, [
         disk("data", { shareable }),
@@ -208,6 +199,7 @@ describe("a started domain", { skip, timeout: 300_000 }, () => {
   });
 
   it("reads a raw disk as raw, though its guest wrote a qcow2 header into it", async () => {
+    const { session } = suite();
     const secret = join(session.directory, "secret");
     writeFileSync(secret, Buffer.alloc(MIB, "s"));
     chmodSync(secret, 0o644);
@@ -232,7 +224,7 @@ describe("a started domain", { skip, timeout: 300_000 }, () => {
   it("is refused in qemu's own words where a lun's device takes no SCSI commands", {
     skip: user === undefined && "needs root",
   }, async () => {
-    const path = join(session.directory, "lun.raw");
+    const path = join(suite().session.directory, "lun.raw");
     execFileSync("truncate", ["-s", "8M", path]);
     const device = execFileSync("losetup", ["--find", "--show", path], { encoding: "utf8" }).trim();
     try {

@@ -1,35 +1,26 @@
 /** The domain XML against a real libvirtd: its schema, its placement of devices, and qemu's own start. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { LaunchDisk, LaunchSpec } from "../../api/launch-spec.ts";
-import { connectLibvirt, type LibvirtConnection } from "../libvirt/calls.ts";
 import { LibvirtError } from "../libvirt/errors.ts";
-import { Session, skip, user } from "../libvirt/session.fixture.ts";
+import { sessionOfSuite, skip, user } from "../libvirt/session.fixture.ts";
+import type { DomainRef } from "../libvirt/structures.ts";
 import { anySpec, resourcesOf, SMALL_SPEC } from "./spec.fixture.ts";
 import { domainXml } from "./xml.ts";
 
 const RUNNING = 1;
 
 describe("domain XML, to libvirt", { skip, timeout: 120_000 }, () => {
-  let session: Session;
-  let connection: LibvirtConnection;
-
-  before(async () => {
-    session = await Session.start();
-    connection = await connectLibvirt(session.daemon.socketPath);
-  });
-  after(async () => {
-    connection?.close();
-    await session?.close();
-  });
+  const suite = sessionOfSuite();
 
   it("is valid for any LaunchSpec, and every device gets the place it was given", async () => {
+    const { connection } = suite();
     await fc.assert(
       fc.asyncProperty(anySpec, async (spec) => {
         const xml = domainXml(spec, resourcesOf(spec));
-        let domain: Awaited<ReturnType<LibvirtConnection["defineDomain"]>>;
+        let domain: DomainRef;
         try {
           domain = await connection.defineDomain(xml, { validate: true });
         } catch (error) {
@@ -50,6 +41,7 @@ describe("domain XML, to libvirt", { skip, timeout: 120_000 }, () => {
   });
 
   it("starts with every kind of device that needs no tap", async (t) => {
+    const { session, connection } = suite();
     const disk = (name: string, bus: LaunchDisk["bus"], device: LaunchDisk["device"]): LaunchDisk => ({
       ...{ name, bus, device, readonly: false },
       source: { kind: "emptyDisk", path: "/d", capacityBytes: 1 },

@@ -3,8 +3,7 @@
  * no call about the domain.
  */
 import { connectLibvirt, type LibvirtConnection } from "../libvirt/calls.ts";
-import type { DomainEvent } from "../libvirt/events.ts";
-import type { DomainRef } from "../libvirt/structures.ts";
+import { type DomainRef, refByUuid } from "../libvirt/structures.ts";
 
 /** Far above any honest answer: a guest must not fill the launcher's memory. In bytes. */
 const MAX_MESSAGE_BYTES = 512 * 1024;
@@ -27,29 +26,17 @@ export interface AgentConnection {
 
 /** @throws LibvirtError */
 export async function connectAgent(socketPath: string, uuid: string): Promise<AgentConnection> {
-  let onEvent: (event: DomainEvent) => void = () => {};
-  const connection = await connectLibvirt(socketPath, {
-    maxMessageBytes: MAX_MESSAGE_BYTES,
-    onEvent: (event) => onEvent(event),
-  });
-  return new LibvirtAgentConnection(connection, uuid, (listener) => {
-    onEvent = listener;
-  });
+  const connection = await connectLibvirt(socketPath, { maxMessageBytes: MAX_MESSAGE_BYTES });
+  return new LibvirtAgentConnection(connection, uuid);
 }
 
 class LibvirtAgentConnection implements AgentConnection {
   readonly #connection: LibvirtConnection;
   readonly #domain: DomainRef;
-  readonly #setListener: (listener: (event: DomainEvent) => void) => void;
 
-  constructor(
-    connection: LibvirtConnection,
-    uuid: string,
-    setListener: (listener: (event: DomainEvent) => void) => void,
-  ) {
+  constructor(connection: LibvirtConnection, uuid: string) {
     this.#connection = connection;
-    this.#domain = { name: "", uuid: uuid.toLowerCase(), id: -1 };
-    this.#setListener = setListener;
+    this.#domain = refByUuid(uuid);
   }
 
   get closed(): Promise<unknown> {
@@ -57,12 +44,11 @@ class LibvirtAgentConnection implements AgentConnection {
   }
 
   async follow(onChannel: (isOpen: boolean) => void): Promise<void> {
-    this.#setListener((event) => {
+    // Before the state is read, so that no change falls in between.
+    await this.#connection.subscribe(["agentLifecycle"], (event) => {
       if (event.kind !== "agentLifecycle" || event.domain.uuid !== this.#domain.uuid) return;
       onChannel(event.connected);
     });
-    // Asked for before the state is read, so that no change falls in between.
-    await this.#connection.subscribe(["agentLifecycle"]);
     onChannel(isChannelOpen(await this.#connection.domainXml(this.#domain)));
   }
 

@@ -37,9 +37,9 @@ export interface LibvirtConnectionOptions {
   readonly signal?: AbortSignal;
   /** Longest reply that is taken from the daemon, in bytes; libvirt's own limit unless told. */
   readonly maxMessageBytes?: number;
-  /** Told of the events that `subscribe` asked for; an event that a call causes may come before or after its reply. */
-  readonly onEvent?: (event: DomainEvent) => void;
 }
+
+export type DomainEventListener = (event: DomainEvent) => void;
 
 /** virDomainState and its reason, by number. */
 export interface DomainState {
@@ -75,11 +75,12 @@ export async function connectLibvirt(
   socketPath: string,
   options: LibvirtConnectionOptions = {},
 ): Promise<LibvirtConnection> {
-  const { uri = SESSION_URI, timeoutMs = CONNECT_TIMEOUT_MS, signal, maxMessageBytes, onEvent } = options;
+  const { uri = SESSION_URI, timeoutMs = CONNECT_TIMEOUT_MS, signal, maxMessageBytes } = options;
+  const listeners = new Map<DomainEventKind, DomainEventListener>();
   const rpc = await connectRpc(socketPath, {
     onEvent: (message) => {
       const event = decodeDomainEvent(message);
-      if (event !== undefined) onEvent?.(event);
+      if (event !== undefined) listeners.get(event.kind)?.(event);
     },
     ...(signal !== undefined && { signal }),
     ...(maxMessageBytes !== undefined && { maxMessageBytes }),
@@ -94,15 +95,18 @@ export async function connectLibvirt(
     rpc.close();
     throw error;
   }
-  return new LibvirtConnection(rpc);
+  return new LibvirtConnection(rpc, listeners);
 }
 
 /** Every method throws LibvirtError (see `RpcConnection.call`). */
 export class LibvirtConnection {
   readonly #rpc: RpcConnection;
+  readonly #listeners: Map<DomainEventKind, DomainEventListener>;
 
-  constructor(rpc: RpcConnection) {
+  /** @param listeners told of the connection's events; `subscribe` fills it */
+  constructor(rpc: RpcConnection, listeners: Map<DomainEventKind, DomainEventListener>) {
     this.#rpc = rpc;
+    this.#listeners = listeners;
   }
 
   /** Resolves with the reason when the connection ends; never rejects. */
@@ -332,8 +336,14 @@ export class LibvirtConnection {
   /**
    * Asks for events of all domains, each kind once per connection. Lost with the connection; nothing is replayed:
    * subscribe first, then read the state.
+   * @param onEvent an event that a call causes may come before or after its reply
    */
-  async subscribe(kinds: readonly DomainEventKind[], options?: CallOptions): Promise<void> {
+  async subscribe(
+    kinds: readonly DomainEventKind[],
+    onEvent: DomainEventListener,
+    options?: CallOptions,
+  ): Promise<void> {
+    for (const kind of kinds) this.#listeners.set(kind, onEvent);
     await Promise.all(
       kinds.map((kind) =>
         this.#rpc.call(

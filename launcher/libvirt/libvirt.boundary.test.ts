@@ -1,13 +1,13 @@
 /** The client and the daemon's start against a real libvirtd and qemu (TCG), as an unprivileged user. */
 import assert from "node:assert/strict";
-import { after, before, describe, it, type TestContext } from "node:test";
+import { describe, it, type TestContext } from "node:test";
 import { resourcesOf, SMALL_SPEC } from "../domain/spec.fixture.ts";
 import { domainXml } from "../domain/xml.ts";
-import { connectLibvirt, type LibvirtConnection, STATS } from "./calls.ts";
+import { connectLibvirt, STATS } from "./calls.ts";
 import { daemonPaths, startLibvirtDaemon } from "./daemon.ts";
 import { LibvirtError } from "./errors.ts";
 import type { DomainEvent } from "./events.ts";
-import { Session, skip, temporaryDirectory, user } from "./session.fixture.ts";
+import { sessionOfSuite, skip, temporaryDirectory, user } from "./session.fixture.ts";
 
 /** virDomainState. */
 const RUNNING = 1;
@@ -33,34 +33,25 @@ class Events {
 }
 
 describe("libvirt", { skip, timeout: 120_000 }, () => {
-  let session: Session;
-  let connection: LibvirtConnection;
-
-  before(async () => {
-    session = await Session.start();
-    connection = await connectLibvirt(session.daemon.socketPath);
-  });
-  after(async () => {
-    connection?.close();
-    await session?.close();
-  });
+  const suite = sessionOfSuite();
 
   function connect(t: TestContext, options: Parameters<typeof connectLibvirt>[1] = {}) {
-    return connectLibvirt(session.daemon.socketPath, options).then((opened) => {
+    return connectLibvirt(suite().session.daemon.socketPath, options).then((opened) => {
       t.after(() => opened.close());
       return opened;
     });
   }
 
   it("tells its version and qemu's", async () => {
+    const { connection } = suite();
     assert.match(await connection.libraryVersion(), /^\d+\.\d+\.\d+$/);
     assert.match(await connection.hypervisorVersion(), /^\d+\.\d+\.\d+$/);
   });
 
   it("answers every call of the test driver with the layout that this client knows", async (t) => {
     const events = new Events();
-    const test = await connect(t, { uri: "test:///default", onEvent: events.add });
-    await test.subscribe(["lifecycle", "reboot"]);
+    const test = await connect(t, { uri: "test:///default" });
+    await test.subscribe(["lifecycle", "reboot"], events.add);
     const [listed] = await test.listDomains();
     assert.ok(listed !== undefined);
     assert.deepEqual(await test.lookupDomain(listed.uuid), listed);
@@ -81,6 +72,7 @@ describe("libvirt", { skip, timeout: 120_000 }, () => {
   });
 
   it("refuses what is wrong, by code", async () => {
+    const { session, connection } = suite();
     await assert.rejects(connection.createDomain("<domain"), isCode("DomainXmlInvalid"));
     const unknown = domainXml(SMALL_SPEC, resourcesOf(SMALL_SPEC)).replace("<pm>", "<nonsense/><pm>");
     await assert.rejects(connection.createDomain(unknown, { validate: true }), isCode("DomainXmlInvalid"));
@@ -92,12 +84,18 @@ describe("libvirt", { skip, timeout: 120_000 }, () => {
   });
 
   it("runs a domain, and finds it again after a crash of the daemon", async (t) => {
+    const { session } = suite();
     const events = new Events();
-    const first = await connect(t, { onEvent: events.add });
-    await first.subscribe(["lifecycle", "reboot", "watchdog", "ioError", "controlError", "agentLifecycle"]);
+    const first = await connect(t);
+    const kinds = ["lifecycle", "reboot", "watchdog", "ioError", "controlError", "agentLifecycle"] as const;
+    await first.subscribe(kinds, events.add);
     const xml = domainXml(SMALL_SPEC, resourcesOf(SMALL_SPEC, session.directory));
     const domain = await first.createDomain(xml, { paused: true, validate: true });
-    t.after(() => connection.destroyDomain(domain).catch(() => {}));
+    t.after(() =>
+      suite()
+        .connection.destroyDomain(domain)
+        .catch(() => {}),
+    );
     await events.until("3:0");
     assert.deepEqual(
       events.seen.filter((event) => event.includes(":")),
@@ -119,8 +117,9 @@ describe("libvirt", { skip, timeout: 120_000 }, () => {
     await session.crash();
     assert.equal((await first.closed).code, "LibvirtUnavailable");
     await assert.rejects(first.domainState(domain), isCode("LibvirtUnavailable"));
-    connection = await connectLibvirt(session.daemon.socketPath, { onEvent: events.add });
-    await connection.subscribe(["lifecycle"]);
+    const connection = await connectLibvirt(session.daemon.socketPath);
+    suite().connection = connection;
+    await connection.subscribe(["lifecycle"], events.add);
     assert.deepEqual(await connection.lookupDomain(domain.uuid), domain);
     assert.equal((await connection.domainState(domain)).state, RUNNING);
     // Waits for the daemon to have its monitor again: a domain that is destroyed before it ends without an event.

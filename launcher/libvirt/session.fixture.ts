@@ -3,8 +3,9 @@ import { existsSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { after, before, type TestContext } from "node:test";
 import { EMULATOR } from "../domain/xml.ts";
+import { connectLibvirt, type LibvirtConnection } from "./calls.ts";
 import { type DaemonUser, LIBVIRTD, type LibvirtDaemon, startLibvirtDaemon } from "./daemon.ts";
 
 /** Why there can be no session here; false when there can. */
@@ -60,6 +61,30 @@ export class Session {
     await this.daemon.stop();
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+export interface SuiteSession {
+  readonly session: Session;
+  /** For whoever needs none of its own; a test that ends it puts another in its place. */
+  connection: LibvirtConnection;
+}
+
+/** Keeps one session from before a suite's first test until after its last; the tests ask what is returned for it. */
+export function sessionOfSuite(): () => SuiteSession {
+  let session: Session | undefined;
+  let suite: SuiteSession | undefined;
+  before(async () => {
+    session = await Session.start();
+    suite = { session, connection: await connectLibvirt(session.daemon.socketPath) };
+  });
+  after(async () => {
+    suite?.connection.close();
+    await session?.close();
+  });
+  return () => {
+    if (suite === undefined) throw new Error("the session begins with the suite's first test");
+    return suite;
+  };
 }
 
 /** Readable for the daemon's user. */

@@ -11,6 +11,11 @@ export interface DomainRef {
   readonly id: number;
 }
 
+/** What libvirtd needs to find a domain; a name and a number could be stale. */
+export function refByUuid(uuid: string): DomainRef {
+  return { name: "", uuid: uuid.toLowerCase(), id: -1 };
+}
+
 export type TypedParameters = Readonly<Record<string, number | bigint | boolean | string>>;
 
 export function writeUuid(writer: XdrWriter, uuid: string): void {

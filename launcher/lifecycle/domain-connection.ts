@@ -1,8 +1,7 @@
 /** The one domain over one connection to libvirtd. */
 import { connectLibvirt, type LibvirtConnection } from "../libvirt/calls.ts";
 import { LibvirtError } from "../libvirt/errors.ts";
-import type { DomainEvent } from "../libvirt/events.ts";
-import type { DomainRef } from "../libvirt/structures.ts";
+import { type DomainRef, refByUuid } from "../libvirt/structures.ts";
 import type { DomainFact } from "./events.ts";
 import { factOf, factOfState } from "./facts.ts";
 import { START_DEADLINE_MS } from "./machine.ts";
@@ -10,29 +9,18 @@ import type { DomainConnection } from "./supervisor.ts";
 
 /** @throws LibvirtError */
 export async function connectDomain(socketPath: string, uuid: string): Promise<DomainConnection> {
-  let onEvent: (event: DomainEvent) => void = () => {};
-  const connection = await connectLibvirt(socketPath, { onEvent: (event) => onEvent(event) });
-  return new LibvirtDomainConnection(connection, uuid, (listener) => {
-    onEvent = listener;
-  });
+  return new LibvirtDomainConnection(await connectLibvirt(socketPath), uuid);
 }
 
 class LibvirtDomainConnection implements DomainConnection {
   readonly #connection: LibvirtConnection;
-  /** libvirtd goes by the UUID; a name and an id may be stale. */
   readonly #domain: DomainRef;
-  readonly #setListener: (listener: (event: DomainEvent) => void) => void;
 
   #onFact: (fact: DomainFact) => void = () => {};
 
-  constructor(
-    connection: LibvirtConnection,
-    uuid: string,
-    setListener: (listener: (event: DomainEvent) => void) => void,
-  ) {
+  constructor(connection: LibvirtConnection, uuid: string) {
     this.#connection = connection;
-    this.#domain = { name: "", uuid: uuid.toLowerCase(), id: -1 };
-    this.#setListener = setListener;
+    this.#domain = refByUuid(uuid);
   }
 
   get closed(): Promise<unknown> {
@@ -41,12 +29,11 @@ class LibvirtDomainConnection implements DomainConnection {
 
   async listen(onFact: (fact: DomainFact) => void): Promise<void> {
     this.#onFact = onFact;
-    this.#setListener((event) => {
+    await this.#connection.subscribe(["lifecycle", "ioError"], (event) => {
       if (event.domain.uuid !== this.#domain.uuid) return;
       const fact = factOf(event);
       if (fact !== undefined) onFact(fact);
     });
-    await this.#connection.subscribe(["lifecycle", "ioError"]);
   }
 
   async readState(): Promise<DomainFact> {

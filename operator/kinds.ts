@@ -2,7 +2,7 @@
 import { DEVICE_KVM, KUBEVIRT_GROUP, KUBEVIRT_VERSION, LAUNCHER_CONTAINER } from "../api/names.ts";
 import type { VirtualMachine } from "../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../api/virtual-machine-instance.ts";
-import { describe } from "../kube/objects.ts";
+import { describe, type ObjectMeta } from "../kube/objects.ts";
 import type { Container, Pod } from "../kube/resources.ts";
 
 export const VIRTUAL_MACHINES = describe<VirtualMachine>({
@@ -21,6 +21,18 @@ export const VIRTUAL_MACHINE_INSTANCES = describe<VirtualMachineInstance>({
   namespaced: true,
 });
 
+/** Keeps what names an object and tells one of that name from the next. */
+export function slimMetadata(metadata: ObjectMeta): ObjectMeta {
+  const { name, uid, resourceVersion, creationTimestamp, namespace } = metadata;
+  return {
+    name,
+    uid,
+    resourceVersion,
+    creationTimestamp,
+    ...(namespace === undefined ? {} : { namespace }),
+  };
+}
+
 /** Of the container only whether it was given KVM; shared by all pods. */
 const WITH_KVM: Container[] = [{ name: LAUNCHER_CONTAINER, resources: { limits: { [DEVICE_KVM]: "1" } } }];
 const WITHOUT_KVM: Container[] = [];
@@ -32,11 +44,7 @@ export function slimPod(pod: Pod): Pod {
     apiVersion: "v1",
     kind: "Pod",
     metadata: {
-      name: metadata.name,
-      uid: metadata.uid,
-      resourceVersion: metadata.resourceVersion,
-      creationTimestamp: metadata.creationTimestamp,
-      ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
+      ...slimMetadata(metadata),
       ...(metadata.deletionTimestamp === undefined ? {} : { deletionTimestamp: metadata.deletionTimestamp }),
       ...(metadata.finalizers === undefined ? {} : { finalizers: metadata.finalizers }),
       ...(metadata.ownerReferences === undefined ? {} : { ownerReferences: metadata.ownerReferences }),

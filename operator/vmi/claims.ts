@@ -3,6 +3,7 @@ import type { Disk } from "../../api/disks.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { PersistentVolumeClaim } from "../../kube/resources.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
+import { slimMetadata } from "../kinds.ts";
 import { isReadOnly } from "./disks.ts";
 
 type Spec = VirtualMachineInstance["spec"];
@@ -49,13 +50,7 @@ export function slimClaim({
   return {
     apiVersion,
     kind,
-    metadata: {
-      name: metadata.name,
-      uid: metadata.uid,
-      resourceVersion: metadata.resourceVersion,
-      creationTimestamp: metadata.creationTimestamp,
-      ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
-    },
+    metadata: slimMetadata(metadata),
     spec: {
       ...(volumeMode === undefined ? {} : { volumeMode }),
       ...(accessModes === undefined ? {} : { accessModes }),

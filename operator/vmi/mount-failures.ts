@@ -1,6 +1,7 @@
 /** Why the kubelet can't give a launcher pod its volumes, from the events that it leaves about the pod; pure. */
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { CoreEvent } from "../../kube/resources.ts";
+import { slimMetadata } from "../kinds.ts";
 
 type Spec = VirtualMachineInstance["spec"];
 
@@ -35,13 +36,7 @@ export function slimEvent(event: CoreEvent): CoreEvent {
   return {
     apiVersion,
     kind,
-    metadata: {
-      name: metadata.name,
-      uid: metadata.uid,
-      resourceVersion: metadata.resourceVersion,
-      creationTimestamp: metadata.creationTimestamp,
-      ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
-    },
+    metadata: slimMetadata(metadata),
     involvedObject: involvedObject.uid === undefined ? {} : { uid: involvedObject.uid },
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined || !isOurs ? {} : { message }),

@@ -204,27 +204,21 @@ describe("how the guest sees a disk", () => {
   });
 
   it("has what the spec says, and nothing for what asks for nothing", () => {
-    const disk: Omit<Disk, "name"> = {
-      disk: { bus: "virtio" },
+    const told = {
       bootOrder: 1,
       serial: "s",
       cache: "none",
       io: "native",
       errorPolicy: "report",
       shareable: true,
-      blockSize: { custom: { logical: 512, physical: 4096 } },
-    };
-    assert.deepEqual(seen(disk), {
+    } as const;
+    const blockSize = { logical: 512, physical: 4096 };
+    assert.deepEqual(seen({ ...told, disk: { bus: "virtio" }, blockSize: { custom: blockSize } }), {
+      ...told,
+      blockSize,
       device: "disk",
       readonly: false,
       bus: "virtio",
-      bootOrder: 1,
-      serial: "s",
-      cache: "none",
-      io: "native",
-      errorPolicy: "report",
-      shareable: true,
-      blockSize: { logical: 512, physical: 4096 },
     });
     const nothing = {
       shareable: false,

@@ -91,3 +91,8 @@ export interface Step {
   readonly state: MachineState;
   readonly effects: readonly Effect[];
 }
+
+/** Nothing more is done about it. */
+export function stay(state: MachineState): Step {
+  return { state, effects: [] };
+}

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import type { DomainFact, Effect, MachineEvent, MachineState, PauseReason, TimerName } from "./events.ts";
-import { ACPI_RESEND_MS, DESTROY_DEADLINE_MS, initialState, reduce, START_DEADLINE_MS } from "./machine.ts";
+import { initialState, reduce, START_DEADLINE_MS } from "./machine.ts";
+import { ACPI_RESEND_MS, DESTROY_DEADLINE_MS } from "./stopping.ts";
 
 type Untimed = MachineEvent extends infer E ? (E extends unknown ? Omit<E, "atMs"> : never) : never;
 

@@ -1,8 +1,10 @@
-import { type Clock, systemClock, type Timer } from "../lib/clock.ts";
-import { Heap, type HeapItem } from "./heap.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { DelayedKeys } from "./delayed-keys.ts";
+import type { HeapItem } from "./heap.ts";
 import { QueueMetrics, type QueueObservation } from "./queue-metrics.ts";
 import { defaultRateLimiter, type RateLimiter } from "./rate-limiter.ts";
-import { type Listed, ReadyList } from "./ready-list.ts";
+import { ReadyKeys } from "./ready-keys.ts";
+import type { Listed } from "./ready-list.ts";
 
 /** For keys that only a restart or a resync brings: a user's change overtakes them. controller-runtime's value. */
 export const LOW_PRIORITY = -100;
@@ -54,28 +56,25 @@ export class WorkQueue {
   readonly #rateLimiter: RateLimiter;
   readonly #metrics: QueueMetrics;
   readonly #entries = new Map<string, Entry>();
-  /** One list per priority ever used, highest first. */
-  readonly #ready: ReadyList<Entry>[] = [];
-  readonly #delayed = new Heap<Entry>();
+  readonly #ready = new ReadyKeys<Entry>();
+  readonly #delayed: DelayedKeys<Entry>;
   readonly #waiters = new Set<Waiter>();
   readonly #drained: (() => void)[] = [];
-  #readyCount = 0;
   #processingCount = 0;
   #isShuttingDown = false;
   #isDispatching = false;
-  #timer: Timer | undefined;
-  #timerDueMs = Number.POSITIVE_INFINITY;
 
   constructor(options: WorkQueueOptions = {}) {
     this.#clock = options.clock ?? systemClock;
     this.#rateLimiter = options.rateLimiter ?? defaultRateLimiter(this.#clock);
     this.#metrics = options.metrics ?? new QueueMetrics();
     this.#metrics.observe = () => this.#observe();
+    this.#delayed = new DelayedKeys(this.#clock, (entry) => this.#makeReady(entry));
   }
 
   /** Ready keys, those being processed and those delayed not counted. */
   get length(): number {
-    return this.#readyCount;
+    return this.#ready.length;
   }
 
   get isShuttingDown(): boolean {
@@ -88,9 +87,7 @@ export class WorkQueue {
       return;
     }
     const entry = this.#raise(key, options?.priority ?? DEFAULT_PRIORITY);
-    if (entry.place >= 0) {
-      this.#delayed.remove(entry);
-    }
+    this.#delayed.remove(entry);
     this.#makeReady(entry);
   }
 
@@ -104,17 +101,9 @@ export class WorkQueue {
       return;
     }
     const entry = this.#raise(key, options?.priority ?? DEFAULT_PRIORITY);
-    if (entry.ready !== undefined || entry.isDirty) {
-      return;
+    if (entry.ready === undefined && !entry.isDirty) {
+      this.#delayed.add(entry, delayMs);
     }
-    const dueMs = this.#clock.monotonic() + delayMs;
-    if (entry.place < 0) {
-      entry.dueMs = dueMs;
-      this.#delayed.push(entry);
-    } else if (dueMs < entry.dueMs) {
-      this.#delayed.update(entry, dueMs);
-    }
-    this.#arm();
   }
 
   /** Makes the key ready after the wait that the rate limiter says, and counts a failure. */
@@ -137,15 +126,8 @@ export class WorkQueue {
 
   /** Takes the first ready key, which stays locked until `done`; undefined when none is ready. */
   tryGet(): QueueItem | undefined {
-    for (const list of this.#ready) {
-      const entry = list.first;
-      if (entry !== undefined) {
-        list.remove(entry);
-        this.#readyCount -= 1;
-        return this.#start(entry);
-      }
-    }
-    return undefined;
+    const entry = this.#ready.shift();
+    return entry === undefined ? undefined : this.#start(entry);
   }
 
   /** Waits for a ready key and takes it; undefined when the queue shuts down with nothing ready. */
@@ -169,7 +151,7 @@ export class WorkQueue {
     if (entry.isDirty) {
       entry.isDirty = false;
       this.#push(entry);
-    } else if (entry.place < 0) {
+    } else if (!this.#delayed.has(entry)) {
       this.#entries.delete(key);
     }
     this.#settle();
@@ -178,8 +160,7 @@ export class WorkQueue {
   /** Ignores further adds, drops delayed keys, and ends each `get` once nothing is ready. */
   shutDown(): void {
     this.#isShuttingDown = true;
-    this.#timer?.cancel();
-    for (let entry = this.#delayed.pop(); entry !== undefined; entry = this.#delayed.pop()) {
+    for (const entry of this.#delayed.drain()) {
       if (!entry.isProcessing) {
         this.#entries.delete(entry.key);
       }
@@ -224,15 +205,15 @@ export class WorkQueue {
       this.#entries.set(key, entry);
       return entry;
     }
-    const isIdle = entry.isProcessing && !entry.isDirty && entry.place < 0;
+    const isIdle = entry.isProcessing && !entry.isDirty && !this.#delayed.has(entry);
     if (isIdle) {
       // The priority of the run in progress says nothing about the next one.
       entry.priority = priority;
     } else if (priority > entry.priority) {
-      entry.priority = priority;
-      if (entry.ready !== undefined) {
-        entry.ready.remove(entry);
-        this.#list(priority).push(entry);
+      if (entry.ready === undefined) {
+        entry.priority = priority;
+      } else {
+        this.#ready.move(entry, priority);
       }
     }
     return entry;
@@ -253,8 +234,7 @@ export class WorkQueue {
   }
 
   #push(entry: Entry): void {
-    this.#list(entry.priority).push(entry);
-    this.#readyCount += 1;
+    this.#ready.push(entry);
     if (this.#waiters.size > 0 && !this.#isDispatching) {
       // Not at once: adds of one key in one turn make one run, and the most urgent of them goes first.
       this.#isDispatching = true;
@@ -283,47 +263,8 @@ export class WorkQueue {
     return { key: entry.key, priority: entry.priority };
   }
 
-  #list(priority: number): ReadyList<Entry> {
-    for (const list of this.#ready) {
-      if (list.priority === priority) {
-        return list;
-      }
-    }
-    const list = new ReadyList<Entry>(priority);
-    this.#ready.push(list);
-    this.#ready.sort((a, b) => b.priority - a.priority);
-    return list;
-  }
-
-  /** One timer serves the earliest delayed key. */
-  #arm(): void {
-    const first = this.#delayed.peek();
-    if (first === undefined || first.dueMs >= this.#timerDueMs) {
-      return;
-    }
-    this.#timer?.cancel();
-    this.#timerDueMs = first.dueMs;
-    // Rounded up: a timer that fires a fraction early would only have to be set again.
-    const delayMs = Math.ceil(first.dueMs - this.#clock.monotonic());
-    this.#timer = this.#clock.setTimeout(() => this.#release(), delayMs);
-  }
-
-  #release(): void {
-    this.#timerDueMs = Number.POSITIVE_INFINITY;
-    const nowMs = this.#clock.monotonic();
-    for (
-      let first = this.#delayed.peek();
-      first !== undefined && first.dueMs <= nowMs;
-      first = this.#delayed.peek()
-    ) {
-      this.#delayed.remove(first);
-      this.#makeReady(first);
-    }
-    this.#arm();
-  }
-
   #settle(): void {
-    if (this.#isShuttingDown && this.#readyCount === 0 && this.#processingCount === 0) {
+    if (this.#isShuttingDown && this.#ready.length === 0 && this.#processingCount === 0) {
       for (const resolve of this.#drained.splice(0)) {
         resolve();
       }
@@ -341,7 +282,6 @@ export class WorkQueue {
         longestSeconds = Math.max(longestSeconds, seconds);
       }
     }
-    const depth = new Map(this.#ready.map((list) => [list.priority, list.length]));
-    return { depth, unfinishedSeconds, longestSeconds };
+    return { depth: this.#ready.depth(), unfinishedSeconds, longestSeconds };
   }
 }

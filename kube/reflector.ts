@@ -15,10 +15,12 @@ import {
 } from "./errors.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { KubeMetrics } from "./metrics.ts";
-import { compareResourceVersions, type KubeObject, resourceName } from "./objects.ts";
+import { type KubeObject, resourceName } from "./objects.ts";
+import { listAll } from "./paged-list.ts";
 import type { WatchEvent } from "./request.ts";
 import { PAGE_SIZE, type ResourceClient } from "./resource-client.ts";
 import { StallTimer } from "./stall-timer.ts";
+import { WatchPlace } from "./watch-place.ts";
 
 /** Where a reflector puts what it reads. */
 export interface ReflectorSink<T> {
@@ -57,9 +59,6 @@ const MIN_WATCH_SECONDS = 300;
 /** A watch that ends so soon and without events is a failure, or it would be opened in a tight loop. */
 const SHORT_WATCH_MS = 1000;
 const SILENCE_TIMEOUT_MS = 90_000;
-const LIST_TIMEOUT_MS = 60_000;
-/** Lists in a row older than what was seen, after which we believe that the server was restored from a backup. */
-const MAX_STALE_LISTS = 5;
 
 /** Keeps a sink equal to the API server: lists, watches, and repairs whatever breaks, until told to stop. */
 export class Reflector<T extends KubeObject> {
@@ -70,19 +69,15 @@ export class Reflector<T extends KubeObject> {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #backoff: Backoff;
+  readonly #place: WatchPlace;
   #canStream: boolean;
   /** The last list failed as a stream; the next one comes in pages, because getting on beats elegance. */
   #isNextInPages = false;
-  /** Where to watch on from; undefined when only a list can help. */
-  #resourceVersion: string | undefined;
-  /** Highest version ever seen, to tell a list that is behind. */
-  #newest = "";
-  #staleLists = 0;
-  #reason = "start";
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
     this.#name = resourceName(options.resource.descriptor);
+    this.#place = new WatchPlace(this.#name);
     this.#logger = options.logger ?? silentLogger;
     this.#metrics = options.metrics ?? new KubeMetrics();
     this.#clock = options.clock ?? systemClock;
@@ -93,7 +88,7 @@ export class Reflector<T extends KubeObject> {
 
   /** Makes the next round start from a list. The present watch goes on until then. */
   relist(reason: string): void {
-    this.#forgetPlace(reason);
+    this.#place.forget(reason);
   }
 
   /** Runs until the signal aborts; no failure ends it. */
@@ -112,51 +107,19 @@ export class Reflector<T extends KubeObject> {
 
   /** One list if needed, and one watch. */
   async #round(signal: AbortSignal): Promise<void> {
-    if (this.#resourceVersion === undefined && (!this.#canStream || this.#isNextInPages)) {
-      const { objects, resourceVersion } = await this.#list(signal);
+    if (this.#place.version === undefined && (!this.#canStream || this.#isNextInPages)) {
+      const { resource, sink, labelSelector, fieldSelector, pageSize = PAGE_SIZE } = this.#options;
+      this.#metrics.listed(this.#name, this.#place.reason);
+      const { objects, resourceVersion } = await listAll(resource, {
+        ...(labelSelector !== undefined && { labelSelector }),
+        ...(fieldSelector !== undefined && { fieldSelector }),
+        pageSize,
+        shrink: (object) => sink.shrink(object),
+        signal,
+      });
       this.#replace(objects, resourceVersion);
     }
     await this.#watch(signal);
-  }
-
-  async #list(signal: AbortSignal): Promise<{ objects: T[]; resourceVersion: string }> {
-    this.#metrics.listed(this.#name, this.#reason);
-    try {
-      return await this.#listPages(this.#options.pageSize ?? PAGE_SIZE, signal);
-    } catch (error) {
-      if (!(error instanceof GoneError)) {
-        throw error;
-      }
-      // The continue token outlived etcd's compaction: one list without pages is consistent by itself.
-      return await this.#listPages(undefined, signal);
-    }
-  }
-
-  async #listPages(
-    limit: number | undefined,
-    signal: AbortSignal,
-  ): Promise<{ objects: T[]; resourceVersion: string }> {
-    const { resource, sink, labelSelector, fieldSelector } = this.#options;
-    const objects: T[] = [];
-    let token: string | undefined;
-    for (;;) {
-      // No resourceVersion: "0" would be cheaper and may go back in time after a restart.
-      const page = await resource.list({
-        ...(labelSelector !== undefined && { labelSelector }),
-        ...(fieldSelector !== undefined && { fieldSelector }),
-        ...(limit !== undefined && { limit }),
-        ...(token !== undefined && { continue: token }),
-        timeoutMs: LIST_TIMEOUT_MS,
-        signal,
-      });
-      for (const item of page.items) {
-        objects.push(sink.shrink(item));
-      }
-      token = page.continueToken;
-      if (token === undefined) {
-        return { objects, resourceVersion: page.resourceVersion };
-      }
-    }
   }
 
   /** Watches from the known place, or from nothing with the present objects first. */
@@ -164,11 +127,11 @@ export class Reflector<T extends KubeObject> {
     const { sink } = this.#options;
     // Changes may come between the present objects and the bookmark that ends them, deletes too.
     let initial =
-      this.#resourceVersion === undefined
+      this.#place.version === undefined
         ? new Cache<T>({ transform: (object) => sink.shrink(object) })
         : undefined;
     if (initial !== undefined) {
-      this.#metrics.listed(this.#name, this.#reason);
+      this.#metrics.listed(this.#name, this.#place.reason);
     }
     this.#metrics.watching(this.#name);
     const openedMs = this.#clock.monotonic();
@@ -184,13 +147,13 @@ export class Reflector<T extends KubeObject> {
           continue;
         }
         if (event.type === "BOOKMARK") {
-          this.#advance(event.resourceVersion);
+          this.#place.advance(event.resourceVersion);
           sink.advance(event.resourceVersion);
         } else {
-          this.#advance(event.object.metadata.resourceVersion ?? "");
+          this.#place.advance(event.object.metadata.resourceVersion ?? "");
           sink.apply(event.type, event.object);
         }
-        if (this.#resourceVersion === undefined) {
+        if (this.#place.version === undefined) {
           return;
         }
       }
@@ -228,7 +191,7 @@ export class Reflector<T extends KubeObject> {
       ...(fieldSelector !== undefined && { fieldSelector }),
       ...(maxLineBytes !== undefined && { maxLineBytes }),
       ...(isInitial && { sendInitialEvents: true, resourceVersionMatch: "NotOlderThan" as const }),
-      ...(this.#resourceVersion !== undefined && { resourceVersion: this.#resourceVersion }),
+      ...(this.#place.version !== undefined && { resourceVersion: this.#place.version }),
       allowBookmarks: true,
       timeoutSeconds: Math.floor(MIN_WATCH_SECONDS * (1 + this.#random())),
       silenceTimeoutMs,
@@ -237,38 +200,13 @@ export class Reflector<T extends KubeObject> {
   }
 
   #replace(objects: readonly T[], resourceVersion: string): void {
-    if (compareResourceVersions(resourceVersion, this.#newest) < 0 && this.#staleLists < MAX_STALE_LISTS) {
-      this.#staleLists += 1;
-      throw new ProtocolError(
-        `list ${this.#name}: the list is of version ${resourceVersion}, but ${this.#newest} was seen already`,
-      );
-    }
-    this.#staleLists = 0;
+    this.#place.set(resourceVersion);
     this.#isNextInPages = false;
-    this.#newest = resourceVersion;
-    this.#resourceVersion = resourceVersion;
     this.#options.sink.replace(objects, resourceVersion);
     this.#logger.debug(
-      { resource: this.#name, objects: objects.length, resourceVersion, reason: this.#reason },
+      { resource: this.#name, objects: objects.length, resourceVersion, reason: this.#place.reason },
       "listed",
     );
-  }
-
-  #advance(resourceVersion: string): void {
-    if (
-      this.#resourceVersion !== undefined &&
-      compareResourceVersions(resourceVersion, this.#resourceVersion) > 0
-    ) {
-      this.#resourceVersion = resourceVersion;
-    }
-    if (compareResourceVersions(resourceVersion, this.#newest) > 0) {
-      this.#newest = resourceVersion;
-    }
-  }
-
-  #forgetPlace(reason: string): void {
-    this.#resourceVersion = undefined;
-    this.#reason = reason;
   }
 
   /** Decides where to go on after a failure, and waits. */
@@ -276,7 +214,7 @@ export class Reflector<T extends KubeObject> {
     const code = error instanceof KubeError ? error.code : "KUBE_UNKNOWN";
     this.#metrics.reflectorFailed(this.#name, code);
     const cannotStream = error instanceof BadRequestError || error instanceof InvalidError;
-    if (this.#canStream && !this.#isNextInPages && this.#resourceVersion === undefined && cannotStream) {
+    if (this.#canStream && !this.#isNextInPages && this.#place.version === undefined && cannotStream) {
       this.#canStream = false;
       this.#logger.info(
         { resource: this.#name, err: error },
@@ -284,10 +222,10 @@ export class Reflector<T extends KubeObject> {
       );
       return;
     }
-    if (this.#resourceVersion === undefined) {
+    if (this.#place.version === undefined) {
       this.#isNextInPages = !this.#isNextInPages;
     } else if (!canResume(error)) {
-      this.#forgetPlace(code);
+      this.#place.forget(code);
     }
     const retryAfterMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
     const delayMs = Math.max(this.#backoff.next(), retryAfterMs);

@@ -14,23 +14,18 @@ import {
   patch,
   selectors,
 } from "./request.ts";
-import { badRequest, invalid, notFound, Refusal } from "./status.ts";
-import { type Collection, Storage, type Stored } from "./storage.ts";
+import { badRequest, invalid, Refusal } from "./status.ts";
+import { Storage, type Stored } from "./storage.ts";
+import { postSubresource } from "./subresources.ts";
+import { type Target, targetOf } from "./target.ts";
 import { WatchStream } from "./watch.ts";
-import { type DeleteRequest, Writes } from "./writes.ts";
+import { Writes } from "./writes.ts";
 
 export type { FakeRequest, FakeResponse, Intercept } from "./request.ts";
 
 export interface FakeApiServerOptions {
   readonly resources: readonly ResourceDescriptor[];
   readonly clock?: Clock;
-}
-
-interface Target {
-  readonly collection: Collection;
-  readonly namespace: string | undefined;
-  readonly name: string | undefined;
-  readonly subresource: string;
 }
 
 /**
@@ -120,27 +115,12 @@ export class FakeApiServer {
     if (url.pathname === "/version") {
       return { statusCode: 200, body: { major: "1", minor: "36", gitVersion: "v1.36.0-fake" } };
     }
-    const target = this.#target(url.pathname);
+    const target = targetOf(url.pathname, this.storage);
     const query = url.searchParams;
     if (target.name === undefined) {
       return this.#collectionRequest(request, target, query);
     }
     return this.#objectRequest(request, target, query);
-  }
-
-  #target(path: string): Target {
-    const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
-    const [root, ...rest] = parts;
-    const group = root === "apis" ? (rest.shift() ?? "") : "";
-    const version = rest.shift() ?? "";
-    // A namespace itself is /namespaces/name; what is in one is /namespaces/name/plural.
-    const namespace = rest[0] === "namespaces" && rest.length > 2 ? rest.splice(0, 2)[1] : undefined;
-    const [plural = "", name, ...subresource] = rest;
-    const collection = this.storage.find(group, version, plural);
-    if ((root !== "api" && root !== "apis") || collection === undefined) {
-      throw new Refusal(404, "NotFound", "the server could not find the requested resource");
-    }
-    return { collection, namespace, name, subresource: subresource.join("/") };
   }
 
   #collectionRequest(request: FakeRequest, target: Target, query: URLSearchParams): FakeResponse {
@@ -184,7 +164,7 @@ export class FakeApiServer {
       case "PATCH":
         return this.#patch(request, target, key, query);
       case "POST":
-        return this.#subresource(target, key, parse(request.body));
+        return postSubresource(this.#writes, target, key, parse(request.body));
       case "DELETE": {
         const { object, isGone } = this.#writes.delete(collection, key, deleteRequest(request.body));
         const { name, uid } = object.metadata;
@@ -285,26 +265,5 @@ export class FakeApiServer {
     const result = this.#owners.apply(uid, known as unknown as JsonObject, wanted, writer, options);
     const body = this.#writes.update(collection, key, result, { verb: "patch", subresource, ...options });
     return { statusCode: 200, body };
-  }
-
-  #subresource({ collection, subresource }: Target, key: string, body: JsonObject): FakeResponse {
-    const success = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" };
-    if (subresource === "eviction") {
-      this.#writes.delete(collection, key, (body["deleteOptions"] ?? {}) as DeleteRequest);
-      return { statusCode: 201, body: success };
-    }
-    if (subresource === "binding") {
-      const { apiVersion: _, kind: __, ...pod } = this.#writes.find(collection, key);
-      const nodeName = (body["target"] as JsonObject | undefined)?.["name"] ?? "";
-      const spec = { ...(pod.spec as JsonObject), nodeName };
-      this.#writes.update(
-        collection,
-        key,
-        { ...(pod as unknown as JsonObject), spec },
-        { verb: "update", subresource: "", isDryRun: false },
-      );
-      return { statusCode: 201, body: success };
-    }
-    throw notFound(`subresource ${subresource}`);
   }
 }

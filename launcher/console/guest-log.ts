@@ -4,10 +4,13 @@
  * of stdout doesn't take, is dropped, counted and told in the log itself.
  */
 import type { Writable } from "node:stream";
+import { Allowance } from "../../lib/allowance.ts";
 import { type Clock, systemClock, type Timer } from "../../lib/clock.ts";
-import { Allowance, type AllowanceOptions } from "./allowance.ts";
 
-export interface GuestLogOptions extends AllowanceOptions {
+export interface GuestLogOptions {
+  /** Bytes that may pass at once after a quiet time: a whole boot log. */
+  readonly burstBytes: number;
+  readonly bytesPerSecond: number;
   /** Bytes that may wait for a slow reader of stdout. */
   readonly maxBufferedBytes: number;
 }
@@ -33,7 +36,8 @@ export class GuestLog {
     this.#out = out;
     this.#options = options;
     this.#clock = clock;
-    this.#allowance = new Allowance(options, clock.monotonic());
+    const { burstBytes: burst, bytesPerSecond: perSecond } = options;
+    this.#allowance = new Allowance({ burst, perSecond }, clock.monotonic());
     // Whoever read stdout has left: the guest goes on without a log.
     out.on("error", () => {});
   }

@@ -18,6 +18,7 @@ ctr containerd github.com/containerd/containerd/v2/cmd/ctr github.com/containerd
 bridge cni github.com/containernetworking/plugins/plugins/main/bridge github.com/containernetworking/plugins
 host-local cni github.com/containernetworking/plugins/plugins/ipam/host-local github.com/containernetworking/plugins
 loopback cni github.com/containernetworking/plugins/plugins/main/loopback github.com/containernetworking/plugins
+ptp cni github.com/containernetworking/plugins/plugins/main/ptp github.com/containernetworking/plugins
 portmap cni github.com/containernetworking/plugins/plugins/meta/portmap github.com/containernetworking/plugins
 kube-proxy kubernetes k8s.io/kubernetes/cmd/kube-proxy k8s.io/kubernetes
 coredns coredns virtpod/cluster/tools/coredns github.com/coredns/coredns

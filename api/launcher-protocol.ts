@@ -8,6 +8,7 @@
  *   POST /v1/shutdown       body ShutdownRequest; 202
  *   POST /v1/pause | unpause | reset | soft-reboot   204
  *   GET  /v1/guest-agent    GuestAgentInfo, as last told; 409 GuestAgentNotConnected
+ *   GET  /v1/dhcp           DhcpState
  *   POST /v1/freeze         body FreezeRequest; 204 once the guest's file systems take no writes; 409 GuestAgentNotConnected
  *   POST /v1/unfreeze       204; 409 GuestAgentNotConnected
  *   POST /v1/console        full-duplex bytes of the serial console; a newer client displaces an older one
@@ -27,6 +28,7 @@ export const LAUNCHER_ROUTES = {
   reset: "/v1/reset",
   softReboot: "/v1/soft-reboot",
   guestAgent: "/v1/guest-agent",
+  dhcp: "/v1/dhcp",
   freeze: "/v1/freeze",
   unfreeze: "/v1/unfreeze",
   console: "/v1/console",
@@ -82,8 +84,10 @@ export interface LauncherInterfaceStatus {
   readonly name: string;
   readonly macAddress: string;
   readonly podInterfaceName: string;
-  /** Addresses handed to the guest, without prefix length. */
+  /** Addresses that the guest is reached at, without prefix length: those handed to it, or the pod's where it stands behind them. */
   readonly ipAddresses: readonly string[];
+  /** Addresses of the pod's that nothing hands to the guest, without prefix length; absent where there is none. */
+  readonly withheldAddresses?: readonly string[];
   readonly queueCount: number;
   /** True once the guest acknowledged its lease by using it: a DHCPREQUEST answered with ACK. */
   readonly leased: boolean;

@@ -3,6 +3,8 @@
 export const KUBEVIRT_GROUP = "kubevirt.io";
 export const KUBEVIRT_VERSION = "v1";
 export const SUBRESOURCES_GROUP = "subresources.kubevirt.io";
+/** Subresources of VMIs that KubeVirt doesn't have. */
+export const OWN_SUBRESOURCES_GROUP = "subresources.virtpod.io";
 
 /** Label on every launcher pod; KubeVirt's value, so that selectors and dashboards carry over. */
 export const LABEL_APP = "kubevirt.io";
@@ -21,6 +23,8 @@ export const ANNOTATION_DOMAIN = "kubevirt.io/domain";
 export const ANNOTATION_STARTED_TEMPLATE = "virtpod.io/started-template";
 /** Annotation on a VMI: generation of the VM it was made from. */
 export const ANNOTATION_VM_GENERATION = "kubevirt.io/vm-generation";
+/** Annotation on a VMI: names of interfaces, separated by commas, on which its guest may send from any MAC and address. */
+export const ANNOTATION_UNGUARDED_INTERFACES = "virtpod.io/unguarded-interfaces";
 
 /** Keeps a deleted VM until its VMI is gone. */
 export const FINALIZER_VM = "kubevirt.io/virtualMachineControllerFinalize";

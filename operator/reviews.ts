@@ -1,6 +1,5 @@
 /** Questions to the API server: who does this token belong to, and may this caller do that? */
 
-import { SUBRESOURCES_GROUP } from "../api/names.ts";
 import type { Client } from "../kube/client.ts";
 import { SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS } from "../kube/resources.ts";
 import type { Caller } from "./subresources/caller.ts";
@@ -39,7 +38,7 @@ export async function reviewAccess(
       extra: Object.fromEntries(Object.entries(caller.extra).map(([key, values]) => [key, [...values]])),
       ...(caller.uid === undefined ? {} : { uid: caller.uid }),
       resourceAttributes: {
-        group: SUBRESOURCES_GROUP,
+        group: path.group,
         version: SUBRESOURCES_VERSION,
         resource: path.resource,
         subresource: path.subresource,

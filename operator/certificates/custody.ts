@@ -3,7 +3,7 @@
  * Every replica may call this at any time; the API server's conflicts decide who made the authority.
  */
 
-import { SUBRESOURCES_GROUP } from "../../api/names.ts";
+import { OWN_SUBRESOURCES_GROUP, SUBRESOURCES_GROUP } from "../../api/names.ts";
 import type { Client } from "../../kube/client.ts";
 import { AlreadyExistsError, ConflictError, ignoreNotFound } from "../../kube/errors.ts";
 import { mergePatch } from "../../kube/request.ts";
@@ -43,7 +43,7 @@ export async function ensureAuthority(client: Client, namespace: string, now: nu
   }
 }
 
-/** Publishes the bundle to agents (ConfigMap) and to the API server (APIService), where it differs. */
+/** Publishes the bundle to agents (ConfigMap) and to the API server (APIServices), where it differs. */
 export async function publishBundle(client: Client, namespace: string, bundle: string): Promise<void> {
   const configMaps = client.resource(CONFIG_MAPS).namespace(namespace);
   const published = await configMaps.get(NAME).catch(ignoreNotFound);
@@ -58,11 +58,13 @@ export async function publishBundle(client: Client, namespace: string, bundle: s
     await configMaps.patch(NAME, mergePatch({ data: { [BUNDLE]: bundle } }));
   }
   const apiServices = client.resource(API_SERVICES);
-  const name = `v1.${SUBRESOURCES_GROUP}`;
   const caBundle = Buffer.from(bundle).toString("base64");
-  const apiService = await apiServices.get(name);
-  if (apiService.spec?.caBundle !== caBundle)
-    await apiServices.patch(name, mergePatch({ spec: { caBundle } }));
+  for (const group of [SUBRESOURCES_GROUP, OWN_SUBRESOURCES_GROUP]) {
+    const name = `v1.${group}`;
+    const apiService = await apiServices.get(name);
+    if (apiService.spec?.caBundle !== caBundle)
+      await apiServices.patch(name, mergePatch({ spec: { caBundle } }));
+  }
 }
 
 function readAuthority(secret: Secret): Custody | undefined {

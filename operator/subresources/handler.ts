@@ -2,6 +2,8 @@
 import type { SubresourcePath } from "./path.ts";
 
 export interface SubresourceHandler {
+  /** KubeVirt's unless told. */
+  readonly group?: string;
   readonly method: "GET" | "PUT";
   /**
    * @param body the request's JSON; undefined where it has none

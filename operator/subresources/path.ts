@@ -1,11 +1,11 @@
 /** Paths of the aggregated API: discovery documents and subresources of VMs and VMIs. */
-import { SUBRESOURCES_GROUP } from "../../api/names.ts";
+import { OWN_SUBRESOURCES_GROUP, SUBRESOURCES_GROUP } from "../../api/names.ts";
 
 export const SUBRESOURCES_VERSION = "v1";
-export const GROUP_PATH = `/apis/${SUBRESOURCES_GROUP}`;
-export const VERSION_PATH = `${GROUP_PATH}/${SUBRESOURCES_VERSION}`;
 
 export interface SubresourcePath {
+  /** KubeVirt's or our own. */
+  readonly group: string;
   readonly namespace: string;
   readonly resource: "virtualmachines" | "virtualmachineinstances";
   readonly name: string;
@@ -15,12 +15,24 @@ export interface SubresourcePath {
 
 /** undefined for anything that is no subresource of a VM or VMI. */
 export function parseSubresourcePath(pathname: string): SubresourcePath | undefined {
-  if (!pathname.startsWith(`${VERSION_PATH}/namespaces/`)) return undefined;
-  const segments = pathname.slice(`${VERSION_PATH}/namespaces/`.length).split("/").map(decodeSegment);
+  const group = Object.keys(SERVED).find((one) => pathname.startsWith(`${versionPath(one)}/namespaces/`));
+  if (group === undefined) return undefined;
+  const segments = pathname
+    .slice(`${versionPath(group)}/namespaces/`.length)
+    .split("/")
+    .map(decodeSegment);
   const [namespace, resource, name, ...rest] = segments;
   if (resource !== "virtualmachines" && resource !== "virtualmachineinstances") return undefined;
   if (!namespace || !name || rest.length === 0 || rest.some((segment) => segment === "")) return undefined;
-  return { namespace, resource, name, subresource: rest.join("/") };
+  return { group, namespace, resource, name, subresource: rest.join("/") };
+}
+
+function groupPath(group: string): string {
+  return `/apis/${group}`;
+}
+
+function versionPath(group: string): string {
+  return `${groupPath(group)}/${SUBRESOURCES_VERSION}`;
 }
 
 function decodeSegment(segment: string): string {
@@ -31,45 +43,51 @@ function decodeSegment(segment: string): string {
   }
 }
 
-/** What is served of VMIs, and the verb that RBAC knows it by. */
-const SERVED: readonly { readonly name: string; readonly verb: "get" | "update" }[] = [
-  { name: "console", verb: "get" },
-  { name: "vnc", verb: "get" },
-  { name: "guestosinfo", verb: "get" },
-  { name: "userlist", verb: "get" },
-  { name: "filesystemlist", verb: "get" },
-  { name: "freeze", verb: "update" },
-  { name: "unfreeze", verb: "update" },
-];
+interface Served {
+  readonly name: string;
+  /** That RBAC knows it by. */
+  readonly verb: "get" | "update";
+}
+
+/** What is served of VMIs, by group. */
+const SERVED: Readonly<Record<string, readonly Served[]>> = {
+  [SUBRESOURCES_GROUP]: [
+    { name: "console", verb: "get" },
+    { name: "vnc", verb: "get" },
+    { name: "guestosinfo", verb: "get" },
+    { name: "userlist", verb: "get" },
+    { name: "filesystemlist", verb: "get" },
+    { name: "freeze", verb: "update" },
+    { name: "unfreeze", verb: "update" },
+  ],
+  [OWN_SUBRESOURCES_GROUP]: [{ name: "network", verb: "get" }],
+};
 
 /** Discovery of what is served: kubectl and the API server's availability check read these. */
 export function discovery(pathname: string): unknown {
-  if (pathname === GROUP_PATH) {
-    const version = {
-      groupVersion: `${SUBRESOURCES_GROUP}/${SUBRESOURCES_VERSION}`,
-      version: SUBRESOURCES_VERSION,
-    };
-    return {
-      kind: "APIGroup",
-      apiVersion: "v1",
-      name: SUBRESOURCES_GROUP,
-      versions: [version],
-      preferredVersion: version,
-    };
-  }
-  if (pathname === VERSION_PATH) {
-    return {
-      kind: "APIResourceList",
-      apiVersion: "v1",
-      groupVersion: `${SUBRESOURCES_GROUP}/${SUBRESOURCES_VERSION}`,
-      resources: SERVED.map(({ name, verb }) => ({
-        name: `virtualmachineinstances/${name}`,
-        singularName: "",
-        namespaced: true,
-        kind: "VirtualMachineInstance",
-        verbs: [verb],
-      })),
-    };
+  for (const [group, served] of Object.entries(SERVED)) {
+    if (pathname === groupPath(group)) return apiGroup(group);
+    if (pathname === versionPath(group)) return apiResources(group, served);
   }
   return undefined;
+}
+
+function apiGroup(name: string): unknown {
+  const version = { groupVersion: `${name}/${SUBRESOURCES_VERSION}`, version: SUBRESOURCES_VERSION };
+  return { kind: "APIGroup", apiVersion: "v1", name, versions: [version], preferredVersion: version };
+}
+
+function apiResources(group: string, served: readonly Served[]): unknown {
+  return {
+    kind: "APIResourceList",
+    apiVersion: "v1",
+    groupVersion: `${group}/${SUBRESOURCES_VERSION}`,
+    resources: served.map(({ name, verb }) => ({
+      name: `virtualmachineinstances/${name}`,
+      singularName: "",
+      namespaced: true,
+      kind: "VirtualMachineInstance",
+      verbs: [verb],
+    })),
+  };
 }

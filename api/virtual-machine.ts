@@ -34,9 +34,10 @@ const templateSchema = object(
   { description: "What each VMI of this VM is made from. A change takes effect at the next start." },
 );
 
-export const runStrategySchema = choice(["Always", "Halted"], {
-  description: "Always: a VMI runs, and is started again when it ends. Halted: none runs.",
-  refused: ["Manual", "RerunOnFailure", "Once", "WaitAsReceiver"],
+export const runStrategySchema = choice(["Always", "RerunOnFailure", "Manual", "Once", "Halted"], {
+  description:
+    "Always: a VMI runs, and is started again when it ends. RerunOnFailure: likewise, but not once the guest has powered off. Manual: one runs from a requested start to a requested stop or its own end. Once: one is started, and never again. Halted: none runs.",
+  refused: ["WaitAsReceiver"],
 });
 
 export type RunStrategy = Data<typeof runStrategySchema>;
@@ -67,7 +68,7 @@ export const virtualMachineSpecSchema = object(
       },
       {
         rule: "has(self.running) || has(self.runStrategy)",
-        message: "runStrategy is missing: set Always or Halted",
+        message: "runStrategy is missing: set Always, RerunOnFailure, Manual, Once or Halted",
         reason: "FieldValueRequired",
       },
     ],
@@ -106,6 +107,8 @@ export const VM_CONDITIONS = {
   failure: "Failure",
   /** The template has changed since the VMI was started. */
   restartRequired: "RestartRequired",
+  /** The guest has ended and its run strategy does not start it again; goes with the next start. */
+  completed: "Completed",
 } as const;
 
 const startFailureSchema = object(

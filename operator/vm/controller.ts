@@ -115,7 +115,7 @@ export class VmController {
       case "updateStatus":
         return this.#noted(key, await vms.updateStatus({ ...vm, status: write.status }, { signal }));
       case "createInstance":
-        await this.#createInstance(key, vm, signal);
+        await this.#createInstance(key, vm, write.paused, signal);
         return undefined;
       case "deleteInstance":
         await this.#deleteInstance(key, write.vmi, signal);
@@ -136,11 +136,16 @@ export class VmController {
     throw new ConflictError(`start or stop ${namespace}/${name}: the VM has changed or is gone`);
   }
 
-  async #createInstance(key: string, vm: VirtualMachine, signal: AbortSignal): Promise<void> {
+  async #createInstance(
+    key: string,
+    vm: VirtualMachine,
+    paused: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { client, caches, events } = this.#options;
     const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(vm.metadata.namespace);
     try {
-      this.#ownWrites.wrote(key, caches.vmis, await vmis.create(instanceOf(vm), { signal }));
+      this.#ownWrites.wrote(key, caches.vmis, await vmis.create(instanceOf(vm, paused), { signal }));
     } catch (error) {
       if (error instanceof AlreadyExistsError) {
         // Ours by a lost reply, or somebody else's: the cache will tell which.

@@ -10,8 +10,11 @@ import {
 } from "../../api/names.ts";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 
-/** Everything in one write: owner, finalizer and the template as it is started. */
-export function instanceOf(vm: VirtualMachine) {
+/**
+ * Everything in one write: owner, finalizer and the template as it is started.
+ * @param paused the guest waits to be unpaused, whatever the template says
+ */
+export function instanceOf(vm: VirtualMachine, paused = false) {
   const { template } = vm.spec;
   const name = vm.metadata.name ?? "";
   return {
@@ -36,6 +39,6 @@ export function instanceOf(vm: VirtualMachine) {
         },
       ],
     },
-    spec: template.spec,
+    spec: paused ? { ...template.spec, startStrategy: "Paused" as const } : template.spec,
   };
 }

@@ -1,56 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { FINALIZER_VM } from "../../api/names.ts";
-import type { VirtualMachine } from "../../api/virtual-machine.ts";
+import type { RunStrategy } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { VirtualMachineInstanceStatus } from "../../api/virtual-machine-instance-status.ts";
 import { NOT_RUNNING } from "../vmi/status.ts";
-import { instanceOf } from "./instance.ts";
-import { type Observed, plan, type Write } from "./plan.ts";
+import { ago, apply, deleted, kinds, NOW, observe, statusOf, vm, vmi } from "./plan.fixture.ts";
+import { type Observed, plan } from "./plan.ts";
 import { backoffMs } from "./start-failure.ts";
-
-const NOW = Date.parse("2026-01-01T00:10:00Z");
-const ago = (seconds: number) => new Date(NOW - seconds * 1000).toISOString();
-
-function vm(over: Partial<VirtualMachine> = {}): VirtualMachine {
-  return {
-    metadata: {
-      name: "tiny",
-      namespace: "default",
-      uid: "vm-uid",
-      resourceVersion: "1",
-      creationTimestamp: "2026-01-01T00:00:00Z",
-      generation: 3,
-      finalizers: [FINALIZER_VM],
-    },
-    spec: {
-      runStrategy: "Always",
-      template: { spec: { domain: { devices: {}, memory: { guest: "128Mi" } } } },
-    },
-    ...over,
-  };
-}
-
-const deleted = (machine: VirtualMachine): VirtualMachine => ({
-  ...machine,
-  metadata: { ...machine.metadata, deletionTimestamp: "2026-01-01T00:09:59Z" },
-});
-
-function vmi(status: VirtualMachineInstanceStatus, isLeaving = false): VirtualMachineInstance {
-  const { metadata, spec } = instanceOf(vm());
-  return {
-    metadata: {
-      ...metadata,
-      uid: "vmi-uid",
-      resourceVersion: "1",
-      creationTimestamp: ago(100),
-      ...(isLeaving ? { deletionTimestamp: ago(1) } : {}),
-    },
-    spec,
-    status,
-  };
-}
 
 const ready = (status: "True" | "False") => ({ type: "Ready", status });
 
@@ -72,30 +29,6 @@ function failed(ranForSeconds: number | undefined): VirtualMachineInstance {
     conditions: [ready("False")],
     phaseTransitionTimestamps: [...ran, { phase: "Failed", phaseTransitionTimestamp: ago(0) }],
   });
-}
-
-const observe = (over: Partial<Observed> = {}): Observed => ({ vm: vm(), now: NOW, ...over });
-const kinds = (writes: readonly Write[]) => writes.map((write) => write.kind);
-
-function statusOf(writes: readonly Write[]) {
-  const write = writes.find((one) => one.kind === "updateStatus");
-  return write?.kind === "updateStatus" ? write.status : undefined;
-}
-
-/** The world after a plan's writes; deletions are over at once where `isGone`. */
-function apply(observed: Observed, writes: readonly Write[], isGone = false): Observed {
-  let { vm: machine, vmi: instance } = observed;
-  for (const write of writes) {
-    if (write.kind === "createInstance") instance = vmi({});
-    if (write.kind === "deleteInstance") instance = isGone ? undefined : vmi(instance?.status ?? {}, true);
-    if (write.kind === "updateStatus") machine = { ...machine, status: write.status };
-    const metadata = machine.metadata;
-    if (write.kind === "addFinalizer")
-      machine = { ...machine, metadata: { ...metadata, finalizers: [FINALIZER_VM] } };
-    if (write.kind === "removeFinalizer") machine = { ...machine, metadata: { ...metadata, finalizers: [] } };
-  }
-  const { vmi: _, ...rest } = observed;
-  return { ...rest, vm: machine, ...(instance === undefined ? {} : { vmi: instance }) };
 }
 
 describe("a VM that shall run", () => {
@@ -258,8 +191,15 @@ describe("a deleted VM", () => {
 describe("plans of a VM", () => {
   const worlds = fc.record({
     isDeleted: fc.boolean(),
-    runStrategy: fc.constantFrom<"Always" | "Halted">("Always", "Halted"),
+    runStrategy: fc.constantFrom<RunStrategy>("Always", "RerunOnFailure", "Manual", "Once", "Halted"),
     isForeign: fc.boolean(),
+    requests: fc.array(
+      fc.record({
+        action: fc.constantFrom("Start", "Stop" as const),
+        uid: fc.constantFrom("vmi-uid", "other"),
+      }),
+      { maxLength: 3 },
+    ),
     instance: fc.option(
       fc.record({
         phase: fc.constantFrom("Pending", "Scheduling", "Running", "Succeeded", "Failed" as const),
@@ -275,7 +215,8 @@ describe("plans of a VM", () => {
         let machine = vm();
         for (const world of history) {
           const { template } = machine.spec;
-          machine = { ...machine, spec: { template, runStrategy: world.runStrategy } };
+          const status = { ...machine.status, stateChangeRequests: world.requests };
+          machine = { ...machine, spec: { template, runStrategy: world.runStrategy }, status };
           const { instance } = world;
           const seen: Observed = {
             vm: world.isDeleted ? deleted(machine) : machine,
@@ -295,12 +236,10 @@ describe("plans of a VM", () => {
                   ),
                 }),
           };
-          const after = apply(seen, plan(seen).writes);
-          // A VMI that starts to leave is news for the VM's word of its state; nothing else is.
-          const settled = apply(
-            after,
-            plan(after).writes.filter((write) => write.kind === "updateStatus"),
-          );
+          let settled = apply(seen, plan(seen).writes);
+          // A VMI that was made or starts to leave is news for the VM's word of its state, and may be what the next
+          // request waits for; nothing else is.
+          for (const _ of [null, ...world.requests]) settled = apply(settled, plan(settled).writes);
           assert.deepEqual(plan(settled).writes, []);
           machine = { ...machine, ...(settled.vm.status === undefined ? {} : { status: settled.vm.status }) };
         }

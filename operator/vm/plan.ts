@@ -7,9 +7,9 @@ import { FINALIZER_VM } from "../../api/names.ts";
 import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { PlannedEvent } from "../events.ts";
-import { isFinal } from "../vmi/status.ts";
+import { isInstanceUnwanted, isNextWanted, isPauseAsked, isStartAsked } from "./run-strategy.ts";
 import { retryTime, type StartFailure, stableInMs, startFailureAfter } from "./start-failure.ts";
-import { runStrategyOf, wantedStatus } from "./status.ts";
+import { wantedStatus } from "./status.ts";
 
 export interface Observed {
   readonly vm: VirtualMachine;
@@ -23,7 +23,7 @@ export interface Observed {
 
 export type Write =
   | { readonly kind: "addFinalizer" }
-  | { readonly kind: "createInstance" }
+  | { readonly kind: "createInstance"; readonly paused: boolean }
   | { readonly kind: "deleteInstance"; readonly vmi: VirtualMachineInstance }
   | { readonly kind: "updateStatus"; readonly status: VirtualMachineStatus }
   | { readonly kind: "removeFinalizer" };
@@ -62,7 +62,7 @@ function planLife(observed: Observed): Plan {
   const failure = startFailureAfter(observed);
   const decision = decide(observed, failure);
   if (decision.kind === "create") {
-    writes.push({ kind: "createInstance" });
+    writes.push({ kind: "createInstance", paused: isPauseAsked(observed) });
     events.push({
       type: "Normal",
       reason: "SuccessfulCreate",
@@ -91,16 +91,16 @@ function planLife(observed: Observed): Plan {
 
 type Decision = { kind: "create" } | { kind: "delete" } | { kind: "wait"; ms: number } | { kind: "none" };
 
-function decide({ vm, vmi, foreign, now }: Observed, failure: StartFailure | undefined): Decision {
-  const shouldRun = runStrategyOf(vm) === "Always";
+function decide(observed: Observed, failure: StartFailure | undefined): Decision {
+  const { vmi, foreign, now } = observed;
   if (vmi !== undefined) {
-    const isLeaving = vmi.metadata.deletionTimestamp !== undefined;
-    if (isLeaving) return { kind: "none" };
     // A finished incarnation is cleared away; the next one is made when it has gone.
-    return !shouldRun || isFinal(vmi) ? { kind: "delete" } : { kind: "none" };
+    const isLeaving = vmi.metadata.deletionTimestamp !== undefined;
+    return !isLeaving && isInstanceUnwanted(observed) ? { kind: "delete" } : { kind: "none" };
   }
-  if (!shouldRun || foreign) return { kind: "none" };
-  const retryAt = retryTime(failure);
+  if (foreign || !isNextWanted(observed)) return { kind: "none" };
+  // Who asks for a start by name does not want to wait.
+  const retryAt = isStartAsked(observed) ? 0 : retryTime(failure);
   return retryAt > now ? { kind: "wait", ms: retryAt - now } : { kind: "create" };
 }
 

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { rfc3339 } from "../../lib/time.ts";
+import { runStrategyOf } from "./run-strategy.ts";
 
 /** `lastFailedVMIUID` is the incarnation that was counted last, so that it is counted once. */
 export type StartFailure = NonNullable<VirtualMachineStatus["startFailure"]>;
@@ -29,7 +30,8 @@ export function startFailureAfter({
   readonly now: number;
 }): StartFailure | undefined {
   const before = vm.status?.startFailure;
-  if (vm.spec.runStrategy === "Halted" || vm.spec.running === false) return undefined;
+  // Nothing but these two starts a guest again by itself.
+  if (!["Always", "RerunOnFailure"].includes(runStrategyOf(vm))) return undefined;
   if (vmi === undefined) return before;
   if (runTimeMs(vmi, now) >= STABLE_RUN_MS || vmi.status?.phase === "Succeeded") return undefined;
   const uid = vmi.metadata.uid ?? "";

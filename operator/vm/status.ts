@@ -7,6 +7,15 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import { rfc3339 } from "../../lib/time.ts";
 import { conditionOf, isTrue, mergeConditions, type WantedCondition } from "../vmi/conditions.ts";
 import { isFinal, NOT_RUNNING } from "../vmi/status.ts";
+import {
+  completion,
+  isInstanceUnwanted,
+  isNextWanted,
+  isStartAsked,
+  openRequests,
+  runStrategyOf,
+  type StateChangeRequest,
+} from "./run-strategy.ts";
 import { retryTime, type StartFailure } from "./start-failure.ts";
 
 export interface StatusInput {
@@ -19,15 +28,11 @@ export interface StatusInput {
   readonly now: Date;
 }
 
-export function runStrategyOf(vm: VirtualMachine): "Always" | "Halted" {
-  if (vm.spec.runStrategy !== undefined) return vm.spec.runStrategy;
-  return vm.spec.running === true ? "Always" : "Halted";
-}
-
 export function wantedStatus(input: StatusInput): VirtualMachineStatus {
   const { vm, vmi, isStarting, failure, now } = input;
   const before: VirtualMachineStatus = vm.status ?? {};
-  const { startFailure: _, ...rest } = before;
+  const { startFailure: _, stateChangeRequests: __, ...rest } = before;
+  const requests = requestsAfter(input);
   const isReady = vmi !== undefined && isTrue(vmi.status?.conditions, "Ready");
   const created = (vmi !== undefined || isStarting === true) && !(vmi !== undefined && isFinal(vmi));
   return {
@@ -44,17 +49,25 @@ export function wantedStatus(input: StatusInput): VirtualMachineStatus {
           observedGeneration: startedGeneration(vmi) ?? vm.metadata.generation,
         }),
     ...(failure === undefined ? {} : { startFailure: failure }),
+    ...(requests.length === 0 ? {} : { stateChangeRequests: [...requests] }),
   };
+}
+
+/** The start that is carried out in this very reconcile is done. */
+function requestsAfter(input: StatusInput): readonly StateChangeRequest[] {
+  const open = openRequests(input);
+  return input.isStarting && isStartAsked(input) ? open.slice(1) : open;
 }
 
 type PrintableStatus = NonNullable<VirtualMachineStatus["printableStatus"]>;
 
 /** KubeVirt's order of precedence: the first that applies. */
-export function printableStatus({ vm, vmi, isStarting, failure, now }: StatusInput): PrintableStatus {
+export function printableStatus(input: StatusInput): PrintableStatus {
+  const { vm, vmi, isStarting, failure, now } = input;
   if (vm.metadata.deletionTimestamp !== undefined) return "Terminating";
-  const shouldRun = runStrategyOf(vm) === "Always";
   if (vmi !== undefined) {
-    if (vmi.metadata.deletionTimestamp !== undefined || !shouldRun) return "Stopping";
+    if (vmi.metadata.deletionTimestamp !== undefined) return "Stopping";
+    if (isInstanceUnwanted(input) && !isFinal(vmi)) return "Stopping";
     if (isTrue(vmi.status?.conditions, "Paused")) return "Paused";
     if (vmi.status?.phase === "Running") return "Running";
     const stuck = conditionOf(vmi.status?.conditions, "Synchronized");
@@ -66,10 +79,9 @@ export function printableStatus({ vm, vmi, isStarting, failure, now }: StatusInp
     if (stuck?.reason !== undefined && IMAGE_ERRORS.includes(stuck.reason)) return "ErrImagePull";
     if (!isFinal(vmi)) return "Starting";
   }
-  if (shouldRun && isBackingOff(failure, now)) return "CrashLoopBackOff";
   if (isStarting) return "Starting";
-  if (vmi !== undefined && isFinal(vmi)) return shouldRun ? "Starting" : "Stopped";
-  return shouldRun ? "Starting" : "Stopped";
+  if (!isNextWanted(input)) return "Stopped";
+  return isBackingOff(failure, now) && !isStartAsked(input) ? "CrashLoopBackOff" : "Starting";
 }
 
 const IMAGE_ERRORS: readonly string[] = [
@@ -84,7 +96,8 @@ function isBackingOff(failure: StartFailure | undefined, now: Date): boolean {
 }
 
 /** What the VM says of its VMI: readiness, and whatever stands in the way. */
-function conditionsOf({ vm, vmi, foreign, isStarting, failure, now }: StatusInput): WantedCondition[] {
+function conditionsOf(input: StatusInput): WantedCondition[] {
+  const { vm, vmi, foreign, isStarting, failure, now } = input;
   const conditions: WantedCondition[] = [];
   conditions.push(copied(conditionOf(vmi?.status?.conditions, "Ready") ?? unknownReadiness(vmi, isStarting)));
   if (foreign) {
@@ -101,6 +114,8 @@ function conditionsOf({ vm, vmi, foreign, isStarting, failure, now }: StatusInpu
     const message = backOffMessage(vm, vmi, failure);
     conditions.push({ type: "Failure", status: "True", reason: "CrashLoopBackOff", message });
   }
+  const completed = isStarting ? undefined : completion(input);
+  if (completed !== undefined) conditions.push(copied(completed));
   if (isRestartRequired(vm, vmi)) {
     conditions.push({
       type: VM_CONDITIONS.restartRequired,

@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
-import type { Client } from "../../kube/client.ts";
 import { type KubeObject, describe as kind } from "../../kube/objects.ts";
 import { mergePatch } from "../../kube/request.ts";
-import { connectCluster, makeNamespace, removeNamespace } from "../harness/cluster.ts";
+import { makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { condition, Guests } from "../harness/guest.ts";
 
 interface ResourceQuota extends KubeObject {
@@ -29,16 +28,11 @@ const bootDisk = (containerDisk: { image: string; path?: string; imagePullPolicy
 });
 
 describe("bad input that no schema can see", { concurrency: 4 }, () => {
-  let client: Client;
   let guests: Guests;
   before(async () => {
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "bad-input"));
+    guests = await Guests.open("bad-input");
   });
-  after(async () => {
-    await removeNamespace(client, guests.namespace);
-    await client.close();
-  });
+  after(() => guests.close());
 
   it("memory above any node's: ErrorUnschedulable with the scheduler's words", async () => {
     await guests.create("huge", { domain: { memory: { guest: "4Ti" } } });
@@ -126,10 +120,10 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
   });
 
   it("a quota that forbids the pod: FailedCreate names it, and raising it starts the VM", async () => {
-    const namespace = await makeNamespace(client, "quota");
-    const limited = new Guests(client, namespace);
+    const namespace = await makeNamespace(guests.client, "quota");
+    const limited = new Guests(guests.client, namespace);
     try {
-      const quotas = client.resource(RESOURCE_QUOTAS).namespace(namespace);
+      const quotas = guests.client.resource(RESOURCE_QUOTAS).namespace(namespace);
       await quotas.create({ metadata: { name: "no-pods" }, spec: { hard: { pods: "0" } } });
       await limited.create("forbidden");
       const vm = await limited.untilVm(
@@ -146,7 +140,7 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
       assert.equal(condition(running, "Synchronized"), undefined);
       await limited.remove("forbidden");
     } finally {
-      await removeNamespace(client, namespace);
+      await removeNamespace(guests.client, namespace);
     }
   });
 
@@ -162,7 +156,7 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
   }
 
   async function launcherImage() {
-    const agents = await client.request<{
+    const agents = await guests.client.request<{
       items: { spec: { initContainers?: { image?: string }[] } }[];
     }>({
       method: "GET",

@@ -5,11 +5,10 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parse } from "yaml";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
-import type { Client } from "../../kube/client.ts";
 import type { Draft } from "../../kube/objects.ts";
 import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { connectCluster, makeNamespace, ROOT, removeNamespace } from "../harness/cluster.ts";
+import { ROOT } from "../harness/cluster.ts";
 import { ask, Guests } from "../harness/guest.ts";
 
 const MIB = 1024 * 1024;
@@ -33,22 +32,14 @@ const read = async (address: string, dev: string) =>
   (await ask<{ data: string | null }>(address, `/disk-read?dev=${dev}`)).data;
 
 describe("disks", { concurrency: 2 }, () => {
-  let client: Client;
   let guests: Guests;
   before(async () => {
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "disks"));
+    guests = await Guests.open("disks");
   });
-  after(async () => {
-    await removeNamespace(client, guests.namespace);
-    await client.close();
-  });
+  after(() => guests.close());
 
   const create = (machine: Draft<VirtualMachine>) =>
-    client
-      .resource(VIRTUAL_MACHINES)
-      .namespace(guests.namespace)
-      .create(machine, { fieldValidation: "Strict" });
+    guests.resource(VIRTUAL_MACHINES).create(machine, { fieldValidation: "Strict" });
 
   it("a guest boots from a containerDisk by its BIOS, and what it writes is lost with its pod", async () => {
     const machine = example("vm-container-disk.yaml", "boots");
@@ -68,7 +59,7 @@ describe("disks", { concurrency: 2 }, () => {
     await write(first.address, "vda", "overlaid");
     assert.equal(await read(first.address, "vda"), "overlaid");
 
-    await client.resource(PODS).namespace(guests.namespace).delete(first.pod.metadata.name);
+    await guests.resource(PODS).delete(first.pod.metadata.name);
     await guests.untilVmi(
       "boots",
       "another incarnation",

@@ -1,10 +1,9 @@
 /** Operator, agent and kubelet die while guests run: the guests go on, and what happened meanwhile is told afterwards. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { Client } from "../../kube/client.ts";
 import { LEASES, PODS, type Pod } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { connectCluster, makeNamespace, removeNamespace, until, untilGone } from "../harness/cluster.ts";
+import { until, untilGone } from "../harness/cluster.ts";
 import { Guests, uptimeSeconds } from "../harness/guest.ts";
 import {
   ensureKubelet,
@@ -20,14 +19,12 @@ const SYSTEM = "virtpod";
 const RECOVERY_MS = 20_000;
 
 describe("while a guest runs", () => {
-  let client: Client;
   let guests: Guests;
   let steady: { readonly pod: Pod; readonly address: string };
   let steadyVmiUid: string | undefined;
 
   before(async () => {
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "faults"));
+    guests = await Guests.open("faults");
     await Promise.all(["steady", "leaver", "deleted"].map((name) => guests.create(name)));
     steady = await guests.answering("steady");
     await Promise.all([guests.answering("leaver"), guests.answering("deleted")]);
@@ -35,16 +32,14 @@ describe("while a guest runs", () => {
   });
   after(async () => {
     ensureKubelet();
-    await removeNamespace(client, guests.namespace);
-    await client.close();
+    await guests.close();
   });
 
-  const vmiOf = (name: string) =>
-    client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(guests.namespace).get(name);
+  const vmiOf = (name: string) => guests.resource(VIRTUAL_MACHINE_INSTANCES).get(name);
 
   /** The pods of one of virtpod's programs. */
   async function systemPods(app: string): Promise<Pod[]> {
-    const { items } = await client
+    const { items } = await guests.client
       .resource(PODS)
       .namespace(SYSTEM)
       .list({ labelSelector: `app.kubernetes.io/name=${app}` });
@@ -61,7 +56,7 @@ describe("while a guest runs", () => {
     return async () => {
       await Promise.all(
         pods.map((pod) =>
-          until(client, PODS, {
+          until(guests.client, PODS, {
             namespace: SYSTEM,
             name: pod.metadata.name,
             what: `${app} running again`,
@@ -94,12 +89,12 @@ describe("while a guest runs", () => {
   /** Deletes a VM and returns what its pod has on the node. */
   async function markDeleted(name: string): Promise<PodTraces> {
     const traces = tracesOf(await guests.pod(name));
-    await client.resource(VIRTUAL_MACHINES).namespace(guests.namespace).delete(name);
+    await guests.resource(VIRTUAL_MACHINES).delete(name);
     return traces;
   }
 
   const untilVmGone = (name: string, timeoutMs: number) =>
-    untilGone(client, VIRTUAL_MACHINES, { namespace: guests.namespace, name, timeoutMs });
+    untilGone(guests.client, VIRTUAL_MACHINES, { namespace: guests.namespace, name, timeoutMs });
 
   it("killed operators change nothing, and tell afterwards what happened without them", async () => {
     const uptime = await uptimeSeconds(steady.address);
@@ -109,9 +104,9 @@ describe("while a guest runs", () => {
     await guests.type("leaver", "(sleep 1; poweroff) &");
     const untilBack = await kill("virtpod-operator");
     // Nobody is there to see either of these.
-    await client.resource(VIRTUAL_MACHINES).namespace(guests.namespace).delete("deleted");
+    await guests.resource(VIRTUAL_MACHINES).delete("deleted");
     await guests.create("newcomer");
-    const leaverPod = await until(client, PODS, {
+    const leaverPod = await until(guests.client, PODS, {
       namespace: guests.namespace,
       name: (await guests.pod("leaver")).metadata.name,
       what: "the guest's end",
@@ -140,7 +135,7 @@ describe("while a guest runs", () => {
     await untilVmGone("deleted", RECOVERY_MS);
     const elapsedMs = performance.now() - back;
     assert.ok(elapsedMs < RECOVERY_MS, `it took ${elapsedMs} ms after the operators were back`);
-    const lease = await client.resource(LEASES).namespace(SYSTEM).get("virtpod-operator");
+    const lease = await guests.client.resource(LEASES).namespace(SYSTEM).get("virtpod-operator");
     const finishedAt = leaverPod?.status?.containerStatuses?.[0]?.state?.terminated?.finishedAt ?? "";
     assert.ok(
       Date.parse(finishedAt) < Date.parse(lease.spec?.acquireTime ?? ""),

@@ -4,11 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import type { Client } from "../../kube/client.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { SECRETS } from "../../kube/resources.ts";
 import { conditionOf, isTrue } from "../../operator/vmi/conditions.ts";
-import { connectCluster, kubeconfigPath, makeNamespace, removeNamespace } from "../harness/cluster.ts";
+import { kubeconfigPath } from "../harness/cluster.ts";
 import { capture, clusterTool } from "../harness/command.ts";
 import { debian, root, userData } from "../harness/debian.ts";
 import { Guests } from "../harness/guest.ts";
@@ -28,15 +27,13 @@ describe("the agent of a Debian guest", { concurrency: 1 }, () => {
   const first = new SshKey();
   const second = new SshKey();
   const folder = mkdtempSync(join(tmpdir(), "virtpod-agent-"));
-  let client: Client;
   let guests: Guests;
   let ssh: Ssh;
 
   before(async () => {
     loadDebianImage();
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "guest-agent"));
-    const secrets = client.resource(SECRETS).namespace(guests.namespace);
+    guests = await Guests.open("guest-agent");
+    const secrets = guests.resource(SECRETS);
     await secrets.create({ metadata: { name: "keys" }, stringData: { mine: first.publicKey } });
     await secrets.create({ metadata: { name: "passwords" }, stringData: { [USER]: "secret" } });
     const drive = { name: "drive", cloudInitNoCloud: { userData: userData(USER, byCloudInit.publicKey) } };
@@ -73,8 +70,7 @@ describe("the agent of a Debian guest", { concurrency: 1 }, () => {
     await ssh?.close().catch(() => {});
     for (const key of [byCloudInit, first, second]) key.remove();
     rmSync(folder, { recursive: true });
-    await removeNamespace(client, guests.namespace);
-    await client.close();
+    await guests.close();
   });
 
   const path = (subresource: string) =>
@@ -152,7 +148,7 @@ describe("the agent of a Debian guest", { concurrency: 1 }, () => {
   });
 
   it("gives the guest another key when the Secret changes", async () => {
-    const secrets = client.resource(SECRETS).namespace(guests.namespace);
+    const secrets = guests.resource(SECRETS);
     await secrets.patch("keys", mergePatch({ stringData: { mine: second.publicKey } }));
     const line = second.publicKey.split(" ")[1] ?? "";
     // Asked over the connection that stands: the first key is no good for another.

@@ -1,9 +1,8 @@
 /** A launcher that dies under its guest, and a pod that only pretends to be one. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { Client } from "../../kube/client.ts";
 import { type Container, PODS, type Pod } from "../../kube/resources.ts";
-import { connectCluster, makeNamespace, removeNamespace, until, untilLogged } from "../harness/cluster.ts";
+import { until, untilLogged } from "../harness/cluster.ts";
 import { condition, Guests } from "../harness/guest.ts";
 import { killProgram, remainsOf, tracesOf } from "../harness/node.ts";
 
@@ -41,16 +40,11 @@ interface Said {
 }
 
 describe("a launcher", { concurrency: 3 }, () => {
-  let client: Client;
   let guests: Guests;
   before(async () => {
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "launchers"));
+    guests = await Guests.open("launchers");
   });
-  after(async () => {
-    await removeNamespace(client, guests.namespace);
-    await client.close();
-  });
+  after(() => guests.close());
 
   /** The program dies: the incarnation has failed, the next one comes after the back-off, nothing is left of the first. */
   async function assertRestarted(name: string, program: RegExp, words: RegExp): Promise<void> {
@@ -86,13 +80,13 @@ describe("a launcher", { concurrency: 3 }, () => {
     assertRestarted("no-qemu", /^qemu-system/, /qemu/));
 
   it("is not every pod that asks for a launcher's devices: one that pretends gets nothing", async () => {
-    const { items } = await client
+    const { items } = await guests.client
       .resource(PODS)
       .namespace("virtpod")
       .list({ labelSelector: "app.kubernetes.io/name=virtpod-agent" });
     const image = items[0]?.spec.initContainers?.[0]?.image ?? "";
     await pods().create({ metadata: { name: "pretender" }, spec: pretender(image) });
-    await until(client, PODS, {
+    await until(guests.client, PODS, {
       namespace: guests.namespace,
       name: "pretender",
       what: "a started container",
@@ -101,7 +95,7 @@ describe("a launcher", { concurrency: 3 }, () => {
         pod?.status?.containerStatuses?.[0]?.state?.waiting === undefined && pod?.status?.phase !== "Pending",
     });
     const where = { namespace: guests.namespace, name: "pretender" };
-    const { input } = await untilLogged(client, where, /"closed":true.*\n/, 45_000);
+    const { input } = await untilLogged(guests.client, where, /"closed":true.*\n/, 45_000);
     const said = input
       .trim()
       .split("\n")
@@ -119,7 +113,7 @@ describe("a launcher", { concurrency: 3 }, () => {
     await pods().delete("pretender", { gracePeriodSeconds: 0 });
   });
 
-  const pods = () => client.resource(PODS).namespace(guests.namespace);
+  const pods = () => guests.resource(PODS);
 
   /** As much like a launcher as anyone may make it: its image, user and devices, but not the operator's word. */
   function pretender(image: string): Pod["spec"] {

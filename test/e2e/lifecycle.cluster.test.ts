@@ -1,37 +1,25 @@
 /** Run strategies, stopping, and what a VM's spec becomes in its pod and its guest. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { Client } from "../../kube/client.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import {
-  connectCluster,
-  kubeconfigPath,
-  makeNamespace,
-  removeNamespace,
-  untilGone,
-} from "../harness/cluster.ts";
+import { kubeconfigPath, untilGone } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { ask, condition, Guests, tiny } from "../harness/guest.ts";
 import { isConsoleLine } from "../harness/log.ts";
 
 describe("the life of a VM", { concurrency: 3 }, () => {
-  let client: Client;
   let guests: Guests;
   before(async () => {
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "lifecycle"));
+    guests = await Guests.open("lifecycle");
   });
-  after(async () => {
-    await removeNamespace(client, guests.namespace);
-    await client.close();
-  });
+  after(() => guests.close());
 
   const change = (name: string, spec: object) =>
-    client.resource(VIRTUAL_MACHINES).namespace(guests.namespace).patch(name, mergePatch({ spec }));
+    guests.resource(VIRTUAL_MACHINES).patch(name, mergePatch({ spec }));
   const untilStopped = async (name: string) => {
     const { namespace } = guests;
-    await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs: 20_000 });
+    await untilGone(guests.client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs: 20_000 });
     const vm = await guests.untilStatus(name, "Stopped", 5_000);
     assert.deepEqual([vm.status?.ready, vm.status?.created], [false, false]);
   };
@@ -70,7 +58,7 @@ describe("the life of a VM", { concurrency: 3 }, () => {
     const vm = await guests.untilStatus("paused", "Paused", 60_000);
     assert.equal(vm.status?.ready, false);
     assert.equal(condition(vm, "Paused")?.type, "Paused");
-    const vmi = await client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(guests.namespace).get("paused");
+    const vmi = await guests.resource(VIRTUAL_MACHINE_INSTANCES).get("paused");
     assert.equal(vmi.status?.phase, "Running");
     // Meanwhile another guest boots, and the paused one has not printed a line.
     await guests.create("unpaused");
@@ -104,18 +92,18 @@ describe("the life of a VM", { concurrency: 3 }, () => {
       ({ status }) => status?.phase === "Failed",
     );
     const startedAt = performance.now();
-    await client.resource(VIRTUAL_MACHINES).namespace(guests.namespace).delete("stubborn");
+    await guests.resource(VIRTUAL_MACHINES).delete("stubborn");
     const vmi = await ended;
     const elapsedMs = performance.now() - startedAt;
     assert.ok(elapsedMs >= 4_000 && elapsedMs < 9_000, `it took ${elapsedMs} ms`);
     assert.match(condition(vmi, "Ready")?.message ?? "", /did not power off within its grace period/);
     const { namespace } = guests;
-    await untilGone(client, VIRTUAL_MACHINES, { namespace, name: "stubborn", timeoutMs: 5_000 });
+    await untilGone(guests.client, VIRTUAL_MACHINES, { namespace, name: "stubborn", timeoutMs: 5_000 });
   });
 
   it("may be a VMI's alone: it runs once, ends as the guest ends, and a VM of its name leaves it alone", async () => {
     const { namespace } = guests;
-    const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
+    const vmis = guests.resource(VIRTUAL_MACHINE_INSTANCES);
     await vmis.create({ metadata: { name: "alone" }, spec: tiny("alone").spec.template.spec });
     await guests.answering("alone");
     await guests.create("alone");
@@ -125,8 +113,8 @@ describe("the life of a VM", { concurrency: 3 }, () => {
       10_000,
       (vm) => condition(vm, "Failure")?.reason === "InstanceNotOwned",
     );
-    await client.resource(VIRTUAL_MACHINES).namespace(namespace).delete("alone");
-    await untilGone(client, VIRTUAL_MACHINES, { namespace, name: "alone", timeoutMs: 5_000 });
+    await guests.resource(VIRTUAL_MACHINES).delete("alone");
+    await untilGone(guests.client, VIRTUAL_MACHINES, { namespace, name: "alone", timeoutMs: 5_000 });
     await guests.type("alone", "poweroff");
     const vmi = await guests.untilVmi(
       "alone",
@@ -136,7 +124,11 @@ describe("the life of a VM", { concurrency: 3 }, () => {
     );
     assert.match(condition(vmi, "Ready")?.message ?? "", /the guest powered off by itself/);
     await vmis.delete("alone");
-    await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name: "alone", timeoutMs: 10_000 });
+    await untilGone(guests.client, VIRTUAL_MACHINE_INSTANCES, {
+      namespace,
+      name: "alone",
+      timeoutMs: 10_000,
+    });
   });
 
   it("gives its guest its host name, and its pod its labels and resources", async () => {

@@ -1,9 +1,7 @@
 /** A Debian guest that boots by EFI from a SCSI disk, and is configured by a config drive. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { Client } from "../../kube/client.ts";
 import { SECRETS } from "../../kube/resources.ts";
-import { connectCluster, makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { booted, debian, root, userData } from "../harness/debian.ts";
 import { Guests } from "../harness/guest.ts";
 import { Ssh, SshKey } from "../harness/ssh.ts";
@@ -14,16 +12,13 @@ const USER = "tester";
 describe("a Debian guest that boots by EFI", { concurrency: 1 }, () => {
   const key = new SshKey();
   const credential = new SshKey();
-  let client: Client;
   let guests: Guests;
   let ssh: Ssh;
   before(async () => {
     loadDebianImage();
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "storage-boot"));
-    await client
+    guests = await Guests.open("storage-boot");
+    await guests
       .resource(SECRETS)
-      .namespace(guests.namespace)
       .create({ metadata: { name: "keys" }, stringData: { anybody: credential.publicKey } });
     const drive = { name: "drive", cloudInitConfigDrive: { userData: userData(USER, key.publicKey) } };
     await guests.create(
@@ -49,8 +44,7 @@ describe("a Debian guest that boots by EFI", { concurrency: 1 }, () => {
   after(async () => {
     await ssh?.close();
     for (const one of [key, credential]) one.remove();
-    await removeNamespace(client, guests.namespace);
-    await client.close();
+    await guests.close();
   });
 
   it("has EFI's variables, and its root on the SCSI disk", async () => {

@@ -1,21 +1,14 @@
 /** A guest's disk after qemu or its launcher was killed while it wrote: nothing that it was told is written is lost. */
 import { after, before, describe, it } from "node:test";
-import type { Client } from "../../kube/client.ts";
-import { connectCluster, makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { surviveCrashes } from "../harness/crash.ts";
 import { Guests } from "../harness/guest.ts";
 
 describe("a PersistentVolumeClaim", { concurrency: 1 }, () => {
-  let client: Client;
   let guests: Guests;
   before(async () => {
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "storage-crash"));
+    guests = await Guests.open("storage-crash");
   });
-  after(async () => {
-    await removeNamespace(client, guests.namespace);
-    await client.close();
-  });
+  after(() => guests.close());
 
   // Qemu, launcher, qemu. `make soak` has 50 rounds.
   it("of volumeMode Filesystem keeps every synced record when qemu or launcher is killed, three times", () =>

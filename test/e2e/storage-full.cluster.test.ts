@@ -1,9 +1,7 @@
 /** Disks without room: what fills its own stays within it, and a guest whose volume is full waits until it isn't. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { Client } from "../../kube/client.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
-import { connectCluster, makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { ask, condition, diskName, Guests } from "../harness/guest.ts";
 import { createClaim, MIB, tinyWithDisks, volumePath } from "../harness/storage.ts";
@@ -13,19 +11,14 @@ interface Load {
 }
 
 describe("a disk without room", { concurrency: 1 }, () => {
-  let client: Client;
   let guests: Guests;
   before(async () => {
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "storage-full"));
+    guests = await Guests.open("storage-full");
   });
-  after(async () => {
-    await removeNamespace(client, guests.namespace);
-    await client.close();
-  });
+  after(() => guests.close());
 
   it("pauses its guest with a condition and an event, and the guest goes on when there is room", async () => {
-    await createClaim(client, guests.namespace, "small", { size: "64Mi" });
+    await createClaim(guests.client, guests.namespace, "small", { size: "64Mi" });
     await guests.create(
       "fills",
       tinyWithDisks([{ volume: { name: "data", persistentVolumeClaim: { claimName: "small" } } }]),
@@ -33,7 +26,7 @@ describe("a disk without room", { concurrency: 1 }, () => {
     const { address } = await guests.answering("fills", 120_000);
     const dev = await diskName(address, "data");
 
-    const ballast = `${await volumePath(client, guests.namespace, "small")}/ballast`;
+    const ballast = `${await volumePath(guests.client, guests.namespace, "small")}/ballast`;
     // Until the file system refuses: dd ends with an error when it has taken the last block.
     capture("./cluster/enter", ["sh", "-c", `! dd if=/dev/zero of=${ballast} bs=64K && sync ${ballast}`]);
     const write = ask<Load>(address, `/disk-load?dev=${dev}&kind=write&seconds=5`, 180_000);

@@ -1,9 +1,7 @@
 /** Volumes that can't be had as they are asked for: each refused or waited for with a sentence that says what to do. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { Client } from "../../kube/client.ts";
 import { SECRETS } from "../../kube/resources.ts";
-import { connectCluster, makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { type Changes, condition, diskName, Guests } from "../harness/guest.ts";
 import { createClaim, type GuestDisk, loadImage, MIB, tinyWithDisks } from "../harness/storage.ts";
 
@@ -39,17 +37,12 @@ const FILES = {
 } as const;
 
 describe("a volume that can't be had", { concurrency: 3 }, () => {
-  let client: Client;
   let guests: Guests;
   before(async () => {
     loadImage(IMAGE, FILES);
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "storage-input"));
+    guests = await Guests.open("storage-input");
   });
-  after(async () => {
-    await removeNamespace(client, guests.namespace);
-    await client.close();
-  });
+  after(() => guests.close());
 
   const claimed = (claimName: string): GuestDisk => ({
     volume: { name: "data", persistentVolumeClaim: { claimName } },
@@ -67,13 +60,13 @@ describe("a volume that can't be had", { concurrency: 3 }, () => {
         condition(vm, "Synchronized")?.message ?? "",
         /PersistentVolumeClaim late is missing: create it/,
       );
-      await createClaim(client, guests.namespace, "late", { size: "64Mi" });
+      await createClaim(guests.client, guests.namespace, "late", { size: "64Mi" });
       await running("no-claim");
       await guests.remove("no-claim");
     });
 
     it("that nobody binds: waits and says which claim it is, and can be deleted at once", async () => {
-      await createClaim(client, guests.namespace, "unbound", {
+      await createClaim(guests.client, guests.namespace, "unbound", {
         size: "64Mi",
         storageClassName: "nobody-serves-this",
       });
@@ -86,7 +79,7 @@ describe("a volume that can't be had", { concurrency: 3 }, () => {
     });
 
     it("that may only be read, for a disk that is written: says which access mode is wrong", async () => {
-      await createClaim(client, guests.namespace, "read-only", {
+      await createClaim(guests.client, guests.namespace, "read-only", {
         size: "64Mi",
         accessModes: ["ReadOnlyMany"],
       });
@@ -99,7 +92,7 @@ describe("a volume that can't be had", { concurrency: 3 }, () => {
     });
 
     it("that holds no disk, for an ephemeral volume: says what is missing", async () => {
-      await createClaim(client, guests.namespace, "bare", { size: "64Mi" });
+      await createClaim(guests.client, guests.namespace, "bare", { size: "64Mi" });
       const volume = { name: "data", ephemeral: { persistentVolumeClaim: { claimName: "bare" } } };
       await create("no-disk-in-claim", [{ volume }]);
       await tellsFailure("no-disk-in-claim", /disk\.img/);
@@ -168,9 +161,8 @@ describe("a volume that can't be had", { concurrency: 3 }, () => {
     await guests.untilVm("no-secret", "a word about the Secret", 60_000, (vm) =>
       /late-secret/.test(JSON.stringify(vm.status?.conditions)),
     );
-    await client
+    await guests
       .resource(SECRETS)
-      .namespace(guests.namespace)
       .create({ metadata: { name: "late-secret" }, stringData: { userdata: "#cloud-config\n" } });
     // The kubelet tries a mount again after two minutes at most.
     await guests.untilVmi("no-secret", "phase Running", 150_000, ({ status }) => status?.phase === "Running");

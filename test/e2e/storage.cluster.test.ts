@@ -3,9 +3,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import type { Client } from "../../kube/client.ts";
 import { CONFIG_MAPS, SECRETS } from "../../kube/resources.ts";
-import { connectCluster, makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { booted, debian, root, userData } from "../harness/debian.ts";
 import { ask, diskName, Guests } from "../harness/guest.ts";
@@ -106,15 +104,13 @@ function qemuArguments(podUid: string): string {
 
 describe("the disks of a Debian guest", { concurrency: 1 }, () => {
   const key = new SshKey();
-  let client: Client;
   let guests: Guests;
   let ssh: Ssh;
   let devices: readonly BlockDevice[];
 
   before(async () => {
     loadDebianImage();
-    client = await connectCluster();
-    guests = new Guests(client, await makeNamespace(client, "storage"));
+    guests = await Guests.open("storage");
     await makeSources();
     await guests.create("debian", {
       ...debian(DISKS, { cpu: { sockets: 2 }, devices: { blockMultiQueue: true } }, { hostname: "storage" }),
@@ -131,14 +127,13 @@ describe("the disks of a Debian guest", { concurrency: 1 }, () => {
   after(async () => {
     await ssh?.close();
     key.remove();
-    await removeNamespace(client, guests.namespace);
-    await client.close();
+    await guests.close();
   });
 
   async function makeSources(): Promise<void> {
     const { namespace } = guests;
-    const secrets = client.resource(SECRETS).namespace(namespace);
-    const configMaps = client.resource(CONFIG_MAPS).namespace(namespace);
+    const secrets = guests.resource(SECRETS);
+    const configMaps = guests.resource(CONFIG_MAPS);
     // Of an interface that the guest lacks: what cloud-init makes of it shows, and the lease stays as it is.
     const networkData = "version: 2\nethernets:\n  proof: {mtu: 1234}\n";
     await secrets.create({
@@ -149,14 +144,14 @@ describe("the disks of a Debian guest", { concurrency: 1 }, () => {
     await secrets.create({ metadata: { name: "largest" }, data: { userdata: LARGEST.toString("base64") } });
     await configMaps.create({ metadata: { name: "settings" }, data: { "a.conf": "colour = blue\n" } });
     await configMaps.create({ metadata: { name: "answers" }, data: { "autounattend.xml": "<unattend/>" } });
-    await createClaim(client, namespace, "file", { size: "128Mi" });
-    await createClaim(client, namespace, "block", { size: "64Mi", volumeMode: "Block" });
+    await createClaim(guests.client, namespace, "file", { size: "128Mi" });
+    await createClaim(guests.client, namespace, "block", { size: "64Mi", volumeMode: "Block" });
     await makeKeptDisk();
   }
 
   /** A claim with a disk in it, for the ephemeral volume. */
   async function makeKeptDisk(): Promise<void> {
-    await createClaim(client, guests.namespace, "kept", { size: "64Mi" });
+    await createClaim(guests.client, guests.namespace, "kept", { size: "64Mi" });
     await guests.create("maker", tinyWithDisks([{ volume: claim("kept") }]));
     const { address } = await guests.answering("maker", 120_000);
     await ask(address, `/disk-write?dev=${await diskName(address, "kept")}&data=kept`);
@@ -236,7 +231,7 @@ describe("the disks of a Debian guest", { concurrency: 1 }, () => {
     // Ten per cent may be missing: the file system's own tables.
     assert.ok(size <= 128 * MIB && size >= 0.9 * 128 * MIB, String(size));
     await write(name, "in-a-file");
-    const image = `${await volumePath(client, guests.namespace, "file")}/disk.img`;
+    const image = `${await volumePath(guests.client, guests.namespace, "file")}/disk.img`;
     assert.equal(atNode(image), "in-a-file");
   });
 
@@ -244,7 +239,7 @@ describe("the disks of a Debian guest", { concurrency: 1 }, () => {
     const { name, size } = device({ serial: "block" });
     assert.equal(size, 64 * MIB);
     await write(name, "on-a-device");
-    assert.equal(atNode(await volumePath(client, guests.namespace, "block")), "on-a-device");
+    assert.equal(atNode(await volumePath(guests.client, guests.namespace, "block")), "on-a-device");
   });
 
   it("ephemeral: reads what the claim holds, and leaves the claim as it is", async () => {
@@ -253,7 +248,7 @@ describe("the disks of a Debian guest", { concurrency: 1 }, () => {
     assert.equal(await text(name), "virtpod-disk:kept");
     await write(name, "overlaid");
     assert.equal(await text(name), "overlaid");
-    const image = `${await volumePath(client, guests.namespace, "kept")}/disk.img`;
+    const image = `${await volumePath(guests.client, guests.namespace, "kept")}/disk.img`;
     assert.equal(atNode(image), "virtpod-disk:kept");
   });
 

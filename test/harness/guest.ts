@@ -2,10 +2,20 @@
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Client } from "../../kube/client.ts";
-import type { Draft } from "../../kube/objects.ts";
+import type { Draft, KubeObject, ResourceDescriptor } from "../../kube/objects.ts";
+import type { ResourceClient } from "../../kube/resource-client.ts";
 import { EVENTS, PODS, type Pod } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { kubeconfigPath, launcherPods, until, untilGone, untilLogged } from "./cluster.ts";
+import {
+  connectCluster,
+  kubeconfigPath,
+  launcherPods,
+  makeNamespace,
+  removeNamespace,
+  until,
+  untilGone,
+  untilLogged,
+} from "./cluster.ts";
 import { interact } from "./command.ts";
 import { exampleMachine } from "./machine.ts";
 
@@ -50,7 +60,7 @@ function domainOf(domain: VmiSpec["domain"], { domain: change, kernelArgs }: Cha
   return { ...changed, firmware: { ...changed.firmware, kernelBoot: { ...kernelBoot, kernelArgs } } };
 }
 
-/** The VMs of one test file's namespace. */
+/** The VMs of one test file's namespace, and whatever else is in it. */
 export class Guests {
   readonly client: Client;
   readonly namespace: string;
@@ -60,26 +70,40 @@ export class Guests {
     this.namespace = namespace;
   }
 
+  /** In a new namespace whose name begins with `prefix`, over a connection of their own. */
+  static async open(prefix: string): Promise<Guests> {
+    const client = await connectCluster();
+    return new Guests(client, await makeNamespace(client, prefix));
+  }
+
+  /** Removes the namespace with all in it, and ends the connection. */
+  async close(): Promise<void> {
+    await removeNamespace(this.client, this.namespace);
+    await this.client.close();
+  }
+
+  /** The objects of a kind in the namespace. */
+  resource<T extends KubeObject>(kind: ResourceDescriptor<T>): ResourceClient<T> {
+    return this.client.resource(kind).namespace(this.namespace);
+  }
+
   create(name: string, changes?: Changes): Promise<VirtualMachine> {
-    return this.client
-      .resource(VIRTUAL_MACHINES)
-      .namespace(this.namespace)
-      .create(tiny(name, changes), { fieldValidation: "Strict" });
+    return this.resource(VIRTUAL_MACHINES).create(tiny(name, changes), { fieldValidation: "Strict" });
   }
 
   /** A VMI without a VM: nothing starts it again. */
   createInstance(name: string, changes?: Changes): Promise<VirtualMachineInstance> {
     const { metadata, spec } = tiny(name, changes).spec.template;
-    return this.client
-      .resource(VIRTUAL_MACHINE_INSTANCES)
-      .namespace(this.namespace)
-      .create({ metadata: { ...metadata, name }, spec }, { fieldValidation: "Strict" });
+    return this.resource(VIRTUAL_MACHINE_INSTANCES).create(
+      { metadata: { ...metadata, name }, spec },
+      { fieldValidation: "Strict" },
+    );
   }
 
   /** Deletes the VMI and waits until it and its pods are gone. */
   async removeInstance(name: string, timeoutMs = 30_000): Promise<void> {
     const { client, namespace } = this;
-    await client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace).delete(name);
+    await this.resource(VIRTUAL_MACHINE_INSTANCES).delete(name);
     await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs });
   }
 
@@ -155,7 +179,7 @@ export class Guests {
     const { client, namespace } = this;
     const startedAt = performance.now();
     const pods = await launcherPods(client, namespace, name);
-    await client.resource(VIRTUAL_MACHINES).namespace(namespace).delete(name);
+    await this.resource(VIRTUAL_MACHINES).delete(name);
     await untilGone(client, VIRTUAL_MACHINES, { namespace, name, timeoutMs });
     await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs: 1_000 });
     for (const { metadata } of pods) {
@@ -166,7 +190,7 @@ export class Guests {
 
   /** Waits for an event about an object of that name. */
   async untilEvent(name: string, reason: string, message: RegExp, timeoutMs: number): Promise<void> {
-    const events = this.client.resource(EVENTS).namespace(this.namespace);
+    const events = this.resource(EVENTS);
     const fieldSelector = `involvedObject.name=${name},reason=${reason}`;
     const signal = AbortSignal.timeout(timeoutMs);
     const seen: string[] = [];

@@ -2,7 +2,10 @@
 import { createRequire } from "node:module";
 
 const dhcp = createRequire(import.meta.url)("dhcp");
-const client = dhcp.createClient({ mac: process.argv[2], features: ["domainName", "hostname"] });
+const client = dhcp.createClient({
+  mac: process.argv[2],
+  features: ["domainName", "hostname", "mtuInterface"],
+});
 // Its REQUEST names the address of the lease before, not the one just offered, and leaves the server out: to a server
 // that is a client which reboots (RFC 2131 section 4.3.2). Without an address of old it would name none.
 client._state.address = process.argv[3];

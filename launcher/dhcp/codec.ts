@@ -1,25 +1,25 @@
 /**
- * DHCPv4 messages as bytes (RFC 2131, 2132) and back. Pure; no input makes it throw: what can't be read comes back
- * as the reason why it was dropped.
+ * Reads DHCPv4 messages (RFC 2131, 2132). Pure; no input makes it throw: what can't be read comes back as the reason
+ * why it was dropped.
  */
-import { formatIpv4, parseIpv4 } from "../../lib/cidr.ts";
-import { fieldLengthsValid, OPTION } from "./fields.ts";
+import { formatIpv4 } from "../../lib/cidr.ts";
+import {
+  ETHERNET,
+  ETHERNET_ADDRESS_BYTES,
+  FILE,
+  fieldLengthsValid,
+  HEADER_BYTES,
+  MAGIC_COOKIE,
+  OPTION,
+  SNAME,
+} from "./fields.ts";
 
-/** Bytes before the options: the BOOTP fields and the magic cookie. */
-export const HEADER_BYTES = 240;
-/** Many clients and relays drop anything shorter than a BOOTP message (RFC 1542 section 2.1). */
-export const MINIMUM_MESSAGE_BYTES = 300;
 /** A guest has no reason to send more than one Ethernet frame. */
 export const MAXIMUM_REQUEST_BYTES = 1500;
 
-const MAGIC_COOKIE = 0x63825363;
-const SNAME = { start: 44, length: 64 };
-const FILE = { start: 108, length: 128 };
 const PAD = 0;
 const END = 255;
-const ETHERNET = 1;
-const ETHERNET_ADDRESS_BYTES = 6;
-const BROADCAST_FLAG = 0x8000;
+export const BROADCAST_FLAG = 0x8000;
 
 export const MESSAGE = {
   discover: 1,
@@ -58,16 +58,6 @@ export interface DhcpRequest {
   /** `52:54:00:12:34:56` */
   readonly macAddress: string;
   readonly options: Options;
-}
-
-export interface DhcpReply {
-  readonly transactionId: number;
-  readonly flags: number;
-  readonly clientAddress: string;
-  readonly yourAddress: string;
-  readonly macAddress: string;
-  /** In the order in which they are written. */
-  readonly options: readonly (readonly [code: number, value: Uint8Array])[];
 }
 
 export type Decoded =
@@ -160,93 +150,6 @@ function join(values: readonly Uint8Array[]): Uint8Array {
   return values.length === 1 && values[0] !== undefined ? values[0] : Buffer.concat(values);
 }
 
-export interface Encoded {
-  readonly bytes: Uint8Array;
-  /** Codes of options for which the client's limit left no room. */
-  readonly omitted: readonly number[];
-}
-
-/**
- * Writes a reply of at most `maximumBytes` (UDP payload, at least 300). Options that don't fit into the options field
- * go into `file` and `sname` (option 52); what fits nowhere is left out and named.
- */
-export function encodeReply(reply: DhcpReply, maximumBytes: number): Encoded {
-  const header = new Uint8Array(HEADER_BYTES);
-  const view = new DataView(header.buffer);
-  view.setUint8(0, 2);
-  view.setUint8(1, ETHERNET);
-  view.setUint8(2, ETHERNET_ADDRESS_BYTES);
-  view.setUint32(4, reply.transactionId);
-  view.setUint16(10, reply.flags);
-  view.setUint32(12, parseIpv4(reply.clientAddress) ?? 0);
-  view.setUint32(16, parseIpv4(reply.yourAddress) ?? 0);
-  header.set(parseMac(reply.macAddress), 28);
-  view.setUint32(236, MAGIC_COOKIE);
-
-  const room = Math.max(maximumBytes, MINIMUM_MESSAGE_BYTES) - HEADER_BYTES - 1;
-  const wire = reply.options.map(([code, value]) => ({ code, bytes: splitOption(code, value) }));
-  const { inOptions, inFile, inSname, omitted } = place(wire, room);
-  if (inFile.length > 0) header.set([...Buffer.concat(inFile), END], FILE.start);
-  if (inSname.length > 0) header.set([...Buffer.concat(inSname), END], SNAME.start);
-  const message = Buffer.concat([header, ...inOptions, Uint8Array.of(END)]);
-  const padded = new Uint8Array(Math.max(message.length, MINIMUM_MESSAGE_BYTES));
-  padded.set(message);
-  return { bytes: padded, omitted };
-}
-
-interface WireOption {
-  readonly code: number;
-  readonly bytes: Uint8Array;
-}
-
-const OVERLOAD_OPTION_BYTES = 3;
-
-function place(wire: readonly WireOption[], room: number) {
-  const total = wire.reduce((sum, option) => sum + option.bytes.length, 0);
-  // The relay's option comes last (RFC 3046 section 2.2), so its place is set aside before the others are laid out.
-  const relay = wire.filter(({ code }) => code === OPTION.relayAgent);
-  const relayBytes = relay.reduce((sum, option) => sum + option.bytes.length, 0);
-  let left = room - relayBytes - (total > room ? OVERLOAD_OPTION_BYTES : 0);
-  let fileLeft = total > room ? FILE.length - 1 : 0;
-  let snameLeft = total > room ? SNAME.length - 1 : 0;
-  const inOptions: Uint8Array[] = [];
-  const inFile: Uint8Array[] = [];
-  const inSname: Uint8Array[] = [];
-  const omitted: number[] = [];
-  for (const { code, bytes } of wire) {
-    if (code === OPTION.relayAgent) continue;
-    if (bytes.length <= left) {
-      inOptions.push(bytes);
-      left -= bytes.length;
-    } else if (bytes.length <= fileLeft) {
-      inFile.push(bytes);
-      fileLeft -= bytes.length;
-    } else if (bytes.length <= snameLeft) {
-      inSname.push(bytes);
-      snameLeft -= bytes.length;
-    } else omitted.push(code);
-  }
-  const overload = (inFile.length > 0 ? 1 : 0) | (inSname.length > 0 ? 2 : 0);
-  if (overload !== 0) inOptions.push(Uint8Array.of(OPTION.overload, 1, overload));
-  if (relayBytes <= room) inOptions.push(...relay.map(({ bytes }) => bytes));
-  else omitted.push(OPTION.relayAgent);
-  return { inOptions, inFile, inSname, omitted };
-}
-
-/** A value longer than 255 bytes is written as several options of the same code (RFC 3396 section 4). */
-function splitOption(code: number, value: Uint8Array): Uint8Array {
-  const parts: Uint8Array[] = [];
-  for (let at = 0; at === 0 || at < value.length; at += 255) {
-    const part = value.subarray(at, at + 255);
-    parts.push(Uint8Array.of(code, part.length), part);
-  }
-  return Buffer.concat(parts);
-}
-
 function formatMac(bytes: Uint8Array): string {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
-}
-
-function parseMac(text: string): Uint8Array {
-  return Uint8Array.from(text.split(":"), (part) => Number.parseInt(part, 16));
 }

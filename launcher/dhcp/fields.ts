@@ -1,4 +1,12 @@
-/** Option codes in use, and the lengths that those which a client sends must have. */
+/** Fields of a DHCP message, option codes in use, and the lengths that those which a client sends must have. */
+
+/** Bytes before the options: the BOOTP fields and the magic cookie. */
+export const HEADER_BYTES = 240;
+export const MAGIC_COOKIE = 0x63825363;
+export const ETHERNET = 1;
+export const ETHERNET_ADDRESS_BYTES = 6;
+export const SNAME = { start: 44, length: 64 } as const;
+export const FILE = { start: 108, length: 128 } as const;
 
 export const OPTION = {
   subnetMask: 1,
@@ -20,6 +28,8 @@ export const OPTION = {
   renewalTime: 58,
   rebindingTime: 59,
   clientIdentifier: 61,
+  tftpServerName: 66,
+  bootFileName: 67,
   relayAgent: 82,
   searchList: 119,
   classlessRoutes: 121,

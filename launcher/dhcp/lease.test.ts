@@ -56,6 +56,64 @@ test("a gateway outside the address's prefix comes with a route to itself on the
   );
 });
 
+test("a pod whose own prefix lies behind its gateway (ptp) gives its guest a /32", () => {
+  const lease = leaseFor(
+    source({
+      addresses: ["10.89.0.2/24"],
+      routes: [
+        { destination: "0.0.0.0/0", gateway: "10.89.0.1" },
+        { destination: "10.89.0.0/24", gateway: "10.89.0.1" },
+        { destination: "10.89.0.1/32" },
+      ],
+    }),
+  );
+  assert.equal(`${lease.address}/${lease.prefixLength}`, "10.89.0.2/32");
+  assert.deepEqual(lease.routes, [
+    { destination: "10.89.0.1/32", gateway: "0.0.0.0" },
+    { destination: "10.89.0.0/24", gateway: "10.89.0.1" },
+    { destination: "0.0.0.0/0", gateway: "10.89.0.1" },
+  ]);
+});
+
+test("a guest in a subnet of its own (masquerade) is told of that, and of the pod's resolver and MTU", () => {
+  const { attachment } = source();
+  const subnet = { address: "10.0.2.2/24", gateway: "10.0.2.1" };
+  const lease = leaseFor({
+    ...source(),
+    attachment: { ...attachment, guest: { ...attachment.guest, subnet } },
+  });
+  assert.equal(`${lease.address}/${lease.prefixLength}`, "10.0.2.2/24");
+  assert.equal(lease.router, "10.0.2.1");
+  assert.deepEqual(lease.routes, [{ destination: "0.0.0.0/0", gateway: "10.0.2.1" }]);
+  assert.deepEqual(lease.dnsServers, ["10.96.0.10"]);
+  assert.equal(lease.mtu, 1450);
+});
+
+test("dhcpOptions are the lease's", () => {
+  const { ntpServers, bootFileName, tftpServerName, privateOptions } = leaseFor(
+    source(
+      {},
+      {
+        dhcpOptions: {
+          ntpServers: ["192.0.2.123"],
+          bootFileName: "boot.ipxe",
+          tftpServerName: "tftp.example",
+          privateOptions: [{ option: 224, value: "x" }],
+        },
+      },
+    ),
+  );
+  assert.deepEqual(
+    { ntpServers, bootFileName, tftpServerName, privateOptions },
+    {
+      ntpServers: ["192.0.2.123"],
+      bootFileName: "boot.ipxe",
+      tftpServerName: "tftp.example",
+      privateOptions: [{ option: 224, value: "x" }],
+    },
+  );
+});
+
 test("a pod without a gateway gives its guest none", () => {
   const lease = leaseFor(source({ routes: [] }));
   assert.ok(!("router" in lease));

@@ -1,4 +1,5 @@
 /** From what the agent found on the pod's interface to what the guest is told. Pure. */
+import type { DhcpOptions } from "../../api/dhcp-options.ts";
 import type { InterfaceAttachment, PodInterface } from "../../api/pod-interface.ts";
 import { type Ipv4Cidr, networkOf, parseIpv4, parseIpv4Cidr } from "../../lib/cidr.ts";
 import type { Lease, LeaseRoute } from "./types.ts";
@@ -21,8 +22,8 @@ export interface LeaseSource {
   /** The VMI's spec.subdomain: names the headless Service that publishes the guest. */
   readonly subdomain?: string | undefined;
   readonly namespace: string;
-  /** IPv4 addresses. */
-  readonly ntpServers?: readonly string[] | undefined;
+  /** As the author of the machine wrote them; the CRD has checked them. */
+  readonly dhcpOptions?: DhcpOptions | undefined;
 }
 
 export class LeaseError extends Error {
@@ -36,34 +37,64 @@ export class LeaseError extends Error {
  */
 export function leaseFor(source: LeaseSource): Lease {
   const { attachment } = source;
-  const cidr = firstIpv4(attachment.podInterface);
-  if (cidr === undefined) {
+  const place = placeOf(attachment);
+  const serverAddress = attachment.bridge.address;
+  if (place === undefined || serverAddress === undefined) {
     throw new LeaseError(
       `interface ${attachment.name}: pod interface ${attachment.podInterface.name} has no IPv4 address to hand to the guest`,
     );
   }
+  const { ntpServers, ...boot } = source.dhcpOptions ?? {};
   const resolver = parseResolvConf(source.resolvConf);
   const domain = domainName(resolver.searchDomains, source);
-  const routes = leaseRoutes(attachment.podInterface, cidr);
+  const { cidr, routes } = place;
   const router = routes.find(({ destination }) => destination === DEFAULT_ROUTE)?.gateway;
   return {
     name: attachment.name,
     macAddress: attachment.guest.macAddress.toLowerCase(),
     address: cidr.address,
     prefixLength: cidr.prefixLength,
-    serverAddress: attachment.bridge.address,
+    serverAddress,
     ...(router !== undefined && router !== ON_LINK ? { router } : {}),
     routes,
     dnsServers: resolver.nameservers,
-    ntpServers: (source.ntpServers ?? []).filter((address) => parseIpv4(address) !== undefined),
+    ntpServers: ntpServers ?? [],
     hostname: source.hostname,
     ...(domain === undefined ? {} : { domain }),
     searchDomains: withSubdomain(resolver.searchDomains, source.subdomain, domain),
     mtu: attachment.podInterface.mtu,
+    ...boot,
     leaseSeconds: LEASE_SECONDS,
     renewalSeconds: LEASE_SECONDS / 2,
     rebindingSeconds: (LEASE_SECONDS / 8) * 7,
   };
+}
+
+interface Place {
+  readonly cidr: Ipv4Cidr;
+  readonly routes: readonly LeaseRoute[];
+}
+
+/** Where the guest stands: in a subnet of its own (masquerade), or where its pod stood. */
+function placeOf({ guest, podInterface }: InterfaceAttachment): Place | undefined {
+  if (guest.subnet !== undefined) {
+    const cidr = parseIpv4Cidr(guest.subnet.address);
+    if (cidr === undefined) return undefined;
+    return { cidr, routes: [{ destination: DEFAULT_ROUTE, gateway: guest.subnet.gateway }] };
+  }
+  const address = firstIpv4(podInterface);
+  if (address === undefined) return undefined;
+  const cidr = onLinkPrefix(podInterface, address);
+  return { cidr, routes: leaseRoutes(podInterface, cidr) };
+}
+
+/** Where the pod reaches its own prefix by way of a gateway (the `ptp` plugin), nobody but the guest is on its link. */
+function onLinkPrefix(podInterface: PodInterface, cidr: Ipv4Cidr): Ipv4Cidr {
+  const own = `${networkOf(cidr)}/${cidr.prefixLength}`;
+  const isRouted = podInterface.routes.some(
+    ({ destination, gateway }) => destination === own && gateway !== undefined,
+  );
+  return isRouted ? { ...cidr, prefixLength: 32 } : cidr;
 }
 
 /** The address that the pod is known by: CNI plugins put it first. */

@@ -20,10 +20,14 @@ export function leaseOptions(lease: Lease): ReadonlyMap<number, Uint8Array> {
   const broadcast = broadcastOf(cidr);
   set(OPTION.broadcastAddress, addresses(broadcast === undefined ? [] : [broadcast]));
   set(OPTION.ntpServers, addresses(lease.ntpServers));
+  set(OPTION.tftpServerName, Buffer.from(lease.tftpServerName ?? "", "ascii"));
+  set(OPTION.bootFileName, Buffer.from(lease.bootFileName ?? "", "ascii"));
   set(OPTION.searchList, searchList(lease.searchDomains));
   const routes = classlessRoutes(lease.routes);
   set(OPTION.classlessRoutes, routes);
   set(OPTION.classlessRoutesMicrosoft, routes);
+  // Last, so that an author's own 249 stands.
+  for (const { option, value } of lease.privateOptions ?? []) set(option, Buffer.from(value, "utf8"));
   return options;
 }
 

@@ -3,31 +3,37 @@ import { describe, test } from "node:test";
 import { decodeRequest } from "./codec.ts";
 import { type ClientMessage, clientMessage, LEASE } from "./packet.fixture.ts";
 import { type Decision, respond } from "./responder.ts";
+import { termsOf } from "./terms.ts";
+import type { Lease } from "./types.ts";
 
 const OWN = [10, 244, 0, 7] as const;
 const OTHER = [10, 244, 0, 99] as const;
 const SERVER = [169, 254, 75, 10] as const;
-const BROADCAST = "255.255.255.255";
+const BROADCAST = "255.255.255.255:68";
+const UNICAST = `${LEASE.address}:68`;
+/** Without what is sent to those who don't ask. */
+const PLAIN: Lease = { ...LEASE, ntpServers: [] };
 
-function decide(message: ClientMessage): Decision {
+function decide(message: ClientMessage, lease: Lease = PLAIN): Decision {
   const decoded = decodeRequest(clientMessage(message));
   assert.ok(decoded.ok);
-  return respond(decoded.request, LEASE);
+  return respond(decoded.request, termsOf(lease));
 }
 
 interface Reply {
   readonly kind: string;
   readonly leased: boolean;
+  /** Address and port. */
   readonly destination: string;
   readonly bytes: Uint8Array;
   readonly codes: readonly number[];
   option(code: number): readonly number[] | undefined;
 }
 
-function reply(message: ClientMessage): Reply {
-  const decision = decide(message);
+function reply(message: ClientMessage, lease: Lease = PLAIN): Reply {
+  const decision = decide(message, lease);
   assert.ok(!decision.silent, "there is an answer");
-  const { kind, leased, destination, message: encoded } = decision.answer;
+  const { kind, leased, destination, port, message: encoded } = decision.answer;
   const options: [number, number[]][] = [];
   for (let at = 240; encoded.bytes[at] !== 255; ) {
     const [code = 0, length = 0] = encoded.bytes.subarray(at, at + 2);
@@ -37,7 +43,7 @@ function reply(message: ClientMessage): Reply {
   return {
     kind,
     leased,
-    destination,
+    destination: `${destination}:${port}`,
     bytes: encoded.bytes,
     codes: options.map(([code]) => code),
     option: (code) => options.find(([other]) => other === code)?.[1],
@@ -67,14 +73,14 @@ describe("DISCOVER", () => {
   });
 
   test("is answered by unicast, and by broadcast to a client that asks for it", () => {
-    assert.equal(reply({ options: [53, 1, 1, 255] }).destination, LEASE.address);
+    assert.equal(reply({ options: [53, 1, 1, 255] }).destination, UNICAST);
     assert.equal(reply({ flags: 0x8000, options: [53, 1, 1, 255] }).destination, BROADCAST);
   });
 
   test("with an address filled in, or another one wished for, is still offered ours", () => {
     const offer = reply({ clientAddress: OTHER, options: [53, 1, 1, 50, 4, ...OTHER, 255] });
     assert.deepEqual([...offer.bytes.subarray(12, 20)], [0, 0, 0, 0, ...OWN]);
-    assert.equal(offer.destination, LEASE.address);
+    assert.equal(offer.destination, UNICAST);
   });
 });
 
@@ -106,7 +112,7 @@ describe("REQUEST", () => {
       const ack = reply(own);
       assert.equal(ack.kind, "ack");
       assert.equal(ack.leased, true);
-      assert.equal(ack.destination, LEASE.address);
+      assert.equal(ack.destination, UNICAST);
       assert.deepEqual(ack.option(53), [5]);
       assert.deepEqual(ack.option(51), [0, 1, 0x51, 0x80]);
       assert.deepEqual([...ack.bytes.subarray(12, 16)], own.clientAddress ?? [0, 0, 0, 0]);
@@ -137,7 +143,7 @@ describe("INFORM", () => {
     const ack = reply({ clientAddress: OWN, options: [53, 1, 8, ...list(1, 6, 51, 58, 59), 255] });
     assert.deepEqual(ack.codes, [53, 54, 1, 6]);
     assert.equal(ack.leased, false);
-    assert.equal(ack.destination, LEASE.address);
+    assert.equal(ack.destination, UNICAST);
     assert.deepEqual([...ack.bytes.subarray(12, 20)], [...OWN, 0, 0, 0, 0]);
   });
 
@@ -157,7 +163,7 @@ describe("options", () => {
   });
 
   test("are all there is when the client asks for nothing in particular", () => {
-    const codes = reply({ options: [53, 1, 1, 57, 2, 5, 220, 255] }).codes;
+    const codes = reply({ options: [53, 1, 1, 57, 2, 5, 220, 255] }, LEASE).codes;
     assert.deepEqual(codes, [53, 54, 51, 58, 59, 1, 3, 6, 12, 15, 26, 28, 42, 119, 121]);
   });
 
@@ -179,33 +185,59 @@ describe("options", () => {
     assert.deepEqual(offer.option(82), [1, 200, 9]);
   });
 
-  test("keep within the client's limit, which is never below 576", () => {
-    const long = {
-      ...LEASE,
-      searchDomains: Array.from({ length: 32 }, (_, n) => `${"x".repeat(60)}.n${n}.example`),
-    };
-    for (const [size, limit] of [
-      [0, 548],
-      [1, 548],
-      [1000, 972],
-      [65_535, 1472],
+  test("keep within the client's limit, which is never below 576, and within the link's MTU", () => {
+    const searchDomains = Array.from({ length: 32 }, (_, n) => `${"x".repeat(60)}.n${n}.example`);
+    for (const [size, mtu, limit] of [
+      [0, 1500, 548],
+      [1, 1500, 548],
+      [1000, 1500, 972],
+      [65_535, 9000, 1472],
+      [65_535, 1450, 1422],
+      [65_535, 400, 548],
     ] as const) {
-      const decoded = decodeRequest(
-        clientMessage({ options: [53, 1, 1, 57, 2, size >> 8, size & 255, 255] }),
+      const decision = decide(
+        { options: [53, 1, 1, 57, 2, size >> 8, size & 255, 255] },
+        { ...PLAIN, mtu, searchDomains },
       );
-      assert.ok(decoded.ok);
-      const decision = respond(decoded.request, long);
       assert.ok(!decision.silent);
       assert.ok(decision.answer.message.bytes.length <= limit);
       assert.deepEqual(decision.answer.message.omitted, [119], "the search list, and it alone, has no room");
     }
   });
+
+  test("that the client wants to see again come before parameters, where there is no room for both", () => {
+    const offer = reply({ options: [53, 1, 1, 61, 255, ...new Array(255).fill(7), ...list(12, 119), 255] });
+    assert.equal(offer.option(61)?.length, 255);
+    assert.deepEqual(offer.codes.slice(0, 5), [53, 54, 51, 58, 59]);
+    const twice = [61, 255, ...new Array(255).fill(7), 82, 255, ...new Array(255).fill(8)];
+    const decision = decide({ options: [53, 1, 1, ...twice, 255] });
+    assert.ok(!decision.silent);
+    assert.ok(decision.answer.message.omitted.includes(82));
+    assert.ok(!decision.answer.message.omitted.includes(61));
+  });
+});
+
+describe("a relay", () => {
+  test("that is the guest itself is answered at the server's port, and told to broadcast a refusal", () => {
+    const offer = reply({ relayAddress: OWN, options: [53, 1, 1, 255] });
+    assert.equal(offer.destination, `${LEASE.address}:67`);
+    assert.deepEqual([...offer.bytes.subarray(24, 28)], OWN);
+    const nak = reply({ relayAddress: OWN, options: [53, 1, 3, 50, 4, ...OTHER, 255] });
+    assert.equal(nak.destination, `${LEASE.address}:67`);
+    assert.deepEqual([...nak.bytes.subarray(10, 12)], [0x80, 0]);
+  });
+
+  test("elsewhere is not answered", () => {
+    assert.equal(silence({ relayAddress: OTHER, options: [53, 1, 1, 255] }), "relayed");
+  });
 });
 
 test("what is not to be answered has its reason", () => {
   assert.equal(silence({ macAddress: "52:54:00:00:00:01", options: [53, 1, 1, 255] }), "foreignClient");
-  assert.equal(silence({ relayAddress: [10, 0, 0, 1], options: [53, 1, 1, 255] }), "relayed");
   assert.equal(silence({ options: [53, 1, 4, 50, 4, ...OWN, 54, 4, ...SERVER, 255] }), "declined");
   assert.equal(silence({ clientAddress: OWN, options: [53, 1, 7, 54, 4, ...SERVER, 255] }), "released");
+  for (const type of [4, 7]) {
+    assert.equal(silence({ options: [53, 1, type, 54, 4, 192, 0, 2, 1, 255] }), "otherServer");
+  }
   for (const type of [2, 5, 6]) assert.equal(silence({ options: [53, 1, type, 255] }), "serverMessage");
 });

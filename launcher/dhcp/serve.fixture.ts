@@ -1,13 +1,23 @@
 /**
  * A process that serves DHCP, for tests: reads LeaseSources (a JSON array) as its argument, says what happens as JSON
- * lines on standard output, prints its counters for each line on standard input and ends when that does.
+ * lines on standard output, prints its counters for each line on standard input and ends when that does. A second
+ * argument, `[lease, T1, T2]` in seconds, makes leases short.
  */
 import { createInterface } from "node:readline";
 import { type LeaseSource, leaseFor } from "./lease.ts";
 import { startDhcpServer } from "./server.ts";
 
 const sources: readonly LeaseSource[] = JSON.parse(process.argv[2] ?? "[]");
-const server = await startDhcpServer({ leases: sources.map(leaseFor) });
+const [leaseSeconds, renewalSeconds, rebindingSeconds]: readonly number[] = JSON.parse(
+  process.argv[3] ?? "[]",
+);
+const times =
+  leaseSeconds === undefined || renewalSeconds === undefined || rebindingSeconds === undefined
+    ? {}
+    : { leaseSeconds, renewalSeconds, rebindingSeconds };
+const server = await startDhcpServer({
+  leases: sources.map((source) => ({ ...leaseFor(source), ...times })),
+});
 const say = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 server.on("leased", (event) => say({ leased: event }));
 server.on("declined", (event) => say({ declined: event }));

@@ -1,12 +1,12 @@
 /** The sockets of the DHCP server. Everything that is decided is decided in responder.ts. */
-import { createSocket, type Socket } from "node:dgram";
+import { createSocket } from "node:dgram";
 import { EventEmitter } from "node:events";
 import { type DhcpRequest, decodeRequest } from "./codec.ts";
 import { type Answer, respond } from "./responder.ts";
-import type { DhcpServer, DhcpServerEvents, DhcpServerOptions, Lease } from "./types.ts";
+import { type Terms, termsOf } from "./terms.ts";
+import type { DatagramSocket, DhcpServer, DhcpServerEvents, DhcpServerOptions, Lease } from "./types.ts";
 
 const SERVER_PORT = 67;
-const CLIENT_PORT = 68;
 const BROADCAST = "255.255.255.255";
 /** Replies that the kernel has not taken yet; a guest that floods gets no more memory than this. */
 const MAX_PENDING_SENDS = 64;
@@ -28,31 +28,43 @@ export class DhcpServerError extends Error {
  * @throws DhcpServerError when a socket can't be bound.
  */
 export async function startDhcpServer(options: DhcpServerOptions): Promise<DhcpServer> {
-  const server = new UdpDhcpServer(options.leases);
+  const server = new UdpDhcpServer(options);
   await server.listen();
   return server;
 }
 
+interface ServedInterface {
+  readonly terms: Terms;
+  readonly socket: DatagramSocket;
+  /** Its guest has been found to have no room for all options. */
+  omitted: boolean;
+}
+
 class UdpDhcpServer extends EventEmitter<DhcpServerEvents> implements DhcpServer {
   /** By the client's MAC. */
-  readonly #interfaces = new Map<string, { readonly lease: Lease; readonly socket: Socket }>();
-  readonly #broadcasts = createSocket("udp4");
+  readonly #interfaces = new Map<string, ServedInterface>();
+  readonly #broadcasts: DatagramSocket;
   readonly #counters = new Map<string, number>();
   #pendingSends = 0;
   #closing: Promise<void> | undefined;
 
-  constructor(leases: readonly Lease[]) {
+  constructor({ leases, createSocket = newSocket }: DhcpServerOptions) {
     super();
+    this.#broadcasts = createSocket();
     for (const lease of leases) {
-      this.#interfaces.set(lease.macAddress, { lease, socket: createSocket("udp4") });
+      this.#interfaces.set(lease.macAddress, {
+        terms: termsOf(lease),
+        socket: createSocket(),
+        omitted: false,
+      });
     }
   }
 
   async listen(): Promise<void> {
     try {
       await this.#bind(this.#broadcasts, BROADCAST);
-      for (const { lease, socket } of this.#interfaces.values()) {
-        await this.#bind(socket, lease.serverAddress);
+      for (const { terms, socket } of this.#interfaces.values()) {
+        await this.#bind(socket, terms.lease.serverAddress);
         socket.setBroadcast(true);
       }
     } catch (error) {
@@ -75,7 +87,7 @@ class UdpDhcpServer extends EventEmitter<DhcpServerEvents> implements DhcpServer
     await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))));
   }
 
-  #bind(socket: Socket, address: string): Promise<void> {
+  #bind(socket: DatagramSocket, address: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const failed = (cause: Error): void => {
         reject(
@@ -109,32 +121,38 @@ class UdpDhcpServer extends EventEmitter<DhcpServerEvents> implements DhcpServer
       this.#count("foreignClient");
       return;
     }
-    const decision = respond(request, own.lease);
+    const decision = respond(request, own.terms);
     if (!decision.silent) {
-      this.#send(decision.answer, own.socket, own.lease);
+      this.#send(decision.answer, own);
       return;
     }
     this.#count(decision.reason);
-    if (decision.reason === "declined") this.emit("declined", leasedEvent(own.lease));
+    if (decision.reason === "declined") this.emit("declined", leasedEvent(own.terms.lease));
   }
 
-  #send(answer: Answer, socket: Socket, lease: Lease): void {
+  #send(answer: Answer, own: ServedInterface): void {
     if (this.#closing !== undefined) return;
     if (this.#pendingSends >= MAX_PENDING_SENDS) {
       this.#count("sendQueueFull");
       return;
     }
     this.#pendingSends++;
-    socket.send(answer.message.bytes, CLIENT_PORT, answer.destination, (error) => {
+    own.socket.send(answer.message.bytes, answer.port, answer.destination, (error) => {
       this.#pendingSends--;
-      if (error !== null) {
-        this.#count("sendFailed");
-        return;
-      }
-      this.#count(answer.kind);
-      if (answer.message.omitted.length > 0) this.#count("optionsOmitted");
-      if (answer.leased) this.emit("leased", leasedEvent(lease));
+      if (error === null) this.#sent(answer, own);
+      else this.#count("sendFailed");
     });
+  }
+
+  #sent({ kind, leased, message }: Answer, own: ServedInterface): void {
+    const { lease } = own.terms;
+    this.#count(kind);
+    if (message.omitted.length > 0) {
+      this.#count("optionsOmitted");
+      if (!own.omitted) this.emit("omitted", { interfaceName: lease.name, options: message.omitted });
+      own.omitted = true;
+    }
+    if (leased) this.emit("leased", leasedEvent(lease));
   }
 
   #count(what: string): void {
@@ -144,4 +162,12 @@ class UdpDhcpServer extends EventEmitter<DhcpServerEvents> implements DhcpServer
 
 function leasedEvent(lease: Lease): DhcpServerEvents["leased"][0] {
   return { interfaceName: lease.name, macAddress: lease.macAddress, address: lease.address };
+}
+
+/** Every destination is an address, so there is nothing to look up, and no turn of the event loop to spend on it. */
+function newSocket(): DatagramSocket {
+  return createSocket({
+    type: "udp4",
+    lookup: (address, _options, callback) => callback(null, address, 4),
+  });
 }

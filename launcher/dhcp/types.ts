@@ -1,4 +1,5 @@
 /** What the launcher and its DHCP server say to each other. */
+import type { Socket } from "node:dgram";
 import type { EventEmitter } from "node:events";
 
 /** A classless static route (RFC 3442). */
@@ -7,6 +8,12 @@ export interface LeaseRoute {
   readonly destination: string;
   /** `0.0.0.0` says that the destination is on the link. */
   readonly gateway: string;
+}
+
+export interface PrivateOption {
+  /** 224 to 254. */
+  readonly option: number;
+  readonly value: string;
 }
 
 /** Everything that one guest interface is told by DHCP. Addresses are IPv4 in dotted form, durations in seconds. */
@@ -28,6 +35,11 @@ export interface Lease {
   readonly domain?: string;
   readonly searchDomains: readonly string[];
   readonly mtu: number;
+  /** Printable ASCII. */
+  readonly bootFileName?: string;
+  /** Host name or IPv4 address. */
+  readonly tftpServerName?: string;
+  readonly privateOptions?: readonly PrivateOption[];
   readonly leaseSeconds: number;
   readonly renewalSeconds: number;
   readonly rebindingSeconds: number;
@@ -40,16 +52,29 @@ export interface LeasedEvent {
   readonly address: string;
 }
 
+export interface OmittedEvent {
+  readonly interfaceName: string;
+  /** Codes of the options that were left out. */
+  readonly options: readonly number[];
+}
+
 export interface DhcpServerEvents {
   leased: [LeasedEvent];
   /** The client says that someone else uses its address (DHCPDECLINE): worth a warning. */
   declined: [LeasedEvent];
+  /** For want of room in the client's messages it is not told all: the first time for each interface. */
+  omitted: [OmittedEvent];
 }
 
 export interface DhcpServerOptions {
   /** One lease per guest interface; their MAC and server addresses differ. */
   readonly leases: readonly Lease[];
+  /** For tests; UDP over IPv4 unless told. */
+  readonly createSocket?: () => DatagramSocket;
 }
+
+/** What the server uses of a `dgram.Socket`. */
+export type DatagramSocket = Pick<Socket, "bind" | "close" | "off" | "on" | "once" | "send" | "setBroadcast">;
 
 export interface DhcpServer extends EventEmitter<DhcpServerEvents> {
   /** How often each thing happened: `offer`, `ack`, `nak`, `sendFailed` and one entry per drop reason. */

@@ -91,9 +91,10 @@ deploy: node_modules/.package-lock.json ## images and chart into the cluster (KU
 	@$(NODE) test/deploy.ts
 
 .PHONY: bench
-bench: node_modules/.package-lock.json ## make bench BENCH=startup|footprint|api-writes|disk|dhcp|kube|all; the last line is JSON
+bench: node_modules/.package-lock.json ## make bench BENCH=startup|footprint|api-writes|disk|dhcp|network-setup|network-throughput|kube|all; the last line is JSON
 	@$(NODE) bench/run.ts "$(or $(BENCH),all)"
 
 .PHONY: soak
-soak: deploy ## an hour of VMs coming and going
+soak: deploy ## ten minutes of DHCP that nobody thought of, then an hour of VMs coming and going
+	@$(NODE) test/fuzz.ts
 	@$(NODE) test/soak.ts

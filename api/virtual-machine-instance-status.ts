@@ -30,6 +30,8 @@ export const VMI_CONDITIONS = {
   /** True while a claim of the VMI's has no volume yet. */
   provisioning: "Provisioning",
   liveMigratable: "LiveMigratable",
+  /** False while the pod has addresses that nothing hands to the guest; the message names them. */
+  addressesHandedOver: "AddressesHandedOver",
   /** Copied from the pod while it can't be scheduled. */
   podScheduled: "PodScheduled",
 } as const;

@@ -16,17 +16,17 @@ describe("the operator's configuration", () => {
       namespace: "virtpod",
       useEmulation: true,
       storage: { allowHostDisk: false, allowServiceAccountDisk: false },
+      network: { allowUnguardedInterfaces: false },
       launcher: { image: "launcher:1", imagePullPolicy: "IfNotPresent", imagePullSecrets: [] },
       logLevel: "info",
     });
   });
 
-  it("allows the disks that its file allows", () => {
-    const file = '{"useEmulation": false, "allowHostDisk": true}';
-    assert.deepEqual(parseConfig(ENVIRONMENT, file).storage, {
-      allowHostDisk: true,
-      allowServiceAccountDisk: false,
-    });
+  it("allows the disks and interfaces that its file allows", () => {
+    const file = '{"useEmulation": false, "allowHostDisk": true, "allowUnguardedInterfaces": true}';
+    const { storage, network } = parseConfig(ENVIRONMENT, file);
+    assert.deepEqual(storage, { allowHostDisk: true, allowServiceAccountDisk: false });
+    assert.deepEqual(network, { allowUnguardedInterfaces: true });
   });
 
   it("reads pull secrets as a list", () => {

@@ -3,6 +3,7 @@
 import { OperatorError } from "./errors.ts";
 import type { LauncherPodOptions } from "./vmi/launcher-pod.ts";
 import type { StoragePolicy } from "./vmi/storage-policy.ts";
+import type { NetworkPolicy } from "./vmi/unguarded.ts";
 
 export interface OperatorConfig {
   readonly podName: string;
@@ -10,6 +11,7 @@ export interface OperatorConfig {
   /** Guests may run without KVM where no node has it. */
   readonly useEmulation: boolean;
   readonly storage: StoragePolicy;
+  readonly network: NetworkPolicy;
   readonly launcher: LauncherPodOptions;
   readonly logLevel: string;
 }
@@ -40,12 +42,13 @@ export function parseConfig(
   if (!LOG_LEVELS.includes(logLevel)) {
     throw invalid(`VIRTPOD_LOG_LEVEL is ${logLevel}, not one of ${LOG_LEVELS.join(", ")}`);
   }
-  const { useEmulation, allowHostDisk, allowServiceAccountDisk } = parseFile(file);
+  const { useEmulation, allowHostDisk, allowServiceAccountDisk, allowUnguardedInterfaces } = parseFile(file);
   return {
     podName: required("POD_NAME"),
     namespace: required("POD_NAMESPACE"),
     useEmulation,
     storage: { allowHostDisk, allowServiceAccountDisk },
+    network: { allowUnguardedInterfaces },
     launcher: {
       image: required("VIRTPOD_LAUNCHER_IMAGE"),
       imagePullPolicy,
@@ -57,7 +60,12 @@ export function parseConfig(
   };
 }
 
-const FILE_FIELDS = ["useEmulation", "allowHostDisk", "allowServiceAccountDisk"] as const;
+const FILE_FIELDS = [
+  "useEmulation",
+  "allowHostDisk",
+  "allowServiceAccountDisk",
+  "allowUnguardedInterfaces",
+] as const;
 
 function parseFile(file: string): Record<(typeof FILE_FIELDS)[number], boolean> {
   let value: unknown;
@@ -79,6 +87,7 @@ function parseFile(file: string): Record<(typeof FILE_FIELDS)[number], boolean> 
     useEmulation: flag("useEmulation"),
     allowHostDisk: flag("allowHostDisk", false),
     allowServiceAccountDisk: flag("allowServiceAccountDisk", false),
+    allowUnguardedInterfaces: flag("allowUnguardedInterfaces", false),
   };
 }
 

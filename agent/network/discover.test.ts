@@ -16,9 +16,9 @@ function withLink(change: Partial<ObservedLink>): Observed {
   };
 }
 
-function code(observed: Observed, name = "eth0"): string {
+function code(observed: Observed, name = "eth0", binding: "bridge" | "masquerade" = "bridge"): string {
   try {
-    discoverInterface(observed, "uid", name);
+    discoverInterface(observed, "uid", name, binding);
   } catch (error) {
     assert.ok(error instanceof NetworkError);
     assert.match(error.message, new RegExp(`pod uid, interface ${name}: `));
@@ -54,11 +54,27 @@ test("what can't be bridged is told apart", () => {
   assert.equal(code(OBSERVED), "found");
   assert.equal(code(OBSERVED, "eth1"), "NoSuchInterface");
   assert.equal(code(OBSERVED, "lo"), "LayerThreeInterface");
-  assert.equal(code(OBSERVED, "tap3"), "NoIPv4Address");
   assert.equal(code(withLink({ hasArp: false })), "LayerThreeInterface");
   assert.equal(code(withLink({ macAddress: undefined })), "LayerThreeInterface");
-  assert.equal(code(withLink({ addresses: [{ cidr: "fd00::7/64", isGlobal: true }] })), "NoIPv4Address");
-  assert.equal(code(withLink({ addresses: [{ cidr: "169.254.9.9/16", isGlobal: false }] })), "NoIPv4Address");
+  assert.equal(
+    code(withLink({ addresses: [{ cidr: "fd00::7/64", isGlobal: true, isAdvertised: false }] })),
+    "NoIPv4Address",
+  );
+});
+
+test("an Ethernet without an address is a wire for the bridge, and nothing to stand behind for masquerade", () => {
+  assert.equal(code(OBSERVED, "tap3"), "found");
+  assert.equal(code(OBSERVED, "tap3", "masquerade"), "NoIPv4Address");
+});
+
+test("masquerade needs an address and no Ethernet, and knows its pod's interface again", () => {
+  assert.equal(code(withLink({ hasArp: false, macAddress: undefined }), "eth0", "masquerade"), "found");
+  assert.equal(code(OBSERVED, "lo", "masquerade"), "LayerThreeInterface");
+  const [first] = OBSERVED.links;
+  assert.ok(first);
+  const wired = { ...OBSERVED, links: [...OBSERVED.links, { ...first, name: "k6t-eth0" }] };
+  assert.equal(code(wired), "StateLost");
+  assert.equal(code(wired, "eth0", "masquerade"), "found");
 });
 
 test("what ip does not print is refused", () => {

@@ -1,10 +1,9 @@
 /**
- * The nftables rules between guest, launcher and pod network. Pure, stateless: no connection tracking, whose table a
- * guest could fill. Every rule has a comment, by which it is recognised when read back and its counter found.
+ * Which packets pass between guest, launcher and pod network under the bridge binding. Pure, stateless: no connection
+ * tracking, whose table a guest could fill.
  */
-import { createHash } from "node:crypto";
-
-export const GUARD_TABLE = "virtpod";
+import { parseIpv6 } from "../../lib/ipv6.ts";
+import { ACCEPT, type Chain, DROP, dispatch, type Rule, refused } from "./ruleset.ts";
 
 export interface GuardedInterface {
   readonly uplink: string;
@@ -15,130 +14,157 @@ export interface GuardedInterface {
   readonly bridgeAddress: string;
   readonly guestMac: string;
   readonly guestAddress: string;
+  /** IPv6 addresses that the guest may send from; no IPv6 passes where there is none. */
+  readonly guestAddresses6: readonly string[];
+  /** The guest may send what it likes: it is a router, or a bridge for others. */
+  readonly isUnguarded: boolean;
 }
 
-export interface Ruleset {
-  /** For `nft -f`: replaces the whole guard in one transaction, so there is no moment without it. */
-  readonly text: string;
-  /** `family chain comment` of every rule, in their order. */
-  readonly keys: readonly string[];
-}
+/** DHCP and DHCPv6, servers and clients. */
+const DHCP_PORTS = "{ 67, 68, 546, 547 }";
 
-interface Rule {
-  readonly rule: string;
-  readonly comment: string;
-}
-
-interface Chain {
-  readonly family: "bridge" | "ip";
-  readonly name: string;
-  readonly hook?: string;
-  readonly rules: readonly Rule[];
-}
-
-const DROP = "counter drop";
-const ACCEPT = "counter accept";
-
-export function guardRules(interfaces: readonly GuardedInterface[]): Ruleset {
-  const chains = [
-    base("bridge", "prerouting", [
-      ...interfaces.map(({ tap }) => dispatch("iifname", tap, `from-${tap}`)),
-      ...interfaces.map(({ uplink }) => dispatch("iifname", uplink, `from-${uplink}`)),
+/** The guard's chains for one bridged interface. */
+export function guardChains(guarded: GuardedInterface): readonly Chain[] {
+  const { tap, uplink, bridge } = guarded;
+  return [
+    bridgeHook("prerouting", [
+      dispatch("iifname", tap, `from-${tap}`),
+      dispatch("iifname", uplink, `from-${uplink}`),
     ]),
-    base(
-      "bridge",
-      "postrouting",
-      interfaces.map(({ uplink }) => dispatch("oifname", uplink, `to-${uplink}`)),
-    ),
-    ...interfaces.flatMap((guarded) => [fromGuest(guarded), fromUplink(guarded), toUplink(guarded)]),
-    base(
-      "ip",
-      "input",
-      interfaces.map(({ bridge }) => dispatch("iifname", bridge, `from-${bridge}`)),
-    ),
-    ...interfaces.map(toLauncher),
+    bridgeHook("postrouting", [dispatch("oifname", uplink, `to-${uplink}`)]),
+    fromGuest(guarded),
+    fromUplink(guarded),
+    toUplink(guarded),
+    inputHook([dispatch("iifname", bridge, `from-${bridge}`)]),
+    toLauncher(guarded),
   ];
-  const version = createHash("sha256").update(render(chains)).digest("hex").slice(0, 16);
-  const versioned = chains.map((chain) => ({
-    ...chain,
-    rules: chain.rules.map((rule) => ({ ...rule, comment: `${rule.comment} ${version}` })),
-  }));
-  return {
-    text: render(versioned),
-    keys: versioned.flatMap(({ family, name, rules }) =>
-      rules.map((rule) => key(family, name, rule.comment)),
-    ),
-  };
 }
 
-function base(family: Chain["family"], hook: string, rules: readonly Rule[]): Chain {
-  return { family, name: hook, hook, rules };
+/** Before the bridge decides where a frame goes, and after. */
+export function bridgeHook(name: "prerouting" | "postrouting", rules: readonly Rule[]): Chain {
+  return { family: "bridge", name, hook: { type: "filter", name, priority: -200 }, rules };
 }
 
-function dispatch(match: "iifname" | "oifname", link: string, chain: string): Rule {
-  return { rule: `${match} "${link}" goto ${chain}`, comment: chain };
+/** What the pod's own sockets are given. */
+export function inputHook(rules: readonly Rule[]): Chain {
+  return { family: "ip", name: "input", hook: { type: "filter", name: "input", priority: 0 }, rules };
 }
 
-/** The guest sends from its own MAC and address only, and nothing but IPv4 and ARP. */
+type OwnFrames = Pick<GuardedInterface, "tap" | "guestMac" | "guestAddress">;
+
+/** Of frames and ARP the guest sends only what is its own; these rules come first of all for it. */
+export function ownFrameRules({ tap, guestMac, guestAddress }: OwnFrames): readonly Rule[] {
+  return [
+    refused(tap, `ether saddr != ${guestMac}`, "foreign-mac"),
+    // The kernel takes the tag off before these hooks, and the IPv4 rules below would match what is inside.
+    refused(tap, "ether type { 0x8100, 0x88a8, 0x9100 }", "vlan"),
+    {
+      rule:
+        `arp htype 1 arp ptype 0x0800 arp hlen 6 arp plen 4 arp saddr ether ${guestMac} ` +
+        `arp saddr ip { ${guestAddress}, 0.0.0.0 } ${ACCEPT}`,
+      comment: "arp",
+    },
+    refused(tap, "ether type arp", "foreign-arp"),
+    {
+      rule: `ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 ${ACCEPT}`,
+      comment: "dhcp",
+    },
+  ];
+}
+
+/** The guest sends from its own MAC and addresses only: IPv4, ARP, and IPv6 where the pod has it. */
 function fromGuest(guarded: GuardedInterface): Chain {
-  const { guestMac, guestAddress, bridgeAddress, bridgeMac } = guarded;
+  const { tap, guestAddress, isUnguarded } = guarded;
+  const rules = isUnguarded
+    ? [toLauncherRule(guarded)]
+    : [
+        ...ownFrameRules(guarded),
+        // It would not get past the uplink; that it tries is worth telling.
+        refused(tap, "udp sport { 67, 547 } udp dport { 68, 546 }", "dhcp-server"),
+        toLauncherRule(guarded),
+        { rule: `ip saddr ${guestAddress} ${ACCEPT}`, comment: "own-address" },
+        refused(tap, "ether type ip", "foreign-address"),
+        ...ipv6Rules(guarded),
+        refused(tap, "", "other-protocol"),
+      ];
+  return { family: "bridge", name: `from-${tap}`, rules };
+}
+
+/**
+ * The guest holds the launcher's address for off-link, so unicasts to it (renewals) carry its gateway's MAC. The packet
+ * type must follow, because the frame came in as one for another host.
+ */
+function toLauncherRule({ guestAddress, bridgeAddress, bridgeMac }: GuardedInterface): Rule {
   return {
-    family: "bridge",
-    name: `from-${guarded.tap}`,
-    rules: [
-      { rule: `ether saddr != ${guestMac} ${DROP}`, comment: "foreign-mac" },
-      // The kernel takes the tag off before these hooks, and the IPv4 rules below would match what is inside.
-      { rule: `ether type { 0x8100, 0x88a8, 0x9100 } ${DROP}`, comment: "vlan" },
-      {
-        rule:
-          `arp htype 1 arp ptype 0x0800 arp hlen 6 arp plen 4 arp saddr ether ${guestMac} ` +
-          `arp saddr ip { ${guestAddress}, 0.0.0.0 } ${ACCEPT}`,
-        comment: "arp",
-      },
-      { rule: `ether type arp ${DROP}`, comment: "foreign-arp" },
-      {
-        rule: `ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 ${ACCEPT}`,
-        comment: "dhcp",
-      },
-      // The guest holds the launcher's address for off-link, so unicasts to it (renewals) carry its gateway's MAC.
-      // The packet type must follow, because the frame came in as one for another host.
-      {
-        rule:
-          `ip saddr ${guestAddress} ip daddr ${bridgeAddress} ` +
-          `ether daddr set ${bridgeMac} meta pkttype set host ${ACCEPT}`,
-        comment: "to-launcher",
-      },
-      { rule: `ip saddr ${guestAddress} ${ACCEPT}`, comment: "own-address" },
-      { rule: `ether type ip ${DROP}`, comment: "foreign-address" },
-      { rule: DROP, comment: "other-protocol" },
-    ],
+    rule:
+      `ip saddr ${guestAddress} ip daddr ${bridgeAddress} ` +
+      `ether daddr set ${bridgeMac} meta pkttype set host ${ACCEPT}`,
+    comment: "to-launcher",
   };
+}
+
+/** RFC 4861's neighbour discovery has no more of an address's owner than the address: that is what is checked. */
+function ipv6Rules({ tap, guestAddresses6 }: GuardedInterface): readonly Rule[] {
+  // Every guest tries; nothing is worth telling of it.
+  if (guestAddresses6.length === 0) return [{ rule: `ether type ip6 ${DROP}`, comment: "ipv6" }];
+  const own = `{ ${guestAddresses6.join(", ")} }`;
+  // nft(8) has no word for the target before 1.0.9: 16 octets after the first 8 of the message, in both kinds.
+  const target = "@th,64,128";
+  const ownTargets = `{ ${guestAddresses6.map(asNumber).join(", ")} }`;
+  return [
+    refused(tap, "icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query }", "router"),
+    // RFC 8415: it is a client, and has no server here.
+    { rule: `udp dport 547 ${DROP}`, comment: "dhcp6" },
+    // What ICMPv6 says in fragments is not seen here (RFC 6980, RFC 7113); the rest of a datagram may come in several.
+    {
+      rule: `exthdr frag exists meta l4proto { tcp, udp } ip6 saddr ${own} ${ACCEPT}`,
+      comment: "own-fragment",
+    },
+    refused(tap, "exthdr frag exists", "fragment"),
+    refused(tap, `icmpv6 type nd-neighbor-advert ${target} != ${ownTargets}`, "foreign-nd"),
+    // Before it has an address, it looks whether someone else does (RFC 4862 section 5.4), and for routers and groups.
+    {
+      rule: `ip6 saddr :: icmpv6 type nd-neighbor-solicit ${target} ${ownTargets} ${ACCEPT}`,
+      comment: "own-dad",
+    },
+    { rule: `ip6 saddr :: icmpv6 type nd-router-solicit ${ACCEPT}`, comment: "router-solicit" },
+    { rule: `ip6 saddr :: ip6 daddr ff02::16 icmpv6 type mld2-listener-report ${ACCEPT}`, comment: "mld" },
+    { rule: `ip6 saddr ${own} ${ACCEPT}`, comment: "own-address6" },
+    refused(tap, "ether type ip6", "foreign-address6"),
+  ];
+}
+
+function asNumber(address: string): string {
+  return `0x${Buffer.from(parseIpv6(address) ?? []).toString("hex")}`;
 }
 
 /** Nobody but the guest sees the launcher's side, and no other DHCP server the guest. */
-function fromUplink({ uplink, bridgeAddress, bridgeMac }: GuardedInterface): Chain {
+function fromUplink({ uplink, bridgeAddress, bridgeMac, ...guarded }: GuardedInterface): Chain {
+  const passesIpv6 = guarded.isUnguarded || guarded.guestAddresses6.length > 0;
   return {
     family: "bridge",
     name: `from-${uplink}`,
     rules: [
-      { rule: `udp dport { 67, 68 } ${DROP}`, comment: "dhcp" },
+      { rule: `udp dport ${DHCP_PORTS} ${DROP}`, comment: "dhcp" },
       { rule: `ether daddr ${bridgeMac} ${DROP}`, comment: "launcher-mac" },
       { rule: `ip daddr ${bridgeAddress} ${DROP}`, comment: "launcher-address" },
       { rule: `arp daddr ip ${bridgeAddress} ${DROP}`, comment: "launcher-arp" },
-      // The guest can't send IPv6; router advertisements would make it believe otherwise.
-      { rule: `ether type ip6 ${DROP}`, comment: "ipv6" },
+      // A guest that can't send IPv6 would be made believe otherwise by router advertisements.
+      ...(passesIpv6 ? [] : [{ rule: `ether type ip6 ${DROP}`, comment: "ipv6" }]),
     ],
   };
 }
 
-/** Only the guest's own frames leave the pod. */
-function toUplink({ uplink, guestMac, bridgeAddress }: GuardedInterface): Chain {
+/** Only the guest's own frames leave the pod, or those behind it, and none of the launcher's. */
+function toUplink({ uplink, guestMac, bridgeMac, bridgeAddress, isUnguarded }: GuardedInterface): Chain {
   return {
     family: "bridge",
     name: `to-${uplink}`,
     rules: [
-      { rule: `ether saddr != ${guestMac} ${DROP}`, comment: "not-the-guest" },
-      { rule: `udp dport { 67, 68 } ${DROP}`, comment: "dhcp" },
+      isUnguarded
+        ? { rule: `ether saddr ${bridgeMac} ${DROP}`, comment: "launcher-mac" }
+        : { rule: `ether saddr != ${guestMac} ${DROP}`, comment: "not-the-guest" },
+      { rule: `udp dport ${DHCP_PORTS} ${DROP}`, comment: "dhcp" },
       { rule: `ip daddr ${bridgeAddress} ${DROP}`, comment: "launcher-address" },
       { rule: `arp daddr ip ${bridgeAddress} ${DROP}`, comment: "launcher-arp" },
     ],
@@ -160,77 +186,4 @@ function toLauncher({ bridge, bridgeAddress }: GuardedInterface): Chain {
       { rule: DROP, comment: "other" },
     ],
   };
-}
-
-function render(chains: readonly Chain[]): string {
-  const families = [...new Set(chains.map(({ family }) => family))];
-  return families
-    .map((family) => {
-      const bodies = chains.filter((chain) => chain.family === family).map(renderChain);
-      const table = `table ${family} ${GUARD_TABLE}`;
-      // Adding before deleting makes the deletion succeed where there is nothing yet.
-      return `add ${table}\ndelete ${table}\n${table} {\n${bodies.join("")}}\n`;
-    })
-    .join("");
-}
-
-function renderChain({ family, name, hook, rules }: Chain): string {
-  const priority = family === "bridge" ? "-200" : "0";
-  const head =
-    hook === undefined ? "" : `    type filter hook ${hook} priority ${priority}; policy accept;\n`;
-  const lines = rules.map(({ rule, comment }) => `    ${rule} comment "${comment}"\n`);
-  return `  chain ${name} {\n${head}${lines.join("")}  }\n`;
-}
-
-function key(family: string, chain: string, comment: string): string {
-  return `${family} ${chain} ${comment}`;
-}
-
-/** Whether exactly these rules stand, in each chain in this order; tables and chains come in any. */
-export function isLoaded(ruleset: Ruleset, loaded: readonly LoadedRule[]): boolean {
-  const byChain = (keys: readonly string[]) =>
-    keys.toSorted((a, b) => chainOf(a).localeCompare(chainOf(b))).join("\n");
-  return byChain(ruleset.keys) === byChain(loaded.map((rule) => rule.key));
-}
-
-function chainOf(ruleKey: string): string {
-  return ruleKey.split(" ", 2).join(" ");
-}
-
-export interface LoadedRule {
-  readonly key: string;
-  readonly family: string;
-  readonly chain: string;
-  /** The rule's comment without the ruleset's version: `foreign-mac`. */
-  readonly name: string;
-  /** Undefined for a rule without a counter. */
-  readonly packets: number | undefined;
-}
-
-/** Reads `nft --json list ruleset`: the guard's rules in their order. */
-export function parseLoadedRules(json: string): readonly LoadedRule[] {
-  const parsed: unknown = JSON.parse(json);
-  const entries: readonly unknown[] =
-    isRecord(parsed) && Array.isArray(parsed["nftables"]) ? parsed["nftables"] : [];
-  return entries.flatMap((entry) => {
-    const rule = isRecord(entry) ? entry["rule"] : undefined;
-    if (!isRecord(rule) || rule["table"] !== GUARD_TABLE) return [];
-    const [family, chain, comment] = [rule["family"], rule["chain"], rule["comment"]].map(String);
-    if (family === undefined || chain === undefined || comment === undefined) return [];
-    const name = comment.slice(0, comment.lastIndexOf(" "));
-    return [{ key: key(family, chain, comment), family, chain, name, packets: packetsOf(rule["expr"]) }];
-  });
-}
-
-function packetsOf(expressions: unknown): number | undefined {
-  if (!Array.isArray(expressions)) return undefined;
-  for (const expression of expressions) {
-    const counter = isRecord(expression) ? expression["counter"] : undefined;
-    if (isRecord(counter)) return Number(counter["packets"]);
-  }
-  return undefined;
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
 }

@@ -1,7 +1,9 @@
 /** A pod's network namespace, held open, and the commands that run inside it. */
 import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
+import koffi from "koffi";
 import { NetworkError } from "./errors.ts";
 
 /** Each takes 5 ms on an idle node; a kernel busy with hundreds of namespaces may hold the network's lock for long. */
@@ -9,12 +11,21 @@ const COMMAND_DEADLINE_MS = 20_000;
 const MAX_OUTPUT_BYTES = 8 * 1024 * 1024;
 /** What the child finds the namespace under. */
 const CHILD_DESCRIPTOR = 3;
+/** linux/sched.h */
+const CLONE_NEWNET = 0x40000000;
+
+const setns = koffi.load(null).func("int setns(int fd, int type)");
 
 export interface Namespace extends AsyncDisposable {
   /** Tells namespaces apart while they are open. */
   readonly inode: bigint;
   /** Runs one process inside: standard output, or a NetworkError with what it said on standard error. */
   run(command: readonly [string, ...string[]], input: string, signal?: AbortSignal): Promise<string>;
+  /**
+   * Runs a synchronous action with the calling thread inside; sockets that it opens stay there. Nothing else runs
+   * meanwhile, because a namespace belongs to a thread and this one is Node's.
+   */
+  enter<T>(action: () => T): T;
 }
 
 /**
@@ -41,6 +52,7 @@ export async function openNamespace(path: string, hostPath: string, podUid: stri
   return {
     inode: ino,
     run: (command, input, signal) => runInside(handle, podUid, command, input, signal),
+    enter: (action) => enterNamespace(handle, podUid, action),
     [Symbol.asyncDispose]: () => handle.close(),
   };
 }
@@ -61,6 +73,26 @@ function gone(path: string, podUid: string, cause: unknown): NetworkError {
       cause,
     },
   );
+}
+
+function enterNamespace<T>(namespace: FileHandle, podUid: string, action: () => T): T {
+  const own = openSync("/proc/thread-self/ns/net", "r");
+  try {
+    if (setns(namespace.fd, CLONE_NEWNET) !== 0) {
+      throw new NetworkError(
+        "CommandFailed",
+        `pod ${podUid}: its network namespace can't be entered (setns)`,
+      );
+    }
+    try {
+      return action();
+    } finally {
+      // Everything that the agent did from here on would happen in the pod's namespace.
+      if (setns(own, CLONE_NEWNET) !== 0) process.abort();
+    }
+  } finally {
+    closeSync(own);
+  }
 }
 
 function runInside(

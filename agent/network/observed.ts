@@ -39,10 +39,12 @@ export interface ObservedTap {
 export interface ObservedAddress {
   readonly cidr: string;
   readonly isGlobal: boolean;
+  /** The kernel made it of a router's advertisement. */
+  readonly isAdvertised: boolean;
 }
 
 export interface ObservedRoute {
-  /** CIDR; `0.0.0.0/0` for the default route. */
+  /** CIDR; `0.0.0.0/0` and `::/0` for the default routes. */
   readonly destination: string;
   readonly gateway: string | undefined;
   readonly device: string;
@@ -74,6 +76,8 @@ const LOCAL = ["2", "local"];
 const TABLE_MAIN = ["254", "main"];
 const TABLE_LOCAL = ["255", "local"];
 const PROTOCOL_KERNEL = ["2", "kernel"];
+/** IFAPROT_KERNEL_RA, Linux 5.18 and later. */
+const PROTOCOL_KERNEL_RA = ["2", "kernel_ra"];
 const SCOPE_GLOBAL = ["0", "global"];
 
 /**
@@ -132,6 +136,8 @@ function parseAddress(address: Json): ObservedAddress[] {
     {
       cidr: `${local}/${Number(address["prefixlen"])}`,
       isGlobal: SCOPE_GLOBAL.includes(scope),
+      isAdvertised:
+        address["mngtmpaddr"] === true || PROTOCOL_KERNEL_RA.includes(text(address["protocol"]) ?? ""),
     },
   ];
 }
@@ -145,7 +151,7 @@ function parseRoute(route: Json): ObservedRoute[] {
   const isConnected = PROTOCOL_KERNEL.includes(text(route["protocol"]) ?? "");
   return [
     {
-      destination: asCidr(destination),
+      destination: asCidr(destination, isIpv6(route)),
       gateway: text(route["gateway"]),
       device,
       table: TABLE_MAIN.includes(table) ? "main" : TABLE_LOCAL.includes(table) ? "local" : "other",
@@ -155,8 +161,13 @@ function parseRoute(route: Json): ObservedRoute[] {
   ];
 }
 
-function asCidr(destination: string): string {
-  if (destination === "default") return "0.0.0.0/0";
+/** The family is told of no route; only those of IPv6 have a preference (RFC 4191), and always. */
+function isIpv6(route: Json): boolean {
+  return route["pref"] !== undefined || text(route["gateway"])?.includes(":") === true;
+}
+
+function asCidr(destination: string, isIpv6: boolean): string {
+  if (destination === "default") return isIpv6 ? "::/0" : "0.0.0.0/0";
   if (destination.includes("/")) return destination;
   return `${destination}/${destination.includes(":") ? 128 : 32}`;
 }

@@ -31,6 +31,7 @@ const CONFIG: OperatorConfig = {
   namespace: "virtpod",
   useEmulation: false,
   storage: { allowHostDisk: false, allowServiceAccountDisk: false },
+  network: { allowUnguardedInterfaces: false },
   launcher: { image: "launcher:1", imagePullSecrets: [] },
   logLevel: "info",
 };

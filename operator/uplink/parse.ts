@@ -106,7 +106,7 @@ function parsePaused(value: unknown): NonNullable<LauncherStatus["paused"]> {
 
 function parseInterface(value: unknown): LauncherInterfaceStatus {
   const iface = object(value, "interfaces[]");
-  const queueCount = iface["queueCount"];
+  const { queueCount, withheldAddresses } = iface;
   return {
     name: text(iface["name"], "interfaces[].name"),
     macAddress: text(iface["macAddress"], "interfaces[].macAddress"),
@@ -114,6 +114,13 @@ function parseInterface(value: unknown): LauncherInterfaceStatus {
     ipAddresses: list(iface["ipAddresses"], "interfaces[].ipAddresses", MAX_ADDRESSES).map((address) =>
       text(address, "interfaces[].ipAddresses[]"),
     ),
+    ...(withheldAddresses === undefined
+      ? {}
+      : {
+          withheldAddresses: list(withheldAddresses, "interfaces[].withheldAddresses", MAX_ADDRESSES).map(
+            (address) => text(address, "interfaces[].withheldAddresses[]"),
+          ),
+        }),
     queueCount: typeof queueCount === "number" && Number.isInteger(queueCount) ? queueCount : 1,
     leased: iface["leased"] === true,
   };

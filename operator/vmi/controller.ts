@@ -24,6 +24,7 @@ import type { Statuses } from "../uplink/statuses.ts";
 import { claimConflict } from "./claim-conflict.ts";
 import { type Claims, claimProblem, unboundClaims } from "./claims.ts";
 import { resolveDomain } from "./domain.ts";
+import { resolveInterfaces } from "./interfaces.ts";
 import { resolveLaunchSpec } from "./launch-spec.ts";
 import { LauncherPods } from "./launcher-pods.ts";
 import { overheadBytes } from "./memory.ts";
@@ -34,6 +35,7 @@ import { SpecError } from "./spec-error.ts";
 import { hasStarted, type ResolvedFacts } from "./status.ts";
 import { claimHolders, claimsOf, mountFailureOf, startedRivals, storageWatches } from "./storage-facts.ts";
 import { policyProblem } from "./storage-policy.ts";
+import { unguardedProblem } from "./unguarded.ts";
 
 export interface VmiControllerOptions {
   /** Fenced: writes only while this replica leads. */
@@ -207,8 +209,10 @@ export class VmiController {
     rivals: readonly VirtualMachineInstance[],
   ): LaunchSpec | Problem {
     const holders = [...claimHolders(this.#options.caches, vmi, this.#starting), ...rivals];
+    const { storage, network } = this.#options.config;
     return (
-      policyProblem(vmi.spec, this.#options.config.storage) ??
+      policyProblem(vmi.spec, storage) ??
+      resolvedOrWhy(() => unguardedProblem(vmi, resolveInterfaces(vmi.spec), network)) ??
       claimProblem(vmi.spec, claims) ??
       claimConflict(vmi, holders) ??
       resolvedOrWhy(() => resolveLaunchSpec(vmi, accelerator, claims))

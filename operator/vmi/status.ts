@@ -9,6 +9,7 @@ import type {
   VirtualMachineInstancePhase,
   VirtualMachineInstanceStatus,
 } from "../../api/virtual-machine-instance-status.ts";
+import { addressConditions } from "./addresses.ts";
 import { isTrue, mergeConditions, type WantedCondition } from "./conditions.ts";
 import { guestAgentConditions, guestStatus, mergeInterfaces } from "./guest-agent.ts";
 import { isOver } from "./pod-facts.ts";
@@ -75,7 +76,7 @@ export function wantedStatus(input: StatusInput): VirtualMachineInstanceStatus {
     launcherContainerImageVersion: input.launcherImage,
     runtimeUser: LAUNCHER_UID,
     ...(isWorthTelling ? placement(input, ending === undefined) : {}),
-    ...(phase === "Running" ? domainStatus(input.told?.status, before) : {}),
+    ...(phase === "Running" ? domainStatus(input.told?.status, vmi, before) : {}),
     ...(input.resolved === undefined ? {} : resolvedStatus(input.resolved)),
     ...(ending === undefined ? {} : { reason: ending.reason }),
   };
@@ -98,6 +99,7 @@ function placement({ pod }: StatusInput, isActive: boolean): Partial<VirtualMach
 
 function domainStatus(
   launcher: LauncherStatus | undefined,
+  vmi: VirtualMachineInstance,
   before: VirtualMachineInstanceStatus,
 ): Partial<VirtualMachineInstanceStatus> {
   if (launcher === undefined) {
@@ -105,7 +107,7 @@ function domainStatus(
     return fsFreezeStatus === undefined ? {} : { fsFreezeStatus };
   }
   return {
-    interfaces: interfacesOf(launcher, before),
+    interfaces: interfacesOf(launcher, vmi, before),
     ...guestStatus(launcher),
     ...(launcher.machineType === undefined ? {} : { machine: { type: launcher.machineType } }),
   };
@@ -206,6 +208,7 @@ const TOLD_CONDITIONS = [
   "AgentConnected",
   "AgentVersionNotSupported",
   "AccessCredentialsSynchronized",
+  "AddressesHandedOver",
 ];
 
 /** An operator that has just begun to lead takes nothing back before it is told otherwise. */
@@ -215,12 +218,12 @@ function guestConditions({ vmi, told }: StatusInput): WantedCondition[] {
     return before.filter(({ type }) => TOLD_CONDITIONS.includes(type));
   }
   const { paused } = told.status;
-  const agent = guestAgentConditions(told.status);
-  if (paused === undefined) return agent;
+  const others = [...guestAgentConditions(told.status), ...addressConditions(told.status)];
+  if (paused === undefined) return others;
   const reason = paused.reason === "ioError" ? PAUSED_IO_ERROR : "PausedByUser";
   return [
     { type: "Paused", status: "True", reason, message: paused.message ?? "the guest is paused" },
-    ...agent,
+    ...others,
   ];
 }
 
@@ -258,16 +261,19 @@ function isProblem(condition: WantedCondition): boolean {
 
 function interfacesOf(
   launcher: LauncherStatus,
+  vmi: VirtualMachineInstance,
   before: VirtualMachineInstanceStatus,
 ): NonNullable<VirtualMachineInstanceStatus["interfaces"]> {
   // A launcher that was restarted under its guest tells an empty list for a moment; what is known stays known.
   if (launcher.interfaces.length === 0) return before.interfaces ?? [];
+  const { interfaces = [] } = vmi.spec.domain.devices;
+  const down = new Set(interfaces.filter(({ state }) => state === "down").map(({ name }) => name));
   const own = launcher.interfaces.map(({ name, macAddress, podInterfaceName, ipAddresses, queueCount }) => ({
     name,
     mac: macAddress,
     podInterfaceName,
     infoSource: "domain",
-    linkState: "up",
+    linkState: down.has(name) ? "down" : "up",
     queueCount,
     ipAddresses: [...ipAddresses],
     ...(ipAddresses[0] === undefined ? {} : { ipAddress: ipAddresses[0] }),

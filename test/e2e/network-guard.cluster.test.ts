@@ -1,0 +1,100 @@
+/** A guest on the pod network of a real node: it is found at once, it is held to its own address, and who may free it. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { mergePatch } from "../../kube/request.ts";
+import { formatIpv4, parseIpv4 } from "../../lib/cidr.ts";
+import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
+import { capture } from "../harness/command.ts";
+import { Guests, tiny } from "../harness/guest.ts";
+
+const LAST_HOLDER = "02:de:ad:00:00:01";
+/** Other tests take addresses meanwhile. */
+const CANDIDATES = 40;
+const ANNOTATION = "virtpod.io/unguarded-interfaces";
+
+const onNode = (...command: readonly string[]) => capture("./cluster/enter", command);
+
+/** The next addresses that the node's host-local gives to pods. */
+function nextAddresses(): readonly string[] {
+  const [file = ""] = onNode("sh", "-c", "ls /var/lib/cni/networks/*/last_reserved_ip.0").split("\n");
+  const held = onNode("sh", "-c", `ls ${file.slice(0, file.lastIndexOf("/"))}`).split("\n");
+  const last = parseIpv4(onNode("cat", file).trim());
+  assert.ok(last !== undefined, "host-local tells which address it gave last");
+  return Array.from({ length: CANDIDATES }, (_, i) => formatIpv4(last + 1 + i)).filter(
+    (address) => !held.includes(address),
+  );
+}
+
+/** For ip(8): the node has just talked to the address's last holder. */
+function poison(address: string): string {
+  return `neigh replace ${address} lladdr ${LAST_HOLDER} nud reachable dev cni0`;
+}
+
+/** By way of the node, within a second. */
+async function hello(address: string): Promise<{ readonly hostname: string }> {
+  const response = await fetch(`http://${address}/`, { signal: AbortSignal.timeout(1000) });
+  return (await response.json()) as { readonly hostname: string };
+}
+
+describe("a guest whose address was another's a moment ago", () => {
+  let guests: Guests;
+  before(async () => {
+    guests = await Guests.open("announced");
+  });
+  after(() => guests.close());
+
+  it("is reached from its node within a second of answering, though the node still knew the last holder", async () => {
+    const addresses = nextAddresses();
+    onNode("sh", "-c", `echo '${addresses.map(poison).join("\n")}' | ip -batch -`);
+    await guests.create("heir");
+    const { address } = await guests.answering("heir");
+    assert.ok(addresses.includes(address), `${address} is among those that were made another's`);
+    const vmi = await guests.untilVmi(
+      "heir",
+      "an interface",
+      1000,
+      ({ status }) => status?.interfaces?.[0] !== undefined,
+    );
+    const known = onNode("ip", "neighbour", "show", address, "dev", "cni0");
+    assert.match(known, new RegExp(vmi.status?.interfaces?.[0]?.mac ?? "none"));
+    assert.equal((await hello(address)).hostname, "heir");
+    // Such an entry does keep the node from the guest.
+    onNode("ip", ...poison(address).split(" "));
+    await assert.rejects(hello(address), { name: "TimeoutError" });
+  });
+});
+
+describe("an interface without the guard", () => {
+  let guests: Guests;
+  before(async () => {
+    guests = await Guests.open("unguarded");
+  });
+  after(() => guests.close());
+
+  it("is refused by name unless the installation allows it, in a VM's template and in a VMI", async () => {
+    const vm = tiny("router");
+    const { template } = vm.spec;
+    const metadata = { ...template.metadata, annotations: { [ANNOTATION]: "default" } };
+    const words = /doesn't allow the annotation virtpod\.io\/unguarded-interfaces.*allowUnguardedInterfaces/s;
+    const draft = { ...vm, spec: { ...vm.spec, template: { ...template, metadata } } };
+    await assert.rejects(guests.resource(VIRTUAL_MACHINES).create(draft), words);
+    const instance = { metadata: { ...metadata, name: "router" }, spec: template.spec };
+    await assert.rejects(guests.resource(VIRTUAL_MACHINE_INSTANCES).create(instance), words);
+  });
+
+  it("can't be had by changing what runs, or a template that was harmless", async () => {
+    await guests.create("guarded", { spec: { nodeSelector: { "virtpod.io/nowhere": "true" } } });
+    await guests.untilVmi("guarded", "its instance", 10_000, () => true);
+    const annotations = { [ANNOTATION]: "default" };
+    await assert.rejects(
+      guests.resource(VIRTUAL_MACHINE_INSTANCES).patch("guarded", mergePatch({ metadata: { annotations } })),
+      /unguarded-interfaces of a running VirtualMachineInstance can't be changed/,
+    );
+    await assert.rejects(
+      guests
+        .resource(VIRTUAL_MACHINES)
+        .patch("guarded", mergePatch({ spec: { template: { metadata: { annotations } } } })),
+      /doesn't allow the annotation/,
+    );
+  });
+});

@@ -1,68 +1,21 @@
 /** `spec.domain.devices`: the hardware that the guest sees. */
 import { Type } from "typebox";
-import { bootOrderSchema, diskSchema } from "./disks.ts";
+import { diskSchema } from "./disks.ts";
+import { interfaceSchema } from "./interfaces.ts";
 import { inputsSchema, soundSchema, videoSchema, watchdogSchema } from "./peripherals.ts";
-import { choice, type Data, later, laterUnless, list, listByKey, name, never, object } from "./schema.ts";
+import { type Data, later, laterUnless, listByKey, object, type Rule } from "./schema.ts";
 
-const portSchema = object({
-  name: Type.Optional(Type.String({ maxLength: 15, description: "Name of the port, for Services." })),
-  protocol: Type.Optional(choice(["TCP", "UDP"], { description: "Default: TCP." })),
-  port: Type.Integer({ minimum: 1, maximum: 65_535, format: "int32", description: "Port number." }),
-});
-
-export const interfaceSchema = object(
-  {
-    name: name("Name of the interface: that of its network."),
-    bridge: Type.Optional(
-      Type.Object(
-        {},
-        {
-          description:
-            "The guest takes the pod's MAC address and IP address. Default when no binding is named.",
-        },
-      ),
-    ),
-    model: Type.Optional(
-      choice(["virtio", "e1000", "e1000e", "rtl8139"], { description: "Network card. Default: virtio." }),
-    ),
-    macAddress: Type.Optional(
-      Type.String({
-        maxLength: 17,
-        pattern: "^[0-9a-fA-F][02468aceACE]([:-][0-9a-fA-F]{2}){5}$",
-        description:
-          "MAC address of the guest, not a multicast one, e.g. 02:00:00:00:00:01. Default: the pod interface's own.",
-      }),
-    ),
-    bootOrder: Type.Optional(bootOrderSchema),
-    ports: Type.Optional(
-      list(portSchema, {
-        maxItems: 64,
-        description:
-          "Ports declared on the launcher pod. With the bridge binding every port is reachable anyway.",
-      }),
-    ),
-  },
-  {
-    refused: {
-      masquerade: later("object", "use bridge"),
-      sriov: later("object", "use bridge"),
-      passtBinding: later("object", "use bridge"),
-      binding: later("object", "use bridge"),
-      slirp: never("object", "KubeVirt has withdrawn it; use bridge"),
-      macvtap: never("object", "KubeVirt has withdrawn it; use bridge"),
-      passt: never("object", "KubeVirt has withdrawn it; use bridge"),
-      portRanges: later("array"),
-      pciAddress: later("string"),
-      dhcpOptions: later("object"),
-      tag: later("string"),
-      acpiIndex: later("integer"),
-      state: later("string"),
-    },
-  },
-);
-
-export type Interface = Data<typeof interfaceSchema>;
-export type InterfacePort = Data<typeof portSchema>;
+/** No two interfaces have the same value in the field, as CEL's function makes it comparable. */
+function interfacesDiffer(field: "acpiIndex" | "pciAddress", comparable = ""): Rule {
+  return {
+    rule:
+      `!has(self.interfaces) || self.interfaces.all(device, !has(device.${field}) || ` +
+      `self.interfaces.filter(it, has(it.${field}) && ` +
+      `it.${field}${comparable} == device.${field}${comparable}).size() == 1)`,
+    message: `two interfaces have the same ${field}`,
+    fieldPath: ".interfaces",
+  };
+}
 
 /** Every boot order in the list `own` is nobody else's, there or in `other`. */
 function bootOrdersDiffer(own: "disks" | "interfaces", other: "disks" | "interfaces"): string {
@@ -147,6 +100,8 @@ export const devicesSchema = object(
         message: "two devices have the same bootOrder",
         fieldPath: ".interfaces",
       },
+      interfacesDiffer("acpiIndex"),
+      interfacesDiffer("pciAddress", ".lowerAscii()"),
       {
         rule: "!has(self.video) || !has(self.autoattachGraphicsDevice) || self.autoattachGraphicsDevice",
         message: "video needs the graphics device: remove autoattachGraphicsDevice: false",

@@ -3,6 +3,8 @@
  * It travels in the launcher pod's environment, so the launcher needs no API server to start. No secret is in it.
  */
 
+import type { DhcpOptions } from "./dhcp-options.ts";
+
 export type Accelerator = "kvm" | "tcg";
 
 export interface LaunchSpec {
@@ -219,11 +221,18 @@ export type InterfaceModel = "virtio" | "e1000" | "e1000e" | "rtl8139";
 export interface LaunchInterface {
   /** Name of the interface and of the network; libvirt alias `ua-<name>`, `ua-<name>_interface` where a disk has it. */
   readonly name: string;
-  readonly binding: "bridge";
-  /** The pod's interface that is bridged, e.g. `eth0`. */
+  readonly binding: "bridge" | "masquerade";
+  /** The pod's interface that leads to the network, e.g. `eth0`. */
   readonly podInterface: string;
   readonly model: InterfaceModel;
   readonly bootOrder?: number;
+  /** Lower case, `0000:01:00.0`. Bus 00 is the root complex, each other one a root port. */
+  readonly pciAddress?: string;
+  readonly acpiIndex?: number;
+  /** Default: up. */
+  readonly linkState?: "down";
+  /** What DHCP tells the guest beyond its network. */
+  readonly dhcpOptions?: DhcpOptions;
   /** virtio queue pairs; above 1 the tap is multi-queue. */
   readonly queues: number;
 }

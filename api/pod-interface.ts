@@ -6,6 +6,8 @@ export interface PodInterface {
   readonly mtu: number;
   /** Global addresses, IPv4 and IPv6, in CIDR notation as the kernel shows them: `10.244.0.7/24`. */
   readonly addresses: readonly string[];
+  /** Those of the IPv6 addresses that follow from router advertisements; absent where there is none. */
+  readonly advertised?: readonly string[];
   /** Routes through this interface, kernel's own connected and local ones left out. */
   readonly routes: readonly PodRoute[];
   /** Permanent neighbours (Calico and AWS pin their gateway). */
@@ -32,12 +34,26 @@ export interface InterfaceAttachment {
   readonly name: string;
   /** Facts of the pod's interface before the wiring: what DHCP hands to the guest. */
   readonly podInterface: PodInterface;
-  readonly guest: { readonly macAddress: string };
+  readonly guest: {
+    readonly macAddress: string;
+    /** Of the masquerade binding: the guest's own subnet. Without it the guest has the pod interface's address. */
+    readonly subnet?: GuestSubnetAttachment;
+  };
   readonly tap: { readonly name: string; readonly queues: number };
   readonly bridge: {
     readonly name: string;
     readonly macAddress: string;
-    /** 169.254.75.1x, without prefix length: DHCP server identifier and source. */
-    readonly address: string;
+    /**
+     * Without prefix length: DHCP server identifier and source. 169.254.75.1x, or the gateway of the guest's subnet.
+     * Absent where the pod's interface has no address, so that there is nothing to serve.
+     */
+    readonly address?: string;
   };
+}
+
+export interface GuestSubnetAttachment {
+  /** The guest's, in CIDR notation: `10.0.2.2/24`. */
+  readonly address: string;
+  /** Without prefix length. */
+  readonly gateway: string;
 }

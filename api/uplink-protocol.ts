@@ -9,7 +9,8 @@
  *   GET  /v1/status                        NDJSON of AgentStatus, the whole state of one thing per line
  *   POST /v1/launchers/{podUid}/shutdown | pause | unpause | reset | soft-reboot   relayed to the launcher
  *   POST /v1/launchers/{podUid}/freeze | unfreeze                                 relayed to the launcher
- *   GET  /v1/launchers/{podUid}/guest-agent                                       relayed to the launcher
+ *   GET  /v1/launchers/{podUid}/guest-agent | dhcp                                relayed to the launcher
+ *   GET  /v1/launchers/{podUid}/network                                           WiredPath; 503 LauncherNotConnected
  *   POST /v1/launchers/{podUid}/console | vnc                                     relayed, full-duplex
  */
 import type { LauncherStatus } from "./launcher-protocol.ts";
@@ -19,6 +20,9 @@ export const UPLINK_ROUTES = {
   launchers: "/v1/launchers",
   status: "/v1/status",
 } as const;
+
+/** Below a launcher's route: what the agent itself knows of the pod's network. */
+export const NETWORK_ROUTE = "network";
 
 export interface AgentIdentity {
   /** Projected service account token, audience `virtpod`. */
@@ -42,13 +46,33 @@ export interface AnnouncedLauncher {
   readonly interfaces: readonly AnnouncedInterface[];
 }
 
-export interface AnnouncedInterface {
+export type AnnouncedInterface = AnnouncedBridge | AnnouncedMasquerade;
+
+interface AnnouncedBinding {
   readonly name: string;
-  readonly binding: "bridge";
   readonly podInterface: string;
   /** The guest's MAC; the pod interface's own when absent. */
   readonly macAddress?: string;
   readonly queues: number;
+}
+
+export interface AnnouncedBridge extends AnnouncedBinding {
+  readonly binding: "bridge";
+  /** The guest may send from any MAC and address: ANNOTATION_UNGUARDED_INTERFACES names it. */
+  readonly unguarded?: true;
+}
+
+export interface AnnouncedMasquerade extends AnnouncedBinding {
+  readonly binding: "masquerade";
+  /** The guest's subnet as IPv4 CIDR, /8 to /30: its first host is the gateway, its second the guest. */
+  readonly vmNetworkCidr: string;
+  /** What is passed to the guest; everything when empty. */
+  readonly ports: readonly ForwardedPort[];
+}
+
+export interface ForwardedPort {
+  readonly protocol: "TCP" | "UDP";
+  readonly port: number;
 }
 
 export type AgentStatus =

@@ -53,6 +53,9 @@ function keyNeedsVolume(method: string, volume: string): Rule {
 const SHOWN_ON_SATA =
   "!has(it.cdrom) && !has(it.lun) && (!has(it.disk) || !has(it.disk.bus) || it.disk.bus == 'sata')";
 
+const MASQUERADES_OTHER =
+  "has(it.masquerade) && has(self.networks) && self.networks.exists(network, network.name == it.name && !has(network.pod))";
+
 export const virtualMachineInstanceSpecSchema = object(
   {
     domain: domainSchema,
@@ -152,8 +155,22 @@ export const virtualMachineInstanceSpecSchema = object(
         ": a network needs an interface of the same name in spec.domain.devices.interfaces",
       ),
       {
-        rule: "!has(self.networks) || self.networks.filter(network, has(network.pod)).size() <= 1",
+        rule:
+          "!has(self.networks) || self.networks.filter(network, has(network.pod) || " +
+          "(has(network.multus) && has(network.multus.default) && network.multus.default)).size() <= 1",
         message: "only one network can be the pod's",
+        fieldPath: ".networks",
+      },
+      {
+        rule: `!has(${INTERFACES}) || ${INTERFACES}.all(it, !(${MASQUERADES_OTHER}))`,
+        messageExpression: `${INTERFACES}.map(it, ${MASQUERADES_OTHER}, it.name)[0] + ': masquerade works on the pod network only: use bridge'`,
+        fieldPath: ".domain.devices.interfaces",
+      },
+      {
+        rule:
+          "!has(self.networks) || self.networks.all(it, !has(it.pod) || !has(it.pod.vmNetworkCIDR) || " +
+          `(has(${INTERFACES}) && ${INTERFACES}.exists(other, other.name == it.name && has(other.masquerade))))`,
+        message: "vmNetworkCIDR belongs to the masquerade binding, which no interface of this network has",
         fieldPath: ".networks",
       },
       diskNeedsVolume(

@@ -1,4 +1,5 @@
 /** Reads the LaunchSpec out of the environment's string. */
+import type { DhcpOptions } from "../api/dhcp-options.ts";
 import type {
   CloudInitData,
   DiskBlockSize,
@@ -169,13 +170,36 @@ const disk = object<LaunchDisk>({
   source: diskSource,
 });
 
+const dhcpOptions = object<DhcpOptions>({
+  bootFileName: optional(string({ maxLength: 255 })),
+  tftpServerName: optional(string({ maxLength: 253 })),
+  ntpServers: optional(
+    array(string({ pattern: /^\d{1,3}(\.\d{1,3}){3}$/, what: "an IPv4 address" }), { maxItems: 16 }),
+  ),
+  privateOptions: optional(
+    array(
+      object<NonNullable<DhcpOptions["privateOptions"]>[number]>({
+        option: integer({ min: 224, max: 254 }),
+        value: string({ maxLength: 255 }),
+      }),
+      { maxItems: 31 },
+    ),
+  ),
+});
+
 const launchInterface = object<LaunchInterface>({
   name,
-  binding: oneOf("bridge"),
+  binding: oneOf("bridge", "masquerade"),
   // IFNAMSIZ is 16, with the terminating NUL.
   podInterface: string({ maxLength: 15, pattern: /^[^\s/]+$/, what: "the name of a network interface" }),
   model: oneOf("virtio", "e1000", "e1000e", "rtl8139"),
   bootOrder: optional(positive),
+  pciAddress: optional(
+    string({ pattern: /^0000:[01][0-9a-f]:[01][0-9a-f]\.0$/, what: "a PCI address of bus 00 to 10" }),
+  ),
+  acpiIndex: optional(positive),
+  linkState: optional(oneOf("down")),
+  dhcpOptions: optional(dhcpOptions),
   queues: integer({ min: 1, max: 256 }),
 });
 

@@ -50,3 +50,9 @@ export function broadcastOf(cidr: Ipv4Cidr): string | undefined {
   const mask = maskOf(cidr.prefixLength);
   return formatIpv4(((parseIpv4(cidr.address) ?? 0) | ~mask) >>> 0);
 }
+
+/** Whether any address is in both. */
+export function overlaps(a: Ipv4Cidr, b: Ipv4Cidr): boolean {
+  const prefixLength = Math.min(a.prefixLength, b.prefixLength);
+  return networkOf({ ...a, prefixLength }) === networkOf({ ...b, prefixLength });
+}

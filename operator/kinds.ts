@@ -4,6 +4,7 @@ import type { VirtualMachine } from "../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../api/virtual-machine-instance.ts";
 import { describe, type ObjectMeta } from "../kube/objects.ts";
 import type { Container, Pod } from "../kube/resources.ts";
+import { ANNOTATION_NETWORK_STATUS } from "./vmi/multus.ts";
 
 export const VIRTUAL_MACHINES = describe<VirtualMachine>({
   group: KUBEVIRT_GROUP,
@@ -48,6 +49,7 @@ export function slimPod(pod: Pod): Pod {
       ...(metadata.deletionTimestamp === undefined ? {} : { deletionTimestamp: metadata.deletionTimestamp }),
       ...(metadata.finalizers === undefined ? {} : { finalizers: metadata.finalizers }),
       ...(metadata.ownerReferences === undefined ? {} : { ownerReferences: metadata.ownerReferences }),
+      ...slimAnnotations(metadata),
     },
     spec: {
       containers: hasKvm(spec) ? WITH_KVM : WITHOUT_KVM,
@@ -55,6 +57,11 @@ export function slimPod(pod: Pod): Pod {
     },
     ...(status === undefined ? {} : { status: slimStatus(status) }),
   };
+}
+
+function slimAnnotations({ annotations }: ObjectMeta): Pick<ObjectMeta, "annotations"> {
+  const status = annotations?.[ANNOTATION_NETWORK_STATUS];
+  return status === undefined ? {} : { annotations: { [ANNOTATION_NETWORK_STATUS]: status } };
 }
 
 export function hasKvm({ containers }: Pod["spec"]): boolean {

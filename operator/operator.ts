@@ -2,11 +2,12 @@
 import { randomUUID } from "node:crypto";
 import type { Client } from "../kube/client.ts";
 import { EventRecorder } from "../kube/events.ts";
+import type { Informer } from "../kube/informer.ts";
 import { LeaderElector } from "../kube/leader-election.ts";
 import type { Logger } from "../kube/logger.ts";
 import { Manager, type Runnable } from "../kube/manager.ts";
 import type { KubeMetrics } from "../kube/metrics.ts";
-import { CONFIG_MAPS, type Pod } from "../kube/resources.ts";
+import type { ConfigMap, Pod } from "../kube/resources.ts";
 import { BY_NODE, type Caches, makeCaches, vmiKeyOf } from "./caches.ts";
 import { createServingCertificate, type KeyedCertificate, renewalTime } from "./certificates/authority.ts";
 import { type Custody, ensureAuthority, publishBundle } from "./certificates/custody.ts";
@@ -14,10 +15,12 @@ import type { OperatorConfig } from "./config.ts";
 import { probesAndMetrics } from "./http.ts";
 import { refuseForeignInstallation } from "./installation.ts";
 import { reviewAccess, reviewToken } from "./reviews.ts";
-import { parseFrontProxyTrust } from "./subresources/caller.ts";
 import { guestAgentHandlers } from "./subresources/guest-agent.ts";
+import { networkHandlers } from "./subresources/network.ts";
 import { SubresourceServer } from "./subresources/server.ts";
+import { startStopHandlers } from "./subresources/start-stop.ts";
 import { openLauncherStream } from "./subresources/streams.ts";
+import { readTrust, watchTrust } from "./subresources/trust.ts";
 import { Agents } from "./uplink/agents.ts";
 import { Announcer } from "./uplink/announcer.ts";
 import { UplinkListener } from "./uplink/listener.ts";
@@ -78,8 +81,9 @@ export async function runOperator(
     "servers",
     probesAndMetrics(metrics.registry, () => manager.isReady),
   );
-  manager.add("caches", caches.vms, caches.vmis, caches.pods, caches.claims, caches.mountEvents);
-  manager.add("others", events, await tlsServers({ config, client, logger, caches, agents }));
+  const tls = await tlsServers({ config, client, logger, metrics, caches, agents });
+  manager.add("caches", caches.vms, caches.vmis, caches.pods, caches.claims, caches.mountEvents, tls.trust);
+  manager.add("others", events, tls.servers);
   manager.add("controllers", leadership(statuses, announcer, elector), vmi.controller, vm.controller);
   await manager.run(signal);
 }
@@ -91,7 +95,7 @@ function launchersOn(caches: Caches, nodeName: string) {
     const vmi = key === undefined ? undefined : caches.vmis.get(key);
     const facts = podFacts(pod);
     const isOurs = pod.metadata.ownerReferences?.some((reference) => reference.uid === vmi?.metadata.uid);
-    return vmi === undefined || !isOurs || isOver(facts) ? [] : [announcedLauncher(vmi, facts)];
+    return vmi === undefined || !isOurs || isOver(facts) ? [] : (announcedLauncher(vmi, facts) ?? []);
   });
 }
 
@@ -126,25 +130,33 @@ function leadership(statuses: Statuses, announcer: Announcer, elector: LeaderEle
   };
 }
 
-interface TlsParts extends Pick<OperatorParts, "config" | "client" | "logger"> {
+interface TlsParts extends OperatorParts {
   readonly caches: Caches;
   readonly agents: Agents;
 }
 
+interface TlsServers {
+  readonly servers: Runnable;
+  /** Whom the aggregated API believes. */
+  readonly trust: Informer<ConfigMap>;
+}
+
 /** The aggregated API and the uplink, on one serving certificate that is renewed in time. */
-async function tlsServers({ config, client, logger, caches, agents }: TlsParts): Promise<Runnable> {
+async function tlsServers(parts: TlsParts): Promise<TlsServers> {
+  const { config, client, logger, caches, agents } = parts;
   const { namespace } = config;
-  const trust = await client
-    .resource(CONFIG_MAPS)
-    .namespace("kube-system")
-    .get("extension-apiserver-authentication");
+  const trust = await readTrust(client);
   let { custody, certificate } = await serving(client, namespace);
   const subresources = new SubresourceServer({
     certificate,
-    trust: parseFrontProxyTrust(trust.data ?? {}),
+    trust,
     authorize: (caller, verb, path) => reviewAccess(client, caller, verb, path),
     openStream: (path) => openLauncherStream(caches, agents, path),
-    handlers: guestAgentHandlers(caches, agents),
+    handlers: {
+      ...startStopHandlers(client),
+      ...guestAgentHandlers(caches, agents),
+      ...networkHandlers(caches, agents),
+    },
     onError: (request, err) => logger.error({ request, err }, "a subresource request failed"),
   });
   const uplink = new UplinkListener({
@@ -165,7 +177,7 @@ async function tlsServers({ config, client, logger, caches, agents }: TlsParts):
   );
   // Whoever waits for it learns of a failure; until then it must not count as unhandled.
   ready.catch(() => {});
-  return {
+  const servers: Runnable = {
     name: "aggregated API and uplink",
     waitForSync: () => ready,
     run: async (signal) => {
@@ -184,6 +196,7 @@ async function tlsServers({ config, client, logger, caches, agents }: TlsParts):
       await Promise.all([subresources.close(), uplink.close()]);
     },
   };
+  return { servers, trust: watchTrust(parts, trust, (renewed) => subresources.renewTrust(renewed)) };
 }
 
 async function serving(

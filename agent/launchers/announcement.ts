@@ -1,7 +1,10 @@
 /** The operator's announcement: which launchers the agent may serve on this node. Checks of its shape. Pure. */
 import type {
+  AnnouncedBridge,
   AnnouncedInterface,
   AnnouncedLauncher,
+  AnnouncedMasquerade,
+  ForwardedPort,
   LauncherAnnouncement,
 } from "../../api/uplink-protocol.ts";
 import { AgentError } from "../errors.ts";
@@ -12,9 +15,12 @@ const MAX_LAUNCHERS = 1000;
 const MAX_INTERFACES = 10;
 const MAX_NAME = 253;
 const MAX_QUEUES = 256;
+/** The schema's. */
+const MAX_PORTS = 64;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+const IPV4_CIDR = /^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/;
 /** IFNAMSIZ leaves 15 characters; the kernel would allow more kinds of them. */
 const LINK_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/;
 
@@ -45,16 +51,46 @@ function parseLauncher(value: unknown, index: number): AnnouncedLauncher {
 
 function parseInterface(value: unknown, at: string): AnnouncedInterface {
   const item = record(value, at);
-  if (item["binding"] !== "bridge") throw invalid(`${at}.binding`, "`bridge`");
-  return {
+  const common = {
     name: name(item["name"], `${at}.name`),
-    binding: "bridge",
     podInterface: text(item["podInterface"], `${at}.podInterface`, LINK_NAME),
     queues: integer(item["queues"], `${at}.queues`, 1, MAX_QUEUES),
     ...(item["macAddress"] !== undefined && {
       macAddress: text(item["macAddress"], `${at}.macAddress`, MAC).toLowerCase(),
     }),
   };
+  switch (item["binding"]) {
+    case "bridge":
+      return { ...common, binding: "bridge", ...parseUnguarded(item["unguarded"], at) };
+    case "masquerade":
+      return { ...common, binding: "masquerade", ...parseMasquerade(item, at) };
+    default:
+      throw invalid(`${at}.binding`, "`bridge` or `masquerade`");
+  }
+}
+
+function parseUnguarded(value: unknown, at: string): Pick<AnnouncedBridge, "unguarded"> {
+  if (value === undefined) return {};
+  if (value !== true) throw invalid(`${at}.unguarded`, "`true` or absent");
+  return { unguarded: true };
+}
+
+function parseMasquerade(
+  item: Readonly<Record<string, unknown>>,
+  at: string,
+): Pick<AnnouncedMasquerade, "vmNetworkCidr" | "ports"> {
+  return {
+    vmNetworkCidr: text(item["vmNetworkCidr"], `${at}.vmNetworkCidr`, IPV4_CIDR),
+    ports: list(item["ports"], `${at}.ports`, MAX_PORTS).map((port, i) =>
+      parsePort(port, `${at}.ports[${i}]`),
+    ),
+  };
+}
+
+function parsePort(value: unknown, at: string): ForwardedPort {
+  const { protocol, port } = record(value, at);
+  if (protocol !== "TCP" && protocol !== "UDP") throw invalid(`${at}.protocol`, "`TCP` or `UDP`");
+  return { protocol, port: integer(port, `${at}.port`, 1, 65_535) };
 }
 
 function record(value: unknown, at: string): Readonly<Record<string, unknown>> {

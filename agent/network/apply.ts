@@ -1,10 +1,10 @@
 /** Reads a namespace and makes it as planned; each function is one process. */
 import { NetworkError } from "./errors.ts";
-import type { LoadedRule } from "./guard.ts";
-import { parseLoadedRules } from "./guard.ts";
 import type { Namespace } from "./namespace.ts";
 import { OBSERVE_ARGUMENTS, OBSERVE_BATCH, type Observed, parseObserved } from "./observed.ts";
-import type { PlannedSysctl } from "./plan.ts";
+import type { PlannedSysctl } from "./plan/types.ts";
+import { type LoadedRule, parseLoadedRules } from "./ruleset.ts";
+import { type LinkStatistics, parseStatistics } from "./statistics.ts";
 
 export async function readNetwork(namespace: Namespace, signal?: AbortSignal): Promise<Observed> {
   const batch = `${OBSERVE_BATCH.join("\n")}\n`;
@@ -14,6 +14,14 @@ export async function readNetwork(namespace: Namespace, signal?: AbortSignal): P
   } catch (cause) {
     throw new NetworkError("CommandFailed", `read the pod's network: ${String(cause)}`, { cause });
   }
+}
+
+/** By the link's number. */
+export async function readStatistics(
+  namespace: Namespace,
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<number, LinkStatistics>> {
+  return parseStatistics(await namespace.run(["ip", "-json", "-statistics", "link", "show"], "", signal));
 }
 
 export async function readGuard(namespace: Namespace, signal?: AbortSignal): Promise<readonly LoadedRule[]> {

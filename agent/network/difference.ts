@@ -4,7 +4,13 @@
  */
 import { NetworkError } from "./errors.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
-import type { InterfacePlan, PlannedBridge, PlannedPlaceholder, PlannedTap } from "./plan.ts";
+import type {
+  InterfacePlan,
+  PlannedBridge,
+  PlannedPlaceholder,
+  PlannedTap,
+  PlannedUplink,
+} from "./plan/types.ts";
 
 export interface Difference {
   /** `k6t-eth0: is not there`. */
@@ -18,13 +24,22 @@ export interface Difference {
  * @throws NetworkError NoSuchInterface when the pod's interface is gone from the namespace.
  */
 export function linkDifferences(observed: Observed, plan: InterfacePlan): readonly Difference[] {
+  const { bridge, tap, mtu } = plan;
+  const podLink = observed.links.find(({ index }) => index === plan.podLink);
+  if (podLink === undefined) {
+    throw new NetworkError(
+      "NoSuchInterface",
+      `link number ${plan.podLink}, the pod's interface (${plan.attachment.podInterface.name}), ` +
+        "is gone from the pod's network namespace",
+    );
+  }
   return [
-    ...uplinkDifferences(observed, plan),
-    ...bridgeDifferences(observed, plan.bridge, plan.mtu),
+    ...uplinkDifferences(podLink, plan.uplink),
+    ...bridgeDifferences(observed, bridge, mtu),
     ...placeholderDifferences(observed, plan),
-    ...tapDifferences(observed, plan.tap, plan.mtu),
-    ...portDifferences(observed, plan),
-    ...upDifferences(observed, plan),
+    ...tapDifferences(observed, tap, mtu),
+    ...portDifferences(observed, plan, podLink),
+    ...upDifferences(observed, plan, podLink),
     ...routeDifferences(observed, plan),
   ];
 }
@@ -38,14 +53,8 @@ function difference(what: string, ...commands: readonly string[]): Difference {
 }
 
 /** The pod's interface frees its MAC and name for the guest and the placeholder, and gives up its addresses. */
-function uplinkDifferences(observed: Observed, { uplink }: InterfacePlan): readonly Difference[] {
-  const link = observed.links.find(({ index }) => index === uplink.index);
-  if (link === undefined) {
-    throw new NetworkError(
-      "NoSuchInterface",
-      `link number ${uplink.index}, the pod's interface (${uplink.name}), is gone from the pod's network namespace`,
-    );
-  }
+function uplinkDifferences(link: ObservedLink, uplink: PlannedUplink | undefined): readonly Difference[] {
+  if (uplink === undefined) return [];
   const found: Difference[] = [];
   const misnamed = link.name !== uplink.name;
   if (misnamed || link.macAddress !== uplink.macAddress) {
@@ -79,7 +88,7 @@ function bridgeDifferences(observed: Observed, bridge: PlannedBridge, mtu: numbe
   } else {
     found.push(...attributeDifferences(link, bridge.macAddress, mtu));
   }
-  if (link?.addresses.some(({ cidr }) => cidr === bridge.address) !== true) {
+  if (bridge.address !== undefined && !link?.addresses.some(({ cidr }) => cidr === bridge.address)) {
     const command = `address add ${bridge.address} dev ${bridge.name}`;
     found.push(difference(`${bridge.name}: lacks ${bridge.address}`, command));
   }
@@ -104,9 +113,8 @@ function attributeDifferences(link: ObservedLink, macAddress: string, mtu: numbe
  */
 function placeholderDifferences(observed: Observed, plan: InterfacePlan): readonly Difference[] {
   const { placeholder, mtu } = plan;
-  const link = observed.links.find(
-    ({ name, index }) => name === placeholder.name && index !== plan.uplink.index,
-  );
+  if (placeholder === undefined) return [];
+  const link = observed.links.find(({ name, index }) => name === placeholder.name && index !== plan.podLink);
   const found: Difference[] = [];
   if (link === undefined) {
     const command = `link add name ${placeholder.name} address ${placeholder.macAddress} mtu ${mtu} type bridge`;
@@ -168,17 +176,21 @@ function tapDifferences(observed: Observed, planned: PlannedTap, mtu: number): r
 }
 
 /** Uplink and tap become ports of the bridge. */
-function portDifferences(observed: Observed, plan: InterfacePlan): readonly Difference[] {
+function portDifferences(
+  observed: Observed,
+  plan: InterfacePlan,
+  podLink: ObservedLink,
+): readonly Difference[] {
   const { bridge, tap, uplink } = plan;
   const tapIsNew = tapDifferences(observed, tap, plan.mtu).some(({ commands }) => commands.length > 1);
-  const uplinkLink = observed.links.find(({ index }) => index === uplink.index);
   const tapLink = tapIsNew ? undefined : find(observed, tap.name);
   const found: Difference[] = [];
-  for (const [name, link] of [
+  const links: readonly (readonly [string, ObservedLink | undefined])[] = [
     [bridge.name, find(observed, bridge.name)],
-    [uplink.name, uplinkLink],
+    ...(uplink === undefined ? [] : [[uplink.name, podLink] as const]),
     [tap.name, tapLink],
-  ] as const) {
+  ];
+  for (const [name, link] of links) {
     // Or the link takes an IPv6 address when it comes up, and announces it on the pod network.
     if (link?.addressGenerationOff !== true) {
       const command = `link set dev ${name} addrgenmode none`;
@@ -189,7 +201,7 @@ function portDifferences(observed: Observed, plan: InterfacePlan): readonly Diff
       found.push(difference(`${name}: is no port of ${bridge.name}`, command));
     }
   }
-  if (uplinkLink?.learning !== false) {
+  if (uplink !== undefined && podLink.learning !== false) {
     // Whatever comes in over the uplink is for the guest; nothing is learnt from outside that could divert its frames.
     const command = `link set dev ${uplink.name} type bridge_slave learning off`;
     found.push(difference(`${uplink.name}: learns addresses`, command));
@@ -197,17 +209,20 @@ function portDifferences(observed: Observed, plan: InterfacePlan): readonly Diff
   return found;
 }
 
-function upDifferences(observed: Observed, plan: InterfacePlan): readonly Difference[] {
+function upDifferences(
+  observed: Observed,
+  plan: InterfacePlan,
+  podLink: ObservedLink,
+): readonly Difference[] {
   const { bridge, tap, uplink } = plan;
   const tapIsNew = tapDifferences(observed, tap, plan.mtu).some(({ commands }) => commands.length > 1);
-  const uplinkLink = observed.links.find(({ index }) => index === uplink.index);
   // Taken down above to be renamed.
-  const uplinkStays = uplinkLink?.name === uplink.name && uplinkLink.macAddress === uplink.macAddress;
-  const states = [
+  const podLinkStays = podLink.name === uplink?.name && podLink.macAddress === uplink.macAddress;
+  const states: readonly (readonly [string, boolean])[] = [
     [bridge.name, find(observed, bridge.name)?.isUp === true],
-    [uplink.name, uplinkStays && uplinkLink.isUp],
+    ...(uplink === undefined ? [] : [[uplink.name, podLinkStays && podLink.isUp] as const]),
     [tap.name, !tapIsNew && find(observed, tap.name)?.isUp === true],
-  ] as const;
+  ];
   return states
     .filter(([, isUp]) => !isUp)
     .map(([name]) => difference(`${name}: is down`, `link set dev ${name} up`));

@@ -6,11 +6,15 @@ export type NetworkErrorCode =
   | "InvalidInterface"
   | "NoSuchInterface"
   | "NoIPv4Address"
+  /** The subnet of a guest behind masquerade is the pod network's too. */
+  | "SubnetInUse"
   /** The pod's interface has no Ethernet (NOARP, or no MAC): there is nothing to bridge. */
   | "LayerThreeInterface"
   /** The namespace is the node's own: wiring would rename the node's interface. */
   | "HostNetwork"
   | "NamespaceGone"
+  /** The pod's network has not been made: there is nothing to look at. */
+  | "NotWired"
   /** The namespace was wired before, but what the pod's interface was is no longer known. */
   | "StateLost"
   | "StateUnwritable"

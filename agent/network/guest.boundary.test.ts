@@ -4,76 +4,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
-import type { InterfaceAttachment } from "../../api/pod-interface.ts";
-import { unprivileged } from "../../test/harness/unprivileged.ts";
-import { parseLoadedRules } from "./guard.ts";
-import { announce, type Guest, inside, Node, optionsFor, type Pod, succeeds } from "./pod.fixture.ts";
-import type { WireOptions } from "./types.ts";
-import { wireNetwork } from "./wire.ts";
-
-const SERVE = new URL("../../launcher/dhcp/serve.fixture.ts", import.meta.url).pathname;
-const LINE_DEADLINE_MS = 20_000;
-const RESOLV_CONF = "search team.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\n";
-
-async function wireOne(options: WireOptions): Promise<InterfaceAttachment> {
-  const [attachment] = await wireNetwork(options);
-  assert.ok(attachment);
-  return attachment;
-}
-
-function packets(pod: Pod, chain: string, name: string): number {
-  const rules = parseLoadedRules(inside(pod.netns, "nft --json list ruleset"));
-  const rule = rules.find((candidate) => candidate.chain === chain && candidate.name === name);
-  assert.ok(rule?.packets !== undefined, `${chain} ${name}`);
-  return rule.packets;
-}
-
-interface Served {
-  readonly attachment: InterfaceAttachment;
-  readonly guest: Guest;
-  /** The next line that the DHCP server's process says. */
-  next(): Promise<Record<string, unknown>>;
-  counters(): Promise<Record<string, number>>;
-}
-
-/** A wired pod with a DHCP server as a launcher runs it, and a guest without an address. */
-async function serve(node: Node, pod: Pod, guestMac?: string): Promise<Served> {
-  const interfaces = [announce(guestMac === undefined ? {} : { macAddress: guestMac })];
-  const attachment = await wireOne(optionsFor(node, pod, { interfaces }));
-  inside(pod.netns, "sysctl -qw net.ipv4.ip_unprivileged_port_start=0");
-  const source = { attachment, resolvConf: RESOLV_CONF, hostname: "machine", namespace: "team" };
-  const child = spawn(
-    "nsenter",
-    [`--net=${pod.path}`, "--", ...unprivileged(SERVE, JSON.stringify([source]))],
-    { stdio: ["pipe", "pipe", "inherit"] },
-  );
-  node.adopt(child);
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const next = async (): Promise<Record<string, unknown>> => {
-    const line = await Promise.race([lines.next(), once(AbortSignal.timeout(LINE_DEADLINE_MS), "abort")]);
-    assert.ok("value" in line, "the DHCP server said nothing");
-    const { value, done } = line;
-    assert.ok(done !== true, "the DHCP server ended");
-    return JSON.parse(value);
-  };
-  assert.deepEqual(await next(), { listening: true, uid: 107 });
-  const guest = await node.plugGuest(pod, "tap0", attachment.guest.macAddress, attachment.podInterface.mtu);
-  const counters = async () => {
-    child.stdin.write("\n");
-    const line = await next();
-    return line["counters"] as Record<string, number>;
-  };
-  return { attachment, guest, next, counters };
-}
-
-/** Has busybox's client take a lease and configure the guest, without staying. */
-function takeLease(guest: Guest, ...more: readonly string[]): string {
-  const script = new URL("./udhcpc.fixture.sh", import.meta.url).pathname;
-  return inside(
-    guest.netns,
-    ["busybox udhcpc -f -q -n -i eth0 -t 5 -T 1 -O 121 -s", script, ...more].join(" "),
-  );
-}
+import { packets, type Served, serve, takeLease, until } from "./guest.fixture.ts";
+import { announce, inside, Node, optionsFor, type Pod, succeeds } from "./pod.fixture.ts";
 
 describe("a guest behind a wired pod", () => {
   let node: Node;
@@ -85,7 +17,7 @@ describe("a guest behind a wired pod", () => {
     node = new Node();
     pod = node.addPod("10.244.0.7");
     neighbour = node.addPod("10.244.0.8");
-    served = await serve(node, pod);
+    served = await serve(node, pod, optionsFor(node, pod));
   });
   after(() => node[Symbol.asyncDispose]());
 
@@ -178,7 +110,7 @@ describe("a guest behind a wired pod", () => {
       silent("busybox arping -c 1 -w 1 -I eth0 -s 10.244.0.66 10.244.0.8");
       inside(netns, "ip address del 10.244.0.66/24 dev eth0");
     });
-    expectDrop("other-protocol", () => {
+    expectDrop("ipv6", () => {
       inside(netns, "ip address add fd00::7/64 dev eth0 nodad");
       silent("busybox ping -6 -c 1 -W 1 fd00::8");
       inside(netns, "ip address del fd00::7/64 dev eth0");
@@ -221,15 +153,6 @@ describe("a guest behind a wired pod", () => {
   });
 });
 
-/** Looks again and again at what the kernel has no event for. */
-async function until(holds: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!holds()) {
-    assert.ok(Date.now() < deadline, `in vain waited until ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 function isListening(netns: string, port: number): boolean {
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
   return inside(netns, "cat /proc/net/tcp /proc/net/tcp6").includes(`:${hex} 0`);
@@ -238,7 +161,7 @@ function isListening(netns: string, port: number): boolean {
 test("a guest behind a /32 and a gateway that is no neighbour (Calico) gets both routes and reaches the node", async () => {
   await using node = new Node();
   const pod = node.addRoutedPod("192.168.7.9");
-  const { guest, next } = await serve(node, pod);
+  const { guest, next } = await serve(node, pod, optionsFor(node, pod));
   takeLease(guest);
   assert.ok("leased" in (await next()));
   const routes = inside(guest.netns, "ip route");
@@ -252,7 +175,8 @@ test("a guest behind a /32 and a gateway that is no neighbour (Calico) gets both
 test("a guest with a MAC of its own is served and reached", async () => {
   await using node = new Node();
   const pod = node.addPod("10.244.0.7");
-  const { guest, next } = await serve(node, pod, "52:54:00:ab:cd:ef");
+  const interfaces = [announce({ macAddress: "52:54:00:ab:cd:ef" })];
+  const { guest, next } = await serve(node, pod, optionsFor(node, pod, { interfaces }));
   takeLease(guest);
   assert.ok("leased" in (await next()));
   assert.ok(succeeds(node.netns, "busybox ping -c 1 -W 5 10.244.0.7"));

@@ -7,6 +7,10 @@ export interface LinkNames {
   readonly placeholder: string;
 }
 
+/** A further network's interface, of which `k6t-` and the rest make 15 characters, and the whole would make too many. */
+const SECONDARY = /^pod(?<rest>[0-9a-f]{11})$/;
+
 export function namesFor(podInterface: string): LinkNames {
-  return { uplink: `${podInterface}-nic`, bridge: `k6t-${podInterface}`, placeholder: podInterface };
+  const stem = SECONDARY.exec(podInterface)?.groups?.["rest"] ?? podInterface;
+  return { uplink: `${stem}-nic`, bridge: `k6t-${stem}`, placeholder: podInterface };
 }

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodInterface } from "../../api/pod-interface.ts";
 import { linkDifferences } from "./difference.ts";
-import { isLoaded, parseLoadedRules } from "./guard.ts";
 import type { Observed } from "./observed.ts";
 import { type PlannedInput, planNetwork } from "./plan.ts";
+import { isLoaded, parseLoadedRules } from "./ruleset.ts";
 
 function input(name: string, index: number, macAddress?: string): PlannedInput {
   const podInterface: PodInterface = {
@@ -39,7 +39,7 @@ test("the same pod is planned the same, another one with other MACs", () => {
 });
 
 test("every MAC that is made up is unicast, local and unlike the others", () => {
-  const made = [eth0, net1].flatMap(({ uplink, bridge }) => [uplink.macAddress, bridge.macAddress]);
+  const made = [eth0, net1].flatMap(({ uplink, bridge }) => [uplink?.macAddress ?? "", bridge.macAddress]);
   assert.equal(new Set(made).size, made.length);
   for (const mac of made) assert.equal(Number.parseInt(mac.slice(0, 2), 16) & 3, 2, mac);
 });
@@ -47,16 +47,16 @@ test("every MAC that is made up is unicast, local and unlike the others", () => 
 test("the guest takes the pod's MAC unless it has one of its own, the placeholder always", () => {
   assert.equal(eth0.attachment.guest.macAddress, "0a:58:0a:f4:00:01");
   assert.equal(net1.attachment.guest.macAddress, "52:54:00:ab:cd:ef");
-  assert.equal(net1.placeholder.macAddress, "0a:58:0a:f4:00:02");
+  assert.equal(net1.placeholder?.macAddress, "0a:58:0a:f4:00:02");
 });
 
 test("links are named as KubeVirt names them, and each bridge has its own link-local address", () => {
   assert.deepEqual(
     [eth0, net1].map(({ uplink, bridge, tap, placeholder }) => [
-      uplink.name,
+      uplink?.name,
       bridge.name,
       tap.name,
-      placeholder.name,
+      placeholder?.name,
       bridge.address,
     ]),
     [
@@ -67,10 +67,25 @@ test("links are named as KubeVirt names them, and each bridge has its own link-l
   assert.deepEqual([eth0.tap.multiQueue, net1.tap.multiQueue], [false, true]);
 });
 
+test("a guest may use the pod's IPv6 addresses and those that its own MAC makes, and none where the pod has none", () => {
+  const sources = (podInterface: Partial<PodInterface>) => {
+    const { announced, discovered } = input("eth0", 1, "52:54:00:ab:cd:ef");
+    const changed = { ...discovered, podInterface: { ...discovered.podInterface, ...podInterface } };
+    const { text } = planNetwork("uid", [{ announced, discovered: changed }]).guard;
+    return /ip6 saddr ({ [^}]* }) counter accept comment "own-address6/.exec(text)?.[1];
+  };
+  assert.equal(sources({}), "{ fd00::7, fe80::5054:ff:feab:cdef }");
+  assert.equal(
+    sources({ addresses: ["10.244.1.7/24", "2001:db8::1/64"], advertised: ["2001:db8::1/64"] }),
+    "{ 2001:db8::1, fe80::5054:ff:feab:cdef, 2001:db8::5054:ff:feab:cdef }",
+  );
+  assert.equal(sources({ addresses: ["10.244.1.7/24"] }), undefined);
+});
+
 test("every guard rule counts or leads to one that does, and none tracks connections", () => {
   const rules = PLAN.guard.text.split("\n").filter((line) => line.includes("comment"));
   assert.equal(rules.length, PLAN.guard.keys.length);
-  for (const rule of rules) assert.match(rule, / counter (drop|accept) | goto /);
+  for (const rule of rules) assert.match(rule, / counter (drop|accept|goto) | goto | log /);
   assert.doesNotMatch(PLAN.guard.text, /\bct\b/);
 });
 
@@ -117,7 +132,7 @@ const UNTOUCHED: Observed = {
       addressGenerationOff: false,
       learning: undefined,
       tap: undefined,
-      addresses: [{ cidr: "10.244.1.7/24", isGlobal: true }],
+      addresses: [{ cidr: "10.244.1.7/24", isGlobal: true, isAdvertised: false }],
     },
   ],
   routes: [],

@@ -66,6 +66,17 @@ test("a fresh pod takes four processes, and a wired one three that only read", a
   unsubscribe("child_process", count);
 });
 
+test("rules that stand in a fresh pod already are replaced", async () => {
+  await using node = new Node();
+  const pod = node.addPod("10.244.0.7");
+  inside(pod.netns, "nft add table bridge virtpod");
+  inside(pod.netns, "nft add chain bridge virtpod from-tap0");
+  inside(pod.netns, "nft add rule bridge virtpod from-tap0 counter accept");
+  const options = optionsFor(node, pod);
+  await wireNetwork(options);
+  assert.deepEqual(await observeNetwork(options), []);
+});
+
 test("two interfaces of a pod are wired side by side", async () => {
   await using node = new Node();
   const pod = node.addPod("10.244.0.7");
@@ -165,6 +176,7 @@ test("an interface that can't be bridged is refused with its reason, before anyt
   await using node = new Node();
   const pod = node.addPod("10.244.0.7");
   inside(pod.netns, "ip link add name bare type bridge");
+  inside(pod.netns, "ip address add fd00::9/64 dev bare nodad");
   inside(pod.netns, "ip tuntap add dev tun9 mode tun");
   inside(pod.netns, "ip address add 10.9.9.9/24 dev tun9");
   const before = inside(pod.netns, "ip -o link show");

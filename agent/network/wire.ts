@@ -5,10 +5,12 @@ import { changeLinks, loadGuard, readGuard, readNetwork, readSysctls, writeSysct
 import { type Difference, linkDifferences } from "./difference.ts";
 import { type DiscoveredInterface, discoverInterface } from "./discover.ts";
 import { NetworkError } from "./errors.ts";
-import { isLoaded } from "./guard.ts";
+import { namesFor } from "./link-names.ts";
 import { type Namespace, openNamespace } from "./namespace.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
-import { type NetworkPlan, type PlannedInput, planNetwork } from "./plan.ts";
+import type { NetworkPlan } from "./plan/types.ts";
+import { type PlannedInput, planNetwork } from "./plan.ts";
+import { isLoaded } from "./ruleset.ts";
 import { loadState, removeOtherStates, type SavedNetwork, saveState } from "./state.ts";
 import type { WireOptions } from "./types.ts";
 
@@ -16,7 +18,7 @@ import type { WireOptions } from "./types.ts";
 const MAX_ROUNDS = 3;
 
 /**
- * Bridges the pod's interfaces to taps and tells the launcher's part of it, in the order of the announcement. A
+ * Brings the pod's interfaces to taps and tells the launcher's part of it, in the order of the announcement. A
  * fresh pod takes four processes, a wired one three that only read. Calls for one pod must not overlap.
  * @throws NetworkError what could not be done, on which pod and interface; a call that failed may be repeated.
  */
@@ -36,11 +38,29 @@ export async function wireNetwork(options: WireOptions): Promise<readonly Interf
 export async function observeNetwork(options: WireOptions): Promise<readonly string[]> {
   await using namespace = await openNamespace(options.netns, options.hostNetns, options.podUid);
   const observed = await readNetwork(namespace, options.signal);
+  const plan = await recallPlan(options, namespace, observed);
+  if (plan === undefined) return [`pod ${options.podUid}: was never wired`];
+  return differencesFrom(plan, namespace, observed, options.signal);
+}
+
+/** What a pod was wired by; undefined for one that never was. */
+export async function recallPlan(
+  options: WireOptions,
+  namespace: Namespace,
+  observed: Observed,
+): Promise<NetworkPlan | undefined> {
   const saved = await recall(options, namespace, observed);
-  if (saved === undefined) return [`pod ${options.podUid}: was never wired`];
-  const plan = planNetwork(options.podUid, inputs(options, observed, saved));
-  const survey = await surveyNetwork(namespace, plan, observed, options.signal);
-  return sentences(survey);
+  return saved && planNetwork(options.podUid, inputs(options, observed, saved));
+}
+
+/** As sentences. */
+export async function differencesFrom(
+  plan: NetworkPlan,
+  namespace: Namespace,
+  observed: Observed,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  return sentences(await surveyNetwork(namespace, plan, observed, signal));
 }
 
 /** Forgets all pods but those that are kept; the networks of pods that are gone went with their namespaces. */
@@ -52,10 +72,11 @@ export async function forgetOtherNetworks(
 }
 
 const INTERFACE_NAME = /^[A-Za-z][A-Za-z0-9._-]*$/;
-/** `k6t-` and `-nic` take four of the kernel's 15 characters. */
-const MAX_INTERFACE_NAME = 11;
+/** IFNAMSIZ, without the terminating NUL. */
+const MAX_LINK_NAME = 15;
 const UNICAST_MAC = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/i;
 const MAX_QUEUES = 256;
+const MAX_PORT = 65_535;
 
 function validateAll({ podUid, interfaces }: WireOptions): void {
   const names = new Set<string>();
@@ -72,12 +93,14 @@ function validateAll({ podUid, interfaces }: WireOptions): void {
 }
 
 /** Nothing of an announcement becomes part of a command unchecked. */
-function validate(podUid: string, { podInterface, macAddress, queues }: AnnouncedInterface): void {
+function validate(podUid: string, announced: AnnouncedInterface): void {
+  const { podInterface, macAddress, queues } = announced;
   const refuse = (reason: string): never => {
     throw new NetworkError("InvalidInterface", `pod ${podUid}, interface ${podInterface}: ${reason}`);
   };
-  if (!INTERFACE_NAME.test(podInterface) || podInterface.length > MAX_INTERFACE_NAME) {
-    refuse(`must have a name of at most ${MAX_INTERFACE_NAME} letters, digits, dots and dashes`);
+  const links = Object.values(namesFor(podInterface));
+  if (!INTERFACE_NAME.test(podInterface) || links.some(({ length }) => length > MAX_LINK_NAME)) {
+    refuse("must have a name of at most 11 letters, digits, dots and dashes");
   }
   if (podInterface === "lo" || /^tap\d+$/.test(podInterface))
     refuse("is not an interface to the pod network");
@@ -86,6 +109,13 @@ function validate(podUid: string, { podInterface, macAddress, queues }: Announce
   }
   if (!Number.isInteger(queues) || queues < 1 || queues > MAX_QUEUES) {
     refuse(`the number of queues must be from 1 to ${MAX_QUEUES}, not ${queues}`);
+  }
+  if (announced.binding !== "masquerade") return;
+  // Its CIDR becomes numbers before it becomes anything else (plan/masquerade.ts).
+  for (const { protocol, port } of announced.ports) {
+    if (!["TCP", "UDP"].includes(protocol) || !Number.isInteger(port) || port < 1 || port > MAX_PORT) {
+      refuse(`${protocol} ${port} is no port that could be forwarded`);
+    }
   }
 }
 
@@ -101,10 +131,10 @@ async function recall(
   const saved = await loadState(options.stateDirectory, options.podUid);
   if (saved === undefined || saved.namespace !== String(namespace.inode)) return undefined;
   const plan = planNetwork(options.podUid, inputs(options, observed, saved));
-  const isSame = plan.interfaces.every(({ uplink, attachment }) => {
-    const link = observed.links.find(({ index }) => index === uplink.index);
+  const isSame = plan.interfaces.every(({ podLink, uplink, attachment }) => {
+    const link = observed.links.find(({ index }) => index === podLink);
     if (link === undefined) return false;
-    return link.macAddress === uplink.macAddress || isUntouched(link, attachment.podInterface);
+    return link.macAddress === uplink?.macAddress || isUntouched(link, attachment.podInterface);
   });
   return isSame ? saved : undefined;
 }
@@ -141,7 +171,8 @@ function inputs(
     const known: DiscoveredInterface | undefined = saved?.interfaces.find(
       ({ podInterface }) => podInterface.name === announced.podInterface,
     );
-    return { announced, discovered: known ?? discoverInterface(observed, podUid, announced.podInterface) };
+    const { podInterface, binding } = announced;
+    return { announced, discovered: known ?? discoverInterface(observed, podUid, podInterface, binding) };
   });
 }
 
@@ -153,9 +184,23 @@ async function applyFresh(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const differences = plan.interfaces.flatMap((planned) => linkDifferences(observed, planned));
-  await loadGuard(namespace, plan.guard.text, signal);
+  await loadFreshGuard(namespace, plan, signal);
   await changeLinks(namespace, commandsOf(differences), signal);
   await writeSysctls(namespace, plan.sysctls, signal);
+}
+
+async function loadFreshGuard(
+  namespace: Namespace,
+  { guard }: NetworkPlan,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    await loadGuard(namespace, guard.creation, signal);
+  } catch (error) {
+    if (!(error instanceof NetworkError)) throw error;
+    // Something of the kind is there after all, whoever loaded it.
+    await loadGuard(namespace, guard.text, signal);
+  }
 }
 
 async function mend(

@@ -1,6 +1,12 @@
 /** Reads what the agent says about the pod's network. */
 import type { Attachment } from "../../api/launcher-protocol.ts";
-import type { InterfaceAttachment, PodInterface, PodNeighbour, PodRoute } from "../../api/pod-interface.ts";
+import type {
+  GuestSubnetAttachment,
+  InterfaceAttachment,
+  PodInterface,
+  PodNeighbour,
+  PodRoute,
+} from "../../api/pod-interface.ts";
 import { RequestError } from "../../transport/errors.ts";
 import { array, boolean, type Check, integer, object, oneOf, optional, string, tagged } from "../check.ts";
 
@@ -20,6 +26,7 @@ const podInterface = object<PodInterface>({
   macAddress,
   mtu: integer({ min: 68, max: 65_535 }),
   addresses: array(address, LIST),
+  advertised: optional(array(address, LIST)),
   routes: array(podRoute, LIST),
   neighbours: array(object<PodNeighbour>({ address, macAddress }), LIST),
 });
@@ -27,9 +34,16 @@ const podInterface = object<PodInterface>({
 const interfaceAttachment = object<InterfaceAttachment>({
   name: string({ maxLength: 253 }),
   podInterface,
-  guest: object({ macAddress }),
+  guest: object<InterfaceAttachment["guest"]>({
+    macAddress,
+    subnet: optional(object<GuestSubnetAttachment>({ address, gateway: address })),
+  }),
   tap: object({ name: interfaceName, queues: integer({ min: 1, max: 256 }) }),
-  bridge: object({ name: interfaceName, macAddress, address }),
+  bridge: object<InterfaceAttachment["bridge"]>({
+    name: interfaceName,
+    macAddress,
+    address: optional(address),
+  }),
 });
 
 const attachment: Check<Attachment> = tagged<Attachment>("ok", {

@@ -14,16 +14,35 @@ const ROOT_PORT_SLOT = 2;
 const FUNCTIONS = 8;
 const MAX_ROOT_PORTS = 2 * FUNCTIONS;
 
+/** Where the user wants a device. */
+export interface PciPlace {
+  readonly bus: number;
+  readonly slot: number;
+}
+
+/** Of `0000:01:00.0`, hexadecimal: domain, bus, slot and function. */
+export function parsePciAddress(text: string): PciPlace {
+  const [, bus = "", slot = ""] = text.split(/[:.]/);
+  return { bus: Number.parseInt(bus, 16), slot: Number.parseInt(slot, 16) };
+}
+
 /** Hands out the slots of the root complex (bus 0). */
 export class PciBus {
+  readonly #taken: ReadonlySet<number>;
   #next = FIRST_SLOT;
+
+  /** @param taken slots that have their device already */
+  constructor(taken: ReadonlySet<number> = new Set()) {
+    this.#taken = taken;
+  }
 
   /** @throws DomainXmlError `TooManyDevices` */
   address(): Element {
+    while (this.#taken.has(this.#next)) this.#next += 1;
     if (this.#next > LAST_SLOT) {
       throw new DomainXmlError(
         "TooManyDevices",
-        `more than ${LAST_SLOT - FIRST_SLOT + 1} PCI devices are wanted`,
+        `more than ${LAST_SLOT - FIRST_SLOT + 1} PCI devices are wanted beside the root ports`,
       );
     }
     const slot = this.#next;
@@ -32,14 +51,8 @@ export class PciBus {
   }
 }
 
-export interface RootPort {
-  readonly controller: Element;
-  /** Of the device behind it. */
-  readonly address: Element;
-}
-
-/** @throws DomainXmlError `TooManyDevices` */
-export function rootPorts(count: number): readonly RootPort[] {
+/** Controllers of the buses 1 to `count`, one device each. @throws DomainXmlError `TooManyDevices` */
+export function rootPorts(count: number): readonly Element[] {
   if (count > MAX_ROOT_PORTS) {
     throw new DomainXmlError(
       "TooManyDevices",
@@ -50,18 +63,15 @@ export function rootPorts(count: number): readonly RootPort[] {
     const slot = ROOT_PORT_SLOT + Math.floor(i / FUNCTIONS);
     const func = i % FUNCTIONS;
     const multifunction = func === 0 && count > i + 1 ? "on" : undefined;
-    return {
-      controller: element(
-        "controller",
-        { type: "pci", index: i + 1, model: "pcie-root-port" },
-        pciAddress(0, slot, func, multifunction),
-      ),
-      address: pciAddress(i + 1, 0, 0),
-    };
+    return element(
+      "controller",
+      { type: "pci", index: i + 1, model: "pcie-root-port" },
+      pciAddress(0, slot, func, multifunction),
+    );
   });
 }
 
-function pciAddress(bus: number, slot: number, func: number, multifunction?: "on"): Element {
+export function pciAddress(bus: number, slot: number, func: number, multifunction?: "on"): Element {
   return element("address", {
     type: "pci",
     domain: "0x0000",

@@ -85,13 +85,25 @@ const disk: fc.Arbitrary<LaunchDisk> = fc
   .filter(({ device, bus }) => device !== "cdrom" || bus !== "virtio")
   .filter(({ device, bus, readonly }) => device !== "disk" || bus !== "sata" || !readonly);
 
-const iface: fc.Arbitrary<LaunchInterface> = fc.record({
-  name,
-  binding: fc.constant("bridge"),
-  podInterface: fc.constant("eth0"),
-  model: fc.constantFrom("virtio", "e1000", "e1000e", "rtl8139"),
-  queues: fc.integer({ min: 1, max: 4 }),
-});
+const iface: fc.Arbitrary<LaunchInterface> = fc.record(
+  {
+    name,
+    binding: fc.constantFrom("bridge", "masquerade"),
+    podInterface: fc.constant("eth0"),
+    model: fc.constantFrom("virtio", "e1000", "e1000e", "rtl8139"),
+    linkState: fc.constant("down"),
+    queues: fc.integer({ min: 1, max: 4 }),
+  },
+  { requiredKeys: ["name", "binding", "podInterface", "model", "queues"] },
+);
+
+/** The first card as an integrated device, the second, if it can be, behind the third root port. */
+function placed(value: LaunchInterface, index: number): LaunchInterface {
+  const named = { ...value, acpiIndex: index + 1 };
+  if (index === 0) return { ...named, pciAddress: "0000:00:05.0" };
+  const isPcie = value.model === "virtio" || value.model === "e1000e";
+  return index === 1 && isPcie ? { ...named, pciAddress: "0000:03:00.0" } : named;
+}
 
 /** Any LaunchSpec, within what the operator lets through. */
 export const anySpec: fc.Arbitrary<LaunchSpec> = fc
@@ -118,17 +130,20 @@ export const anySpec: fc.Arbitrary<LaunchSpec> = fc
     }),
     ioThreads: fc.integer({ min: 0, max: 3 }),
     hasBootOrder: fc.boolean(),
+    hasPlaces: fc.boolean(),
   })
-  .map(({ disks, interfaces, uuid, kernelArgs, sockets, cores, model, hasBootOrder, ...domain }) => ({
-    ...SMALL_SPEC,
-    disks: disks.map((value, index) => (hasBootOrder ? { ...value, bootOrder: index + 1 } : value)),
-    interfaces,
-    domain: {
-      uuid,
-      machineType: "q35",
-      cpu: { sockets, cores, threads: 1, model },
-      ...(kernelArgs !== undefined && { kernelBoot: { kernelPath: "/k", kernelArgs } }),
-      ...(domain.accelerator === "tcg" && { tcgCacheBytes: 64 * 1024 * 1024 }),
-      ...domain,
-    },
-  }));
+  .map(
+    ({ disks, interfaces, uuid, kernelArgs, sockets, cores, model, hasBootOrder, hasPlaces, ...domain }) => ({
+      ...SMALL_SPEC,
+      disks: disks.map((value, index) => (hasBootOrder ? { ...value, bootOrder: index + 1 } : value)),
+      interfaces: hasPlaces ? interfaces.map(placed) : interfaces,
+      domain: {
+        uuid,
+        machineType: "q35",
+        cpu: { sockets, cores, threads: 1, model },
+        ...(kernelArgs !== undefined && { kernelBoot: { kernelPath: "/k", kernelArgs } }),
+        ...(domain.accelerator === "tcg" && { tcgCacheBytes: 64 * 1024 * 1024 }),
+        ...domain,
+      },
+    }),
+  );

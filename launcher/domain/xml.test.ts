@@ -168,6 +168,33 @@ describe("domain XML", () => {
     );
   });
 
+  it("puts cards where they are wanted, and the others behind the first root ports that are free", () => {
+    const interfaces = [
+      { ...NIC, name: "a" },
+      { ...NIC, name: "b", pciAddress: "0000:01:00.0" },
+      { ...NIC, name: "c", pciAddress: "0000:00:04.0", model: "e1000" as const, acpiIndex: 7 },
+      { ...NIC, name: "d", linkState: "down" as const },
+    ];
+    const { interface: cards, controller } = parse({ ...SMALL_SPEC, interfaces }).devices;
+    assert.deepEqual(
+      cards.map(({ address }: InterfaceXml) => `${address.bus}:${address.slot}`),
+      ["0x02:0x00", "0x01:0x00", "0x00:0x04", "0x03:0x00"],
+    );
+    assert.deepEqual(
+      cards.map(({ acpi, link }: InterfaceXml) => [acpi?.index, link?.state]),
+      [
+        [undefined, undefined],
+        [undefined, undefined],
+        ["7", undefined],
+        [undefined, "down"],
+      ],
+    );
+    const onSlot4 = controller.filter(
+      ({ address }: { address?: { slot: string } }) => address?.slot === "0x04",
+    );
+    assert.deepEqual(onSlot4, [], "everything else makes room");
+  });
+
   it("gives no PCI address, disk target, boot order or alias twice", () => {
     fc.assert(
       fc.property(anySpec, (spec) => {
@@ -323,4 +350,7 @@ interface DiskXml {
 interface InterfaceXml {
   readonly alias: { readonly name: string };
   readonly target: { readonly dev: string };
+  readonly address: { readonly bus: string; readonly slot: string };
+  readonly acpi?: { readonly index: string };
+  readonly link?: { readonly state: string };
 }

@@ -3,7 +3,7 @@ import type { LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
 import { bootOrders, diskDevices, diskElements } from "./disks.ts";
 import { type Element, element, render } from "./element.ts";
 import { osElement } from "./firmware.ts";
-import { interfaceElements, isPcie } from "./interfaces.ts";
+import { interfaceElements, placeCards } from "./interfaces.ts";
 import { PciBus, rootPorts } from "./pci.ts";
 import {
   graphicsElements,
@@ -128,8 +128,8 @@ function devicesElement(spec: LaunchSpec, resources: DomainResources): Element {
   const { domain } = spec;
   const { inputs = [] } = domain;
   const { paths } = resources;
-  const bus = new PciBus();
-  const ports = rootPorts(spec.interfaces.filter(({ model }) => isPcie(model)).length);
+  const places = placeCards(spec.interfaces);
+  const bus = new PciBus(places.slots);
   const orders = bootOrders(spec);
   const uses = (name: string) => spec.disks.some((disk) => disk.bus === name);
   const diskNames = new Set(spec.disks.map(({ name }) => name));
@@ -138,11 +138,11 @@ function devicesElement(spec: LaunchSpec, resources: DomainResources): Element {
     "devices",
     {},
     element("emulator", {}, paths.emulator ?? EMULATOR),
-    ...ports.map(({ controller }) => controller),
+    ...rootPorts(places.rootPortCount),
     usbController(uses("usb") || inputs.some((input) => input.bus === "usb"), bus),
     scsiController(uses("scsi"), bus),
     virtioSerialController(bus),
-    ...interfaceElements(spec.interfaces, resources.interfaces, { ports, bus, orders, diskNames }),
+    ...interfaceElements(spec.interfaces, resources.interfaces, { places, bus, orders, diskNames }),
     ...diskElements(disks, { bus, orders }),
     ...serialElements(domain, paths),
     element(

@@ -2,15 +2,20 @@
 import { isDeepStrictEqual } from "node:util";
 import type { LaunchSpec } from "../../api/launch-spec.ts";
 import type { Attachment, LauncherInterfaceStatus } from "../../api/launcher-protocol.ts";
+import type { DhcpState } from "../../api/network-path.ts";
 import type { InterfaceAttachment } from "../../api/pod-interface.ts";
+import { parseIpv4Cidr } from "../../lib/cidr.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { RequestError } from "../../transport/errors.ts";
 import type { DhcpServer, Lease } from "../dhcp/types.ts";
 import { describeError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { leaseState } from "./lease-state.ts";
 
 export interface GuestNetworkOptions {
   readonly spec: Pick<LaunchSpec, "interfaces">;
   readonly log: Log;
+  readonly clock: Pick<Clock, "now">;
   readonly leaseFor: (attachment: InterfaceAttachment) => Lease;
   readonly startDhcpServer: (leases: readonly Lease[]) => Promise<DhcpServer>;
   readonly onReady: () => void;
@@ -24,6 +29,9 @@ export class GuestNetwork {
   #attachment: Attachment | undefined;
   #interfaces: readonly LauncherInterfaceStatus[] = [];
   #server: DhcpServer | undefined;
+  #leases: readonly Lease[] = [];
+  /** When each interface's lease was last acknowledged, since the epoch. */
+  readonly #acknowledgedMs = new Map<string, number>();
 
   constructor(options: GuestNetworkOptions) {
     this.#options = options;
@@ -63,6 +71,15 @@ export class GuestNetwork {
     });
   }
 
+  /** What the guest is told on each interface, and what became of its messages. */
+  dhcp(): DhcpState {
+    const leases = this.#leases.map((lease) => [
+      lease.name,
+      leaseState(lease, this.#acknowledgedMs.get(lease.name)),
+    ]);
+    return { leases: Object.fromEntries(leases), counters: this.#server?.counters() ?? {} };
+  }
+
   /** No wait: the sockets go with the process. */
   close(): void {
     void this.#server?.close();
@@ -71,13 +88,14 @@ export class GuestNetwork {
   async #serve(attached: readonly InterfaceAttachment[]): Promise<void> {
     const { spec, leaseFor, log, onChange, startDhcpServer } = this.#options;
     const attachments = spec.interfaces.map(({ name }) => requireAttachment(attached, name));
-    const leases = attachments.map(leaseFor);
+    const leases = attachments.filter(({ bridge }) => bridge.address !== undefined).map(leaseFor);
     this.#interfaces = attachments.map(
-      (attachment, i): LauncherInterfaceStatus => ({
+      (attachment): LauncherInterfaceStatus => ({
         name: attachment.name,
         macAddress: attachment.guest.macAddress,
         podInterfaceName: attachment.podInterface.name,
-        ipAddresses: leases.slice(i, i + 1).map((lease) => lease.address),
+        ipAddresses: reachedAt(attachment, leases),
+        ...withheld(attachment),
         queueCount: attachment.tap.queues,
         leased: false,
       }),
@@ -85,6 +103,7 @@ export class GuestNetwork {
     onChange();
     if (leases.length === 0) return;
     this.#server = await startDhcpServer(leases);
+    this.#leases = leases;
     this.#server.on("leased", ({ interfaceName }) => this.#leased(interfaceName));
     this.#server.on("declined", ({ address, interfaceName }) => {
       log.warn({ interface: interfaceName, address }, "the guest declined its address: someone else uses it");
@@ -92,6 +111,7 @@ export class GuestNetwork {
   }
 
   #leased(name: string): void {
+    this.#acknowledgedMs.set(name, this.#options.clock.now());
     // A renewal changes nothing that anybody is told.
     if (this.#interfaces.some((known) => known.name === name && known.leased)) return;
     this.#interfaces = this.#interfaces.map((known) =>
@@ -99,6 +119,29 @@ export class GuestNetwork {
     );
     this.#options.onChange();
   }
+}
+
+/** Under which addresses others reach the guest: behind masquerade the pod's, which the guest itself does not have. */
+function reachedAt(
+  { name, guest, podInterface }: InterfaceAttachment,
+  leases: readonly Lease[],
+): readonly string[] {
+  if (guest.subnet === undefined) {
+    return leases.filter((lease) => lease.name === name).map(({ address }) => address);
+  }
+  return podInterface.addresses.flatMap((address) => parseIpv4Cidr(address)?.address ?? []);
+}
+
+/** DHCP hands over IPv4; an IPv6 address follows from the routers' advertisements or is not handed over. */
+function withheld({
+  guest,
+  podInterface,
+}: InterfaceAttachment): Pick<LauncherInterfaceStatus, "withheldAddresses"> {
+  const { addresses, advertised = [] } = podInterface;
+  const reachesGuest = guest.subnet === undefined ? advertised : [];
+  const missing = addresses.filter((cidr) => cidr.includes(":") && !reachesGuest.includes(cidr));
+  if (missing.length === 0) return {};
+  return { withheldAddresses: missing.map((cidr) => cidr.split("/", 1).join()) };
 }
 
 function requireAttachment(attached: readonly InterfaceAttachment[], name: string): InterfaceAttachment {

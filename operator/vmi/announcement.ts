@@ -1,33 +1,68 @@
 /** What an agent is told of a launcher pod: which pod may be served, and what it may have; pure. */
-import type { AnnouncedLauncher } from "../../api/uplink-protocol.ts";
+import type { AnnouncedInterface, AnnouncedLauncher } from "../../api/uplink-protocol.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
-import { resolveInterfaces } from "./launch-spec.ts";
+import { type AttachedInterface, attachedInterfaces, resolveInterfaces, subnetOf } from "./interfaces.ts";
+import { macAddressOf } from "./mac-address.ts";
+import { type PodNetwork, toldInterfaceOf } from "./multus.ts";
 import type { PodFacts } from "./pod-facts.ts";
+import { unguardedInterfaces } from "./unguarded.ts";
 
-export function announcedLauncher(vmi: VirtualMachineInstance, pod: PodFacts): AnnouncedLauncher {
-  const macAddresses = new Map(
-    (vmi.spec.domain.devices.interfaces ?? []).map(({ name, macAddress }) => [name, macAddress]),
-  );
+/** Undefined as long as nobody has told how the pod's further networks are called in it. */
+export function announcedLauncher(vmi: VirtualMachineInstance, pod: PodFacts): AnnouncedLauncher | undefined {
+  const interfaces = announcedInterfaces(vmi, pod.networks);
+  if (interfaces.length < attachedInterfaces(vmi.spec).length) return undefined;
   return {
     podUid: pod.uid,
     podName: pod.name,
-    namespace: vmi.metadata.namespace ?? "default",
+    namespace: namespaceOf(vmi),
     vmiName: vmi.metadata.name ?? "",
     vmiUid: vmi.metadata.uid ?? "",
-    interfaces: resolveInterfaces(vmi.spec).map(({ name, binding, podInterface, queues }) => {
-      const macAddress = macAddresses.get(name);
-      return {
-        name,
-        binding,
-        podInterface,
-        queues,
-        ...(macAddress === undefined ? {} : { macAddress: canonicalMac(macAddress) }),
-      };
-    }),
+    interfaces,
   };
 }
 
-/** The API also takes hyphens and capitals, as KubeVirt's does; the kernel writes colons and small letters. */
-function canonicalMac(address: string): string {
-  return address.replaceAll("-", ":").toLowerCase();
+/**
+ * Those interfaces of which it is known how the pod calls its end.
+ * @param told what the pod is attached to besides the cluster's network
+ */
+export function announcedInterfaces(
+  vmi: VirtualMachineInstance,
+  told: readonly PodNetwork[] = [],
+): readonly AnnouncedInterface[] {
+  const resolved = resolveInterfaces(vmi.spec);
+  return attachedInterfaces(vmi.spec).flatMap((attached, index): AnnouncedInterface[] => {
+    const podInterface = toldInterfaceOf(attached.network, told, namespaceOf(vmi));
+    const queues = resolved[index]?.queues ?? 1;
+    return podInterface === undefined ? [] : [announcedInterface(vmi, attached, podInterface, queues)];
+  });
+}
+
+function announcedInterface(
+  vmi: VirtualMachineInstance,
+  attached: AttachedInterface,
+  podInterface: string,
+  queues: number,
+): AnnouncedInterface {
+  const { iface, network } = attached;
+  const macAddress = macAddressOf(vmi, attached);
+  const common = {
+    name: iface.name,
+    podInterface,
+    queues,
+    ...(macAddress === undefined ? {} : { macAddress }),
+  };
+  if (iface.masquerade === undefined) {
+    const isUnguarded = unguardedInterfaces(vmi).includes(iface.name);
+    return { ...common, binding: "bridge", ...(isUnguarded ? { unguarded: true } : {}) };
+  }
+  return {
+    ...common,
+    binding: "masquerade",
+    vmNetworkCidr: subnetOf(network),
+    ports: (iface.ports ?? []).map(({ port, protocol }) => ({ protocol: protocol ?? "TCP", port })),
+  };
+}
+
+function namespaceOf({ metadata }: VirtualMachineInstance): string {
+  return metadata.namespace ?? "default";
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { instance } from "./instance.fixture.ts";
-import { resolveInterfaces, resolveLaunchSpec } from "./launch-spec.ts";
+import { resolveLaunchSpec } from "./launch-spec.ts";
 import { overheadBytes } from "./memory.ts";
 import { SpecError } from "./spec-error.ts";
 
@@ -98,20 +98,6 @@ describe("a LaunchSpec", () => {
       { name: "a", bus: "usb" },
       { name: "b", bus: "virtio" },
     ]);
-  });
-
-  it("has no more than 16 queues per interface, and one where the card has no more", () => {
-    const queues = (cores: number, model: "virtio" | "e1000") =>
-      resolveInterfaces(
-        instance({
-          domain: {
-            cpu: { cores },
-            devices: { networkInterfaceMultiqueue: true, interfaces: [{ name: "n", model }] },
-          },
-          networks: [{ name: "n", pod: {} }],
-        }).spec,
-      )[0]?.queues;
-    assert.deepEqual([queues(4, "virtio"), queues(512, "virtio"), queues(4, "e1000")], [4, 16, 1]);
   });
 });
 

@@ -25,7 +25,10 @@ import type { Draft } from "../../kube/objects.ts";
 import type { Container, Pod, PodSpec, ResourceRequirements } from "../../kube/resources.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import { OperatorError } from "../errors.ts";
+import { attachedInterfaces } from "./interfaces.ts";
+import { macAddressOf } from "./mac-address.ts";
 import { overheadBytes } from "./memory.ts";
+import { networkAnnotations } from "./multus.ts";
 import { mebibytes, podStorage, tmpfsBytes } from "./pod-volumes.ts";
 
 export interface LauncherPodOptions {
@@ -82,6 +85,7 @@ export function launcherPod(
       },
       annotations: {
         ...passedOn(vmi.metadata.annotations),
+        ...annotationsOf(vmi),
         [ANNOTATION_DOMAIN]: vmi.metadata.name ?? "",
         "kubectl.kubernetes.io/default-container": LAUNCHER_CONTAINER,
       },
@@ -162,6 +166,16 @@ function portsOf(spec: VirtualMachineInstance["spec"]): Pick<Container, "ports">
       ...(name === undefined ? {} : { name }),
     })),
   };
+}
+
+/** By which the pod asks for networks besides the cluster's. */
+function annotationsOf(vmi: VirtualMachineInstance): Readonly<Record<string, string>> {
+  const attached = attachedInterfaces(vmi.spec);
+  return networkAnnotations(
+    attached.map(({ network }) => network),
+    new Map(attached.map((one) => [one.network.name, macAddressOf(vmi, one)])),
+    vmi.metadata.namespace ?? "default",
+  );
 }
 
 /** kubectl's own bookkeeping of the VM is none of the pod's. */

@@ -6,6 +6,7 @@ import { FINALIZER_POD, LAUNCHER_CONTAINER } from "../../api/names.ts";
 import type { Pod } from "../../kube/resources.ts";
 import { hasKvm } from "../kinds.ts";
 import { parseDomainEnd } from "../uplink/parse.ts";
+import { ANNOTATION_NETWORK_STATUS, type PodNetwork, parseNetworkStatus } from "./multus.ts";
 
 export interface PodFacts {
   readonly name: string;
@@ -27,6 +28,8 @@ export interface PodFacts {
   /** Its volumes are mounted and its network is there: what is left is the container. */
   readonly hasSandbox: boolean;
   readonly isRunning: boolean;
+  /** What the pod is attached to, as whoever attached it tells. */
+  readonly networks?: readonly PodNetwork[];
   /** When the container started, RFC 3339. */
   readonly startedAt?: string;
   readonly terminated?: {
@@ -47,6 +50,7 @@ export function podFacts(pod: Pod): PodFacts {
   const { metadata, spec, status } = pod;
   const container = status?.containerStatuses?.find((one) => one.name === LAUNCHER_CONTAINER);
   const { waiting, running, terminated } = container?.state ?? {};
+  const networks = parseNetworkStatus(metadata.annotations?.[ANNOTATION_NETWORK_STATUS]);
   const scheduled = status?.conditions?.find((condition) => condition.type === "PodScheduled");
   return {
     name: metadata.name,
@@ -57,6 +61,7 @@ export function podFacts(pod: Pod): PodFacts {
     accelerator: hasKvm(spec) ? "kvm" : "tcg",
     hasSandbox: isConditionTrue(pod, "PodReadyToStartContainers"),
     isRunning: running !== undefined,
+    ...(networks === undefined ? {} : { networks }),
     ...(status?.reason === undefined ? {} : { reason: status.reason }),
     ...(status?.message === undefined ? {} : { message: status.message }),
     ...(spec?.nodeName === undefined ? {} : { nodeName: spec.nodeName }),

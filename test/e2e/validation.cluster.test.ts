@@ -15,7 +15,9 @@ import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { connectCluster, makeNamespace, ROOT, removeNamespace } from "../harness/cluster.ts";
 import { accepted, changed, DOMAIN, machine, refused } from "./validation.fixture.ts";
+import { acceptedDhcp, refusedDhcp } from "./validation-dhcp.fixture.ts";
 import { acceptedDisks, refusedByPolicy, refusedDisks, surroundings } from "./validation-disks.fixture.ts";
+import { acceptedNetworks, refusedNetworks } from "./validation-network.fixture.ts";
 
 const NAMESPACE = "default";
 
@@ -60,12 +62,22 @@ describe("what virtpod supports is accepted", () => {
     });
   }
 
-  for (const [name, changes] of Object.entries({ ...accepted, ...acceptedDisks }))
+  for (const [name, changes] of Object.entries({
+    ...accepted,
+    ...acceptedDisks,
+    ...acceptedDhcp,
+    ...acceptedNetworks,
+  }))
     it(name, () => create(changed(changes)));
 });
 
 describe("bad input is refused, and the field is named", () => {
-  for (const [name, changes, field, words] of [...refused, ...refusedDisks]) {
+  for (const [name, changes, field, words] of [
+    ...refused,
+    ...refusedDisks,
+    ...refusedDhcp,
+    ...refusedNetworks,
+  ]) {
     it(name, async () => assertNames(await refusals(changed(changes)), field, words));
   }
 

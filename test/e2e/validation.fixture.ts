@@ -77,8 +77,10 @@ export const accepted: Readonly<Record<string, readonly Change[]>> = {
   "creationTimestamp: null in the template": [[[...SPEC.slice(0, 2), "metadata", "creationTimestamp"], null]],
 };
 
+export type Refused = readonly [string, readonly Change[], string, RegExp];
+
 /** Bad input: what it is, the changes of `machine`, the field that the refusal names, and its words. */
-export const refused: readonly (readonly [string, readonly Change[], string, RegExp])[] = [
+export const refused: readonly Refused[] = [
   [
     "a disk without a volume",
     [[[...SPEC, "volumes"], undefined]],
@@ -147,10 +149,10 @@ export const refused: readonly (readonly [string, readonly Change[], string, Reg
     /runStrategy is missing/,
   ],
   [
-    "runStrategy: Manual",
-    [[["spec", "runStrategy"], "Manual"]],
+    "runStrategy: WaitAsReceiver",
+    [[["spec", "runStrategy"], "WaitAsReceiver"]],
     "spec.runStrategy",
-    /Manual is not supported by virtpod yet/,
+    /WaitAsReceiver is not supported by virtpod yet/,
   ],
   [
     "a run strategy that doesn't exist",

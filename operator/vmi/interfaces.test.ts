@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { instance } from "./instance.fixture.ts";
+import { resolveInterfaces } from "./interfaces.ts";
+import { SpecError } from "./spec-error.ts";
+
+describe("a guest's interfaces", () => {
+  it("are one on the bridge where none is named, and none where that is not wanted", () => {
+    const resolved = resolveInterfaces(instance().spec);
+    assert.deepEqual(
+      resolved.map(({ name, binding }) => [name, binding]),
+      [["default", "bridge"]],
+    );
+    const without = instance({ domain: { devices: { autoattachPodInterface: false } } });
+    assert.deepEqual(resolveInterfaces(without.spec), []);
+  });
+
+  it("has no more than 16 queues per interface, and one where the card has no more", () => {
+    const queues = (cores: number, model: "virtio" | "e1000") =>
+      resolveInterfaces(
+        instance({
+          domain: {
+            cpu: { cores },
+            devices: { networkInterfaceMultiqueue: true, interfaces: [{ name: "n", model }] },
+          },
+          networks: [{ name: "n", pod: {} }],
+        }).spec,
+      )[0]?.queues;
+    assert.deepEqual([queues(4, "virtio"), queues(512, "virtio"), queues(4, "e1000")], [4, 16, 1]);
+  });
+
+  it("that the schema should have refused are refused", () => {
+    for (const vmNetworkCIDR of ["10.0.2.0/31", "0.1.0.0/16", "fd10::/120", "10.0.2.0"]) {
+      const interfaces = [{ name: "n", masquerade: {} }];
+      const networks = [{ name: "n", pod: { vmNetworkCIDR } }];
+      assert.throws(
+        () => resolveInterfaces(instance({ domain: { devices: { interfaces } }, networks }).spec),
+        SpecError,
+      );
+    }
+    const lonely = instance({ domain: { devices: { interfaces: [{ name: "n" }] } } });
+    assert.throws(() => resolveInterfaces(lonely.spec), SpecError);
+  });
+});

@@ -1,0 +1,106 @@
+/** A guest behind its pod's address: what it reaches, and who reaches it. NetworkPolicy needs a CNI that has it. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { mergePatch } from "../../kube/request.ts";
+import { PODS, SERVICES } from "../../kube/resources.ts";
+import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";
+import { kubeconfigPath } from "../harness/cluster.ts";
+import { capture, interact } from "../harness/command.ts";
+import { ask, Guests } from "../harness/guest.ts";
+
+const LISTED = 80;
+const UNLISTED = 8080;
+const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
+
+interface Self {
+  readonly address: string;
+  readonly hostname: string;
+  readonly mac: string;
+}
+
+describe("a guest behind masquerade", () => {
+  let guests: Guests;
+  let podIP: string;
+  let podName: string;
+  let peer: string;
+
+  before(async () => {
+    guests = await Guests.open("masquerade");
+    const ports = [{ name: "http", port: LISTED }];
+    const interfaces = [{ name: "default", masquerade: {}, ports }];
+    const [hidden, other] = await Promise.all([
+      guests
+        .create("hidden", {
+          labels: { app: "hidden" },
+          spec: { networks: [{ name: "default", pod: {} }] },
+          domain: { devices: { interfaces } },
+        })
+        .then(() => guests.answering("hidden")),
+      guests.create("peer").then(() => guests.answering("peer")),
+    ]);
+    assert.equal(hidden.address, "10.0.2.2");
+    podName = hidden.pod.metadata.name;
+    podIP = (await guests.resource(PODS).get(podName)).status?.podIP ?? "";
+    peer = other.address;
+  });
+  after(() => guests.close());
+
+  const macOf = async (name: string) => {
+    const vmi = await guests.untilVmi(name, "an interface", 60_000, ({ status }) => {
+      return status?.phase === "Running" && status.interfaces?.[0]?.mac !== undefined;
+    });
+    return vmi.status?.interfaces?.[0]?.mac;
+  };
+
+  it("has an address that only it sees, while its status and everyone else know it by the pod's", async () => {
+    const vmi = await guests.untilVmi("hidden", "an address", 10_000, ({ status }) => {
+      return status?.interfaces?.[0]?.ipAddress !== undefined;
+    });
+    assert.equal(vmi.status?.interfaces?.[0]?.ipAddress, podIP);
+    const self = await ask<Self>(podIP, "/");
+    assert.deepEqual([self.address, self.hostname], ["10.0.2.2", "hidden"]);
+    assert.equal(self.mac, vmi.status?.interfaces?.[0]?.mac);
+  });
+
+  it("reaches other pods, the cluster's DNS, and Services, one of its own among them", async () => {
+    await guests.type("hidden", `wget -qO- http://${peer}/`, /"hostname":"peer"/);
+    const spec = { selector: { app: "hidden" }, ports: [{ port: 8000, targetPort: LISTED }] };
+    await guests.resource(SERVICES).create({ metadata: { name: "hidden" }, spec });
+    const name = `hidden.${guests.namespace}.svc.cluster.local`;
+    await guests.type("hidden", `wget -qO- http://${name}:8000/`, /"address":"10\.0\.2\.2"/);
+    await guests.type("peer", `wget -qO- http://${name}:8000/`, /"hostname":"hidden"/);
+  });
+
+  it("is reached at its listed port only, although it listens on another", async () => {
+    await guests.type("hidden", `nc -ll -p ${UNLISTED} -e /bin/echo unlisted &`);
+    await guests.type("hidden", `nc 127.0.0.1 ${UNLISTED} </dev/null`, /unlisted\r?\n/);
+    await assert.rejects(
+      fetch(`http://${podIP}:${UNLISTED}/`, { signal: AbortSignal.timeout(10_000) }),
+      ({ cause }) => cause.code === "ECONNREFUSED",
+    );
+    assert.equal((await ask<Self>(podIP, "/")).hostname, "hidden");
+  });
+
+  it("is reached by kubectl port-forward, and by the API server's proxy", async () => {
+    const forward = interact("kubectl", ["port-forward", "-n", guests.namespace, podName, `:${LISTED}`], env);
+    try {
+      const [, port] = await forward.expect(/Forwarding from 127\.0\.0\.1:(\d+)/, 15_000);
+      assert.equal((await ask<Self>(`127.0.0.1:${port}`, "/")).hostname, "hidden");
+    } finally {
+      forward.kill();
+      await forward.ended;
+    }
+    const proxy = `/api/v1/namespaces/${guests.namespace}/pods/${podName}:${LISTED}/proxy/`;
+    assert.equal((JSON.parse(capture("kubectl", ["get", "--raw", proxy], env)) as Self).hostname, "hidden");
+  });
+
+  it("keeps its MAC address when it is stopped and started", async () => {
+    const before = await macOf("hidden");
+    const change = (runStrategy: string) =>
+      guests.resource(VIRTUAL_MACHINES).patch("hidden", mergePatch({ spec: { runStrategy } }));
+    await change("Halted");
+    await guests.untilStatus("hidden", "Stopped", 30_000);
+    await change("Always");
+    assert.equal(await macOf("hidden"), before);
+  });
+});

@@ -14,6 +14,8 @@ export type AgentErrorCode =
   | "PeerNotLauncher"
   /** One pod holds more connections than a launcher needs. */
   | "TooManyConnections"
+  /** One pod connects again and again. */
+  | "TooManyAttempts"
   /** The operator has not announced the caller's pod in time. */
   | "NotAnnounced"
   /** A device node in the container is not one of the container's own. */

@@ -71,6 +71,8 @@ async function start(announcementDeadlineMs?: number): Promise<void> {
       await wire(options);
       return [];
     },
+    inspectNetwork: async () => ({ interfaces: [], differences: [] }),
+    watchNetwork: async () => {},
     forgetOtherNetworks: async (isKept) => {
       forgotten.push(...[pod.podUid, "left-by-another-agent"].filter((podUid) => !isKept(podUid)));
     },

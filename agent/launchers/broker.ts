@@ -3,11 +3,15 @@ import { once } from "node:events";
 import { chmod, mkdir, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
+import type { WiredPath } from "../../api/network-path.ts";
 import type { LauncherAnnouncement } from "../../api/uplink-protocol.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { AgentError } from "../errors.ts";
-import { identifyPeer } from "../peer/identity.ts";
+import { peerCredentials } from "../peer/credentials.ts";
+import { identifyPeer, type Peer } from "../peer/identity.ts";
 import { ProcessHandle } from "../peer/process.ts";
+import { Attempts } from "./attempts.ts";
+import { Refusals } from "./refusals.ts";
 import { LauncherSession, type SessionContext } from "./session.ts";
 
 /** Twice what a kubelet runs by default (110 pods), twice over for containers that restart. */
@@ -15,7 +19,7 @@ const MAX_CONNECTIONS = 440;
 /** A new container may dial before the connection of the one before it is seen to be closed. */
 const MAX_CONNECTIONS_PER_POD = 2;
 
-export interface BrokerOptions extends SessionContext {
+export interface BrokerOptions extends Omit<SessionContext, "refusals"> {
   readonly socketPath: string;
   /** namespaceId() of network namespaces that no launcher may be in: the node's and the agent's. */
   readonly forbiddenNamespaces: ReadonlySet<string>;
@@ -32,11 +36,22 @@ export class Broker {
   readonly #sessions = new Map<string, LauncherSession[]>();
   /** Launchers that were withdrawn while they lived, by pod. */
   readonly #withdrawn = new Map<string, ProcessHandle>();
+  readonly #attempts = new Attempts();
+  readonly #refusals: Refusals;
 
   constructor(options: BrokerOptions) {
     this.#options = options;
+    this.#refusals = new Refusals(options.log);
     this.#server = createServer((socket) => this.#accept(socket));
     this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.on("drop", () =>
+      this.#refusals.add("TooManyConnections", `${MAX_CONNECTIONS} connections are open already`),
+    );
+  }
+
+  /** Callers that were turned away since the start, by the reason's code. */
+  get refusals(): Readonly<Record<string, number>> {
+    return this.#refusals.counts;
   }
 
   /** Connecting needs write permission on the socket (unix(7)): the mount in the pods is read-only, its mode is not. */
@@ -61,11 +76,21 @@ export class Broker {
     await Promise.all(sessions.map(({ ended }) => ended));
     for (const launcher of this.#withdrawn.values()) launcher.close();
     this.#withdrawn.clear();
+    this.#refusals.close();
   }
 
   /** For requests to the launcher of a pod; undefined while it is not attached. */
   client(podUid: string): Http2Client | undefined {
     return this.#sessions.get(podUid)?.at(-1)?.client;
+  }
+
+  /**
+   * The network of a pod whose launcher is attached; undefined where none is.
+   * @throws NetworkError
+   */
+  inspectNetwork(podUid: string): Promise<WiredPath> | undefined {
+    const session = this.#sessions.get(podUid)?.at(-1);
+    return session?.client === undefined ? undefined : session.inspectNetwork();
   }
 
   /**
@@ -113,10 +138,16 @@ export class Broker {
     // Until the session takes over, an error only means that the caller left.
     socket.on("error", () => socket.destroy());
     try {
+      const { pid } = peerCredentials(socket);
+      if (this.#attempts.isHasty(pid, performance.now())) {
+        this.#refusals.add("TooManyAttempts", `process ${pid} connects again and again`);
+        socket.destroy();
+        return;
+      }
       this.#open(socket);
     } catch (error) {
       if (!(error instanceof AgentError)) throw error;
-      this.#options.log.warn({ code: error.code }, `turned a caller away: ${error.message}`);
+      this.#refusals.add(error.code, error.message);
       socket.destroy();
     }
   }
@@ -124,22 +155,34 @@ export class Broker {
   #open(socket: Socket): void {
     const peer = identifyPeer(socket, this.#options.forbiddenNamespaces);
     const sessions = this.#sessions.get(peer.podUid) ?? [];
-    if (sessions.length >= MAX_CONNECTIONS_PER_POD) {
+    try {
+      this.#limit(peer, sessions.length);
+    } catch (error) {
       peer.close();
-      throw new AgentError(
-        "TooManyConnections",
-        `pod ${peer.podUid} has ${sessions.length} connections already`,
-      );
+      throw error;
     }
     // The newest one is served: the one before is of a container that ended, or of a launcher that gave it up.
     const before = sessions.at(-1);
+    if (before?.isOpen === true) {
+      this.#refusals.add("Superseded", `pod ${peer.podUid} has a newer connection`);
+    }
     before?.end();
-    const session = new LauncherSession(socket, peer, this.#options, before?.ended ?? Promise.resolve());
+    const context = { ...this.#options, refusals: this.#refusals };
+    const session = new LauncherSession(socket, peer, context, before?.ended ?? Promise.resolve());
     this.#sessions.set(peer.podUid, [...sessions, session]);
     void session.ended.then(() => {
       const others = (this.#sessions.get(peer.podUid) ?? []).filter((other) => other !== session);
       if (others.length > 0) this.#sessions.set(peer.podUid, others);
       else this.#sessions.delete(peer.podUid);
     });
+  }
+  /** @throws AgentError TooManyAttempts, TooManyConnections */
+  #limit({ podUid, process: { pid } }: Peer, connections: number): void {
+    if (!this.#attempts.take(podUid, pid, performance.now())) {
+      throw new AgentError("TooManyAttempts", `pod ${podUid} connects again and again`);
+    }
+    if (connections >= MAX_CONNECTIONS_PER_POD) {
+      throw new AgentError("TooManyConnections", `pod ${podUid} has ${connections} connections already`);
+    }
   }
 }

@@ -2,13 +2,18 @@
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
 import { type Attachment, LAUNCHER_ROUTES } from "../../api/launcher-protocol.ts";
+import type { WiredPath } from "../../api/network-path.ts";
 import type { InterfaceAttachment } from "../../api/pod-interface.ts";
+import { Allowance } from "../../lib/allowance.ts";
+import { sleep } from "../../lib/clock.ts";
 import { Http2Client } from "../../transport/client.ts";
-import { errno } from "../errors.ts";
+import { AgentError, errno } from "../errors.ts";
 import type { WireOptions } from "../network/types.ts";
+import type { WatchOptions } from "../network/watch/watch.ts";
 import type { Peer } from "../peer/identity.ts";
 import type { ProcessHandle } from "../peer/process.ts";
 import type { Announcements } from "./announcements.ts";
+import type { Refusals } from "./refusals.ts";
 import type { StatusRegistry } from "./registry.ts";
 import { parseLauncherStatus } from "./status.ts";
 
@@ -17,13 +22,25 @@ export const ANNOUNCEMENT_DEADLINE_MS = 30_000;
 /** Wiring takes about 25 ms, and a node that starts many pods at once a few times that. In milliseconds. */
 const WIRING_DEADLINE_MS = 20_000;
 
+/** Somebody waits for it at a terminal. In milliseconds. */
+const INSPECTION_DEADLINE_MS = 5_000;
+/**
+ * A launcher tells its status some ten times in its life. One that floods is read no faster than this, and is held up
+ * by the stream's flow control.
+ */
+const STATUSES = { burst: 50, perSecond: 10 };
 /** A refusal becomes a termination message, of which the kubelet keeps 4096 bytes. */
 const MAX_MESSAGE_CHARACTERS = 1024;
 
 export interface SessionContext {
   readonly announcements: Announcements;
   readonly registry: StatusRegistry;
+  readonly refusals: Refusals;
   readonly wireNetwork: (options: WireOptions) => Promise<readonly InterfaceAttachment[]>;
+  /** Changes nothing, and may run beside everything else. */
+  readonly inspectNetwork: (options: WireOptions) => Promise<WiredPath>;
+  /** Runs beside the session until its signal aborts, and never rejects. */
+  readonly watchNetwork: (options: WatchOptions) => Promise<void>;
   /** Path of the node's network namespace. */
   readonly hostNetns: string;
   /** Gives a container's device nodes to the launchers' user; returns their paths. */
@@ -48,7 +65,11 @@ export class LauncherSession {
   readonly #context: SessionContext;
   readonly #log: Logger;
   readonly #abort = new AbortController();
+  /** What its network was made with, once it was. */
+  #wired: WireOptions | undefined;
   #attached = false;
+  /** The agent itself has ended the session: nothing that fails now tells of the launcher. */
+  #isGivenUp = false;
 
   /** The socket and the peer belong to the session from now on. It starts once `after` has resolved. */
   constructor(socket: Socket, peer: Peer, context: SessionContext, after: Promise<void>) {
@@ -65,31 +86,55 @@ export class LauncherSession {
     return this.#peer.process.pid;
   }
 
+  get isOpen(): boolean {
+    return this.#client.isOpen;
+  }
+
   /** For requests to the launcher; undefined while it has no attachment, or no longer a connection. */
   get client(): Http2Client | undefined {
     return this.#attached && this.#client.isOpen ? this.#client : undefined;
   }
 
+  /** @throws NetworkError, AgentError NotAnnounced while the network has not been made */
+  async inspectNetwork(): Promise<WiredPath> {
+    if (this.#wired === undefined) {
+      throw new AgentError("NotAnnounced", `the network of pod ${this.podUid} has not been made yet`);
+    }
+    return this.#context.inspectNetwork({ ...this.#wired, signal: this.#within(INSPECTION_DEADLINE_MS) });
+  }
+
   /** Ends the session; see `ended`. */
   end(): void {
+    this.#isGivenUp = true;
     this.#abort.abort();
     this.#client.destroy();
   }
 
   async #run(): Promise<void> {
+    let watched: Promise<void> | undefined;
     try {
       const interfaces = await this.#prepare();
       await this.#tell({ ok: true, interfaces });
       this.#attached = true;
+      watched = this.#context.watchNetwork({
+        netns: this.#peer.networkNamespacePath,
+        hostNetns: this.#context.hostNetns,
+        podUid: this.podUid,
+        attachments: interfaces,
+        log: this.#log,
+        signal: this.#abort.signal,
+      });
       this.#context.registry.connected(this.podUid);
       this.#log.info("launcher attached");
       await this.#followStatus();
+      await this.#fail(undefined);
     } catch (error) {
       await this.#fail(error);
     } finally {
       this.#attached = false;
       this.#abort.abort();
       this.#client.destroy();
+      await watched;
       this.#peer.close();
       this.#context.registry.disconnected(this.podUid);
     }
@@ -99,14 +144,18 @@ export class LauncherSession {
     const { announcements, announcementDeadlineMs = ANNOUNCEMENT_DEADLINE_MS } = this.#context;
     this.#abort.signal.throwIfAborted();
     const announced = await announcements.waitFor(this.podUid, this.#within(announcementDeadlineMs));
-    const interfaces = await this.#context.wireNetwork({
+    const options: WireOptions = {
       netns: this.#peer.networkNamespacePath,
       hostNetns: this.#context.hostNetns,
       podUid: this.podUid,
       interfaces: announced.interfaces,
       stateDirectory: this.#context.networkState,
+    };
+    const interfaces = await this.#context.wireNetwork({
+      ...options,
       signal: this.#within(WIRING_DEADLINE_MS),
     });
+    this.#wired = options;
     // Anew for each container: a restarted one has new device nodes.
     const devices = this.#context.handOverDevices(this.#peer.process);
     this.#log.debug({ devices }, "handed over the devices");
@@ -115,24 +164,42 @@ export class LauncherSession {
 
   async #followStatus(): Promise<void> {
     const { signal } = this.#abort;
+    const allowance = new Allowance(STATUSES, performance.now());
     for await (const line of this.#client.lines(LAUNCHER_ROUTES.status, { signal })) {
       this.#context.registry.update(this.podUid, parseLauncherStatus(line));
+      while (allowance.take(1, performance.now()) === 0) {
+        await sleep(allowance.waitMs(1, performance.now()), { signal });
+      }
     }
   }
 
+  /** @param error undefined when the launcher's statuses have ended without one */
   async #fail(error: unknown): Promise<void> {
-    if (this.#abort.signal.aborted) return;
-    if (this.#attached) {
-      this.#log.warn({ err: error }, "the launcher's connection failed");
+    if (this.#isGivenUp) return;
+    if (!this.#client.isOpen || this.#abort.signal.aborted) {
+      await this.#countEnd();
       return;
     }
-    const message = (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE_CHARACTERS);
     const code = errno(error) ?? "Internal";
-    this.#log.warn({ err: error }, "refused a launcher");
+    const message = (error instanceof Error ? error.message : String(error)).slice(0, MAX_MESSAGE_CHARACTERS);
+    if (error !== undefined) this.#context.refusals.add(code, `pod ${this.podUid}: ${message}`);
+    if (this.#attached) return;
+    this.#log.debug({ err: error }, "refused a launcher");
     this.#context.registry.refused(this.podUid, code, message);
     await this.#tell({ ok: false, code, message }).catch((cause: unknown) => {
       this.#log.debug({ err: cause }, "the refused launcher did not listen");
     });
+  }
+
+  /** A launcher that has left: one that is attached may, with bytes that are no HTTP/2 nobody may. */
+  async #countEnd(): Promise<void> {
+    const { cause } = await this.#client.ended;
+    const { refusals } = this.#context;
+    if (errno(cause)?.startsWith("ERR_HTTP2_") === true) {
+      refusals.add("ProtocolError", `pod ${this.podUid} sent bytes that are no HTTP/2: ${cause?.message}`);
+    } else if (!this.#attached) {
+      refusals.add("LeftEarly", `pod ${this.podUid} ended its connection before it had its network`);
+    }
   }
 
   async #tell(attachment: Attachment): Promise<void> {

@@ -15,6 +15,8 @@ export interface FakeProcessOptions {
   readonly inPod?: boolean;
   /** Without it the process shares the test's network. Default true. */
   readonly ownNetwork?: boolean;
+  /** Path of the network namespace in place of one of its own. */
+  readonly netns?: string;
 }
 
 export class FakePod {
@@ -24,26 +26,32 @@ export class FakePod {
   readonly #containerCgroup: string;
   readonly #children: ChildProcess[] = [];
 
-  private constructor(podUid: string, containerId: string) {
+  private constructor(podUid: string, containerId: string, parent: string) {
     this.podUid = podUid;
     this.containerId = containerId;
-    this.#podCgroup = join(CGROUP_ROOT, `pod${podUid}`);
+    this.#podCgroup = join(parent, `pod${podUid}`);
     this.#containerCgroup = join(this.#podCgroup, containerId);
   }
 
-  static async create(podUid: string = crypto.randomUUID()): Promise<FakePod> {
+  /** @param within the pod whose container makes itself such cgroups, below its own */
+  static async create(podUid: string = crypto.randomUUID(), within?: FakePod): Promise<FakePod> {
     const containerId = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
-    const pod = new FakePod(podUid, containerId);
+    const pod = new FakePod(
+      podUid,
+      containerId,
+      within === undefined ? CGROUP_ROOT : within.#containerCgroup,
+    );
     await mkdir(pod.#containerCgroup, { recursive: true });
     return pod;
   }
 
   /** Runs `node ...arguments` in the pod as root; it drops to another user by itself, with its files loaded. */
   spawn(nodeArguments: readonly string[], options: FakeProcessOptions = {}): ChildProcess {
-    const { inPod = true, ownNetwork = true } = options;
+    const { inPod = true, ownNetwork = true, netns } = options;
     const enter = inPod ? `echo $$ > ${this.#containerCgroup}/cgroup.procs; ` : "";
     const unshare = ownNetwork ? ["unshare", "--net"] : [];
-    const command = [...unshare, process.execPath, ...nodeArguments];
+    const enterNetwork = netns === undefined ? unshare : ["nsenter", `--net=${netns}`];
+    const command = [...enterNetwork, process.execPath, ...nodeArguments];
     const child = spawn("sh", ["-c", `${enter}exec "$@"`, "sh", ...command], {
       stdio: ["pipe", "pipe", "inherit"],
     });

@@ -11,6 +11,8 @@ import { Announcements } from "./launchers/announcements.ts";
 import { Broker } from "./launchers/broker.ts";
 import { handOverDevices } from "./launchers/devices.ts";
 import { StatusRegistry } from "./launchers/registry.ts";
+import { inspectNetwork } from "./network/inspect.ts";
+import { watchNetwork } from "./network/watch/watch.ts";
 import { forgetOtherNetworks, wireNetwork } from "./network/wire.ts";
 import { readNodeFacts } from "./node-facts.ts";
 import { namespaceIdOf } from "./peer/identity.ts";
@@ -36,6 +38,8 @@ export async function startAgent(config: AgentConfig, version: string, log: Logg
       handOverDevices(container, { uid: LAUNCHER_UID, gid: LAUNCHER_UID }, hostRoot),
     networkState: config.networkState,
     wireNetwork,
+    inspectNetwork,
+    watchNetwork,
     forgetOtherNetworks,
     log,
   });

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line `virtpod`, also found by kubectl as `kubectl virtpod`. */
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { VERSION } from "../api/version.ts";
 import { CliError } from "./errors.ts";
 
@@ -27,6 +27,19 @@ program
   .action(async (name: string, flags: { readonly timeout: number }) => {
     const { console_ } = await import("./commands/console.ts");
     await console_(name, { ...program.opts<GlobalFlags>(), ...flags });
+  });
+
+program
+  .command("net")
+  .argument("<name>", "virtual machine instance, named as its virtual machine")
+  .description("Show a guest's network: its lease, and what has passed between its card and the pod network")
+  .addOption(
+    new Option("-o, --output <format>", "how it is told").choices(["table", "json"]).default("table"),
+  )
+  .addHelpText("after", "\nExamples:\n  virtpod net tiny\n  kubectl virtpod net tiny -n default -o json")
+  .action(async (name: string, flags: { readonly output: "table" | "json" }) => {
+    const { net } = await import("./commands/net.ts");
+    await net(name, { ...program.opts<GlobalFlags>(), ...flags });
   });
 
 program

@@ -143,10 +143,11 @@ export class Launcher {
   }
 
   #newNetwork(): GuestNetwork {
-    const { log, spec } = this.#options;
+    const { clock, log, spec } = this.#options;
     return new GuestNetwork({
       spec,
       log,
+      clock,
       leaseFor: (attachment) => this.#leaseFor(attachment),
       startDhcpServer: (leases) => startDhcpServer({ leases }),
       onReady: () => this.#driver.dispatch({ type: "prepared", step: "network" }),
@@ -191,6 +192,7 @@ export class Launcher {
       shutdown: (gracePeriodMs) => this.shutdown(gracePeriodMs),
       request: (verb) => this.#driver.request(verb),
       guestAgentInfo: () => this.#guestAgent.info(),
+      dhcp: () => this.#network.dhcp(),
       freeze: (unfreezeTimeoutSeconds) => this.#guestAgent.freeze(unfreezeTimeoutSeconds),
       unfreeze: () => this.#guestAgent.unfreeze(),
       console: (accept) => this.#console.attachSerial(accept),
@@ -201,8 +203,9 @@ export class Launcher {
 
   #leaseFor(attachment: InterfaceAttachment): Lease {
     const { resolvConf, spec } = this.#options;
-    const { hostname, namespace, subdomain } = spec;
-    return leaseFor({ attachment, resolvConf, hostname, namespace, subdomain });
+    const { hostname, interfaces, namespace, subdomain } = spec;
+    const dhcpOptions = interfaces.find(({ name }) => name === attachment.name)?.dhcpOptions;
+    return leaseFor({ attachment, resolvConf, hostname, namespace, subdomain, dhcpOptions });
   }
 
   async #prepareDisks(): Promise<void> {

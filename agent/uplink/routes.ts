@@ -1,7 +1,7 @@
 /** What the agent answers to an operator: see api/uplink-protocol.ts. */
 import { readFile } from "node:fs/promises";
 import { FREEZE_DEADLINE_MS, LAUNCHER_ROUTES } from "../../api/launcher-protocol.ts";
-import { type AgentIdentity, UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
+import { type AgentIdentity, NETWORK_ROUTE, UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { RequestError, TransportError } from "../../transport/errors.ts";
 import { relay } from "../../transport/relay.ts";
@@ -32,13 +32,14 @@ const LAUNCHER_REQUESTS: readonly Relayed[] = [
   { method: "POST", path: LAUNCHER_ROUTES.reset, status: 204 },
   { method: "POST", path: LAUNCHER_ROUTES.softReboot, status: 204 },
   { method: "GET", path: LAUNCHER_ROUTES.guestAgent, status: 200 },
+  { method: "GET", path: LAUNCHER_ROUTES.dhcp, status: 200 },
   { method: "POST", path: LAUNCHER_ROUTES.freeze, status: 204, deadlineMs: FREEZE_DEADLINE_MS },
   { method: "POST", path: LAUNCHER_ROUTES.unfreeze, status: 204, deadlineMs: FREEZE_DEADLINE_MS },
 ];
 const LAUNCHER_STREAMS: readonly string[] = [LAUNCHER_ROUTES.console, LAUNCHER_ROUTES.vnc];
 
 export interface RoutesOptions {
-  readonly broker: Pick<Broker, "announce" | "client">;
+  readonly broker: Pick<Broker, "announce" | "client" | "inspectNetwork">;
   readonly registry: StatusRegistry;
   /** The projected token; the kubelet replaces the file's content before it expires. */
   readonly tokenPath: string;
@@ -52,6 +53,7 @@ export function uplinkRoutes(options: RoutesOptions, connection: AgentIdentity["
     },
     [`PUT ${UPLINK_ROUTES.launchers}`]: (request) => announce(options, request),
     [`GET ${UPLINK_ROUTES.status}`]: (request) => request.replyLines(options.registry.subscribe()),
+    [`GET ${UPLINK_ROUTES.launchers}/{podUid}/${NETWORK_ROUTE}`]: (request) => tellNetwork(options, request),
   };
   for (const relayed of LAUNCHER_REQUESTS) {
     routes[launcherRoute(relayed.method, relayed.path)] = (request) =>
@@ -78,6 +80,13 @@ async function announce({ broker }: RoutesOptions, request: TransportRequest): P
     });
   }
   request.reply(204);
+}
+
+async function tellNetwork({ broker }: RoutesOptions, request: TransportRequest): Promise<void> {
+  const podUid = request.params["podUid"] ?? "";
+  const path = broker.inspectNetwork(podUid);
+  if (path === undefined) throw notConnected(podUid);
+  request.reply(200, await path);
 }
 
 async function relayRequest(
@@ -108,14 +117,16 @@ async function relayStream(options: RoutesOptions, request: TransportRequest, pa
 function launcherOf({ broker }: RoutesOptions, request: TransportRequest): Http2Client {
   const podUid = request.params["podUid"] ?? "";
   const client = broker.client(podUid);
-  if (client === undefined) {
-    throw new RequestError(
-      503,
-      "LauncherNotConnected",
-      `the launcher of pod ${podUid} is not connected to the agent`,
-    );
-  }
+  if (client === undefined) throw notConnected(podUid);
   return client;
+}
+
+function notConnected(podUid: string): RequestError {
+  return new RequestError(
+    503,
+    "LauncherNotConnected",
+    `the launcher of pod ${podUid} is not connected to the agent`,
+  );
 }
 
 async function optionalJson(request: TransportRequest): Promise<unknown> {

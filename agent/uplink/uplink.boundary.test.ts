@@ -10,6 +10,7 @@ import { createServer, type Server, type TLSSocket } from "node:tls";
 import "reflect-metadata";
 import { SubjectAlternativeNameExtension, X509CertificateGenerator } from "@peculiar/x509";
 import { pino } from "pino";
+import type { WiredPath } from "../../api/network-path.ts";
 import type { AgentStatus, LauncherAnnouncement } from "../../api/uplink-protocol.ts";
 import { Http2Client } from "../../transport/client.ts";
 import { RequestError } from "../../transport/errors.ts";
@@ -19,6 +20,7 @@ import { StatusRegistry } from "../launchers/registry.ts";
 import { Uplink } from "./uplink.ts";
 
 const SERVER_NAME = "virtpod-uplink.virtpod.svc";
+const WIRED: WiredPath = { interfaces: [], differences: ["eth0-nic: is down"] };
 const POD_UID = "0f3b6c1e-8d2a-4f5b-9c7d-1e2f3a4b5c6d";
 const TIMEOUT = { timeout: 20_000 };
 
@@ -131,6 +133,7 @@ beforeEach(async () => {
         announced.push(announcement);
       },
       client: (podUid) => (podUid === POD_UID ? launcher : undefined),
+      inspectNetwork: (podUid) => (podUid === POD_UID ? Promise.resolve(WIRED) : undefined),
     },
     registry,
     tokenPath: join(directory, "token"),
@@ -167,6 +170,7 @@ async function connectLauncher(): Promise<void> {
       request.reply(202);
     },
     "GET /v1/guest-agent": (request) => request.reply(200, { hostname: "tiny" }),
+    "GET /v1/dhcp": (request) => request.reply(200, { leases: {}, counters: { ack: 1 } }),
     "POST /v1/freeze": async (request) => {
       const body = (await request.json()) as { unfreezeTimeoutSeconds: number };
       if (body.unfreezeTimeoutSeconds !== 5) throw new RequestError(400, "BadTime", "5 was asked for");
@@ -226,6 +230,16 @@ test("an announcement reaches the broker; a stale or malformed one is refused", 
   });
 });
 
+test("the agent itself tells of a launcher's network", TIMEOUT, async () => {
+  uplink.start();
+  const { streams } = await operator.agent();
+  assert.deepEqual(await streams.request("GET", `/v1/launchers/${POD_UID}/network`), WIRED);
+  await assert.rejects(streams.request("GET", "/v1/launchers/other/network"), {
+    status: 503,
+    code: "LauncherNotConnected",
+  });
+});
+
 test("requests are relayed to the launcher, and so are its refusals", TIMEOUT, async () => {
   await connectLauncher();
   uplink.start();
@@ -233,6 +247,7 @@ test("requests are relayed to the launcher, and so are its refusals", TIMEOUT, a
   const path = `/v1/launchers/${POD_UID}`;
   await streams.request("POST", `${path}/shutdown`, { body: { gracePeriodSeconds: 7 } });
   assert.deepEqual(await streams.request("GET", `${path}/guest-agent`), { hostname: "tiny" });
+  assert.deepEqual(await streams.request("GET", `${path}/dhcp`), { leases: {}, counters: { ack: 1 } });
   await streams.request("POST", `${path}/freeze`, { body: { unfreezeTimeoutSeconds: 5 } });
   await assert.rejects(streams.request("POST", `${path}/pause`), { status: 409, code: "AlreadyPaused" });
   await assert.rejects(streams.request("POST", `${path}/attachment`), { status: 404, code: "UnknownRoute" });

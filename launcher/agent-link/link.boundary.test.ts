@@ -63,6 +63,7 @@ async function bench(t: TestContext): Promise<Bench> {
       if (verb === "pause") throw new RequestError(409, "DomainNotStarted", "not yet");
       told.push(verb);
     },
+    dhcp: () => ({ leases: {}, counters: {} }),
     guestAgentInfo: () => ({ supportedCommands: [], users: [], fileSystems: [], frozen: false }),
     freeze: async (unfreezeTimeoutSeconds) => void told.push(`freeze ${unfreezeTimeoutSeconds}`),
     unfreeze: async () => {

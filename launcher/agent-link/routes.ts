@@ -8,6 +8,7 @@ import {
   type LauncherStatus,
   type ShutdownRequest,
 } from "../../api/launcher-protocol.ts";
+import type { DhcpState } from "../../api/network-path.ts";
 import { RequestError } from "../../transport/errors.ts";
 import type { Routes, TransportRequest } from "../../transport/server.ts";
 import { type Check, integer, object } from "../check.ts";
@@ -24,6 +25,7 @@ export interface LauncherPorts {
   request(verb: Verb): Promise<void>;
   /** @throws RequestError */
   guestAgentInfo(): GuestAgentInfo;
+  dhcp(): DhcpState;
   /** @throws RequestError */
   freeze(unfreezeTimeoutSeconds: number): Promise<void>;
   /** @throws RequestError */
@@ -65,6 +67,7 @@ export function launcherRoutes(ports: LauncherPorts): Routes {
     [`POST ${LAUNCHER_ROUTES.reset}`]: perform("reset"),
     [`POST ${LAUNCHER_ROUTES.softReboot}`]: perform("soft-reboot"),
     [`GET ${LAUNCHER_ROUTES.guestAgent}`]: (request) => request.reply(200, ports.guestAgentInfo()),
+    [`GET ${LAUNCHER_ROUTES.dhcp}`]: (request) => request.reply(200, ports.dhcp()),
     [`POST ${LAUNCHER_ROUTES.freeze}`]: async (request) => {
       const body = parsed("freeze", freezeRequest, await request.json(MAX_SMALL_BYTES));
       await ports.freeze(body.unfreezeTimeoutSeconds);

@@ -4,12 +4,13 @@ import { describe, it } from "node:test";
 import type { LaunchInterface } from "../../api/launch-spec.ts";
 import type { Attachment } from "../../api/launcher-protocol.ts";
 import type { InterfaceAttachment } from "../../api/pod-interface.ts";
+import { FakeClock } from "../../lib/fake-clock.ts";
 import { leaseFor } from "../dhcp/lease.ts";
 import type { DhcpServer, DhcpServerEvents, Lease } from "../dhcp/types.ts";
 import { GuestNetwork } from "./network.ts";
 
 class FakeDhcpServer extends EventEmitter<DhcpServerEvents> implements DhcpServer {
-  counters = () => ({});
+  counters = () => ({ ack: 2 });
   close = () => Promise.resolve();
 }
 
@@ -44,8 +45,10 @@ function bench(interfaces: readonly LaunchInterface[] = [INTERFACE], dhcpFailure
   const server = new FakeDhcpServer();
   const ended = Promise.withResolvers<void>();
   const quiet = () => {};
+  const clock = new FakeClock();
   const network = new GuestNetwork({
     spec: { interfaces },
+    clock,
     log: { debug: quiet, info: quiet, warn: quiet, error: quiet, fatal: quiet },
     leaseFor: (attachment) =>
       leaseFor({ attachment, resolvConf: "nameserver 10.96.0.10\n", hostname: "vm-a", namespace: "default" }),
@@ -64,7 +67,7 @@ function bench(interfaces: readonly LaunchInterface[] = [INTERFACE], dhcpFailure
     },
     onChange: () => told.push("change"),
   });
-  return { network, told, started, server, ended: ended.promise };
+  return { network, told, started, server, clock, ended: ended.promise };
 }
 
 describe("the guest's network", () => {
@@ -117,6 +120,28 @@ describe("the guest's network", () => {
     server.emit("leased", event);
     assert.deepEqual(told, ["change", "ready", "change"]);
     assert.equal(network.interfaces[0]?.leased, true);
+  });
+
+  it("tells what each guest is offered, when it last took it, and what became of its messages", async () => {
+    const { network, server, clock, ended } = bench();
+    assert.deepEqual(network.dhcp(), { leases: {}, counters: {} });
+    network.attach(OK);
+    await ended;
+    const offered = {
+      address: "10.244.0.7/24",
+      router: "10.244.0.1",
+      routes: [{ destination: "0.0.0.0/0", gateway: "10.244.0.1" }],
+      dnsServers: ["10.96.0.10"],
+      searchDomains: [],
+      mtu: 1450,
+      leaseSeconds: 86_400,
+    };
+    assert.deepEqual(network.dhcp(), { leases: { default: offered }, counters: { ack: 2 } });
+    const event = { interfaceName: "default", macAddress: "02:00:00:00:00:07", address: "10.244.0.7" };
+    server.emit("leased", event);
+    clock.advance(43_200_000);
+    server.emit("leased", event);
+    assert.equal(network.dhcp().leases["default"]?.acknowledged, "2026-01-01T12:00:00.000Z");
   });
 
   it("that the agent refuses fails with the agent's code", async () => {

@@ -1,0 +1,51 @@
+/** One GET from the API server. */
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { Cluster } from "./cluster.ts";
+import { CliError } from "./errors.ts";
+
+const DEADLINE_MS = 30_000;
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+
+/** @throws CliError with the server's own sentence where it refuses */
+export async function getJson(cluster: Cluster, path: string): Promise<unknown> {
+  const url = new URL(cluster.server.pathname.replace(/\/$/, "") + path, cluster.server);
+  const { status, body } = await get(cluster, url);
+  const answer = parsed(body);
+  if (status === 200 && answer !== undefined) return answer;
+  const message = (answer as { message?: unknown } | undefined)?.message;
+  throw new CliError(typeof message === "string" ? message : `${url.host} answered with status ${status}`);
+}
+
+async function get(cluster: Cluster, url: URL): Promise<{ readonly status: number; readonly body: string }> {
+  const credentials = await cluster.credentials();
+  const headers = { ...credentials.headers, accept: "application/json" };
+  const start = url.protocol === "http:" ? httpRequest : httpsRequest;
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      start(url, { ...credentials, headers, signal }, resolve)
+        .once("error", reject)
+        .end();
+    });
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MAX_ANSWER_BYTES) throw new Error(`the answer exceeds ${MAX_ANSWER_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+    return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") };
+  } catch (cause) {
+    const reason = signal.aborted ? `no answer within ${DEADLINE_MS / 1000} s` : (cause as Error).message;
+    throw new CliError(`can't reach ${url.host}: ${reason}`, { cause });
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

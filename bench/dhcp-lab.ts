@@ -1,53 +1,13 @@
 /** A DHCP server and a client in network namespaces of their own, joined by a veth pair: nothing leaves the machine. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
+import { execFileSync, spawn } from "node:child_process";
 import { CLIENT_MAC, LEASE } from "../launcher/dhcp/packet.fixture.ts";
+import { Conversation, killed } from "./conversation.ts";
 
-const ANSWER_TIMEOUT_MS = 60_000;
 const CLIENT = new URL("./dhcp-client.ts", import.meta.url).pathname;
 
 /** The server's address in the lease's network: servers of others want one there. */
 export const SERVER_ADDRESS = LEASE.router ?? "";
 export const SERVER_LINK = "server0";
-
-/** A process that answers each line with one. */
-export class Conversation {
-  readonly #child: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-
-  constructor(command: string, args: readonly string[]) {
-    this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-    if (this.#child.stdout === null) throw new Error(`${command} has no standard output`);
-    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
-  }
-
-  /** @throws Error when the process says nothing in time, or has ended */
-  async next<T>(): Promise<T> {
-    const deadline = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
-    const silence = once(deadline, "abort").then(() => undefined);
-    const line = await Promise.race([this.#lines.next(), silence]);
-    if (line === undefined || line.done === true)
-      throw new Error(`${this.#child.spawnargs.join(" ")}: no answer`);
-    return JSON.parse(line.value) as T;
-  }
-
-  ask<T>(command: object = {}): Promise<T> {
-    this.#child.stdin?.write(`${JSON.stringify(command)}\n`);
-    return this.next<T>();
-  }
-
-  end(): Promise<void> {
-    return killed(this.#child);
-  }
-}
-
-async function killed(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill("SIGKILL");
-  await ended;
-}
 
 export class DhcpLab {
   readonly #server: string;
@@ -73,7 +33,14 @@ export class DhcpLab {
 
   /** A client in the client's namespace; see dhcp-client.ts. */
   async client(): Promise<Conversation> {
-    const made = new Conversation("ip", ["netns", "exec", this.#client, process.execPath, ...QUIET, CLIENT]);
+    const made = Conversation.start("ip", [
+      "netns",
+      "exec",
+      this.#client,
+      process.execPath,
+      ...QUIET,
+      CLIENT,
+    ]);
     this.#running.push(made);
     await made.next();
     return made;
@@ -81,7 +48,14 @@ export class DhcpLab {
 
   /** A server that answers lines. */
   async conversingServer(args: readonly string[]): Promise<Conversation> {
-    const made = new Conversation("ip", ["netns", "exec", this.#server, process.execPath, ...QUIET, ...args]);
+    const made = Conversation.start("ip", [
+      "netns",
+      "exec",
+      this.#server,
+      process.execPath,
+      ...QUIET,
+      ...args,
+    ]);
     this.#running.push(made);
     await made.next();
     return made;

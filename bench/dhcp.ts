@@ -5,10 +5,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { launcherNodeFlags } from "../images/recipes.ts";
 import { CLIENT_MAC, LEASE } from "../launcher/dhcp/packet.fixture.ts";
 import { runVisible } from "../test/harness/command.ts";
 import type { Bench, LocalContext } from "./bench.ts";
-import { type Conversation, DhcpLab, SERVER_ADDRESS, SERVER_LINK } from "./dhcp-lab.ts";
+import type { Conversation } from "./conversation.ts";
+import { DhcpLab, SERVER_ADDRESS, SERVER_LINK } from "./dhcp-lab.ts";
 import { median, percentile, rounded } from "./median.ts";
 
 const SERVER = new URL("./dhcp-server.ts", import.meta.url).pathname;
@@ -153,7 +155,8 @@ function total({ counters }: Vitals): number {
 }
 
 function serverArguments(harm: "stall" | "leak" | undefined): string[] {
-  return ["--expose-gc", SERVER, JSON.stringify(LEASE), ...(harm === undefined ? [] : [harm])];
+  const flags = [...launcherNodeFlags, "--expose-gc"];
+  return [...flags, SERVER, JSON.stringify(LEASE), ...(harm === undefined ? [] : [harm])];
 }
 
 /** The same answers as ours, from dnsmasq as a careful person would start it for one client. */

@@ -13,6 +13,8 @@ import { dhcp } from "./dhcp.ts";
 import { disk } from "./disk.ts";
 import { footprint } from "./footprint.ts";
 import { kube } from "./kube.ts";
+import { networkSetup } from "./network-setup.ts";
+import { networkThroughput } from "./network-throughput.ts";
 import { type Progress, startProgress } from "./progress.ts";
 import { startup } from "./startup.ts";
 
@@ -30,6 +32,8 @@ type Runner<Context> = (context: Context) => Promise<Outcome>;
 const LOCAL: Readonly<Record<string, Runner<LocalContext>>> = {
   dhcp: runner(dhcp),
   kube: runner(kube),
+  "network-setup": runner(networkSetup),
+  "network-throughput": runner(networkThroughput),
 };
 
 /** They need a cluster where virtpod runs; it is made when there is none. */

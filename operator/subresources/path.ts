@@ -44,23 +44,27 @@ function decodeSegment(segment: string): string {
 }
 
 interface Served {
-  readonly name: string;
+  /** Resource and subresource. */
+  readonly name: `${SubresourcePath["resource"]}/${string}`;
   /** That RBAC knows it by. */
   readonly verb: "get" | "update";
 }
 
-/** What is served of VMIs, by group. */
+/** By group. */
 const SERVED: Readonly<Record<string, readonly Served[]>> = {
   [SUBRESOURCES_GROUP]: [
-    { name: "console", verb: "get" },
-    { name: "vnc", verb: "get" },
-    { name: "guestosinfo", verb: "get" },
-    { name: "userlist", verb: "get" },
-    { name: "filesystemlist", verb: "get" },
-    { name: "freeze", verb: "update" },
-    { name: "unfreeze", verb: "update" },
+    { name: "virtualmachineinstances/console", verb: "get" },
+    { name: "virtualmachineinstances/vnc", verb: "get" },
+    { name: "virtualmachineinstances/guestosinfo", verb: "get" },
+    { name: "virtualmachineinstances/userlist", verb: "get" },
+    { name: "virtualmachineinstances/filesystemlist", verb: "get" },
+    { name: "virtualmachineinstances/freeze", verb: "update" },
+    { name: "virtualmachineinstances/unfreeze", verb: "update" },
+    { name: "virtualmachines/start", verb: "update" },
+    { name: "virtualmachines/stop", verb: "update" },
+    { name: "virtualmachines/restart", verb: "update" },
   ],
-  [OWN_SUBRESOURCES_GROUP]: [{ name: "network", verb: "get" }],
+  [OWN_SUBRESOURCES_GROUP]: [{ name: "virtualmachineinstances/network", verb: "get" }],
 };
 
 /** Discovery of what is served: kubectl and the API server's availability check read these. */
@@ -83,10 +87,10 @@ function apiResources(group: string, served: readonly Served[]): unknown {
     apiVersion: "v1",
     groupVersion: `${group}/${SUBRESOURCES_VERSION}`,
     resources: served.map(({ name, verb }) => ({
-      name: `virtualmachineinstances/${name}`,
+      name,
       singularName: "",
       namespaced: true,
-      kind: "VirtualMachineInstance",
+      kind: name.startsWith("virtualmachines/") ? "VirtualMachine" : "VirtualMachineInstance",
       verbs: [verb],
     })),
   };

@@ -8,7 +8,7 @@ import { startDhcpServer } from "../launcher/dhcp/server.ts";
 import type { Lease } from "../launcher/dhcp/types.ts";
 
 const STALL_MS = 30;
-const LEAK_BYTES = 4096;
+const LEAK_BYTES = 1024;
 
 const lease = JSON.parse(process.argv[2] ?? "{}") as Lease;
 const harm = process.argv[3];

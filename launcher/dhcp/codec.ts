@@ -4,6 +4,7 @@
  */
 import { formatIpv4 } from "../../lib/cidr.ts";
 import {
+  CHADDR,
   ETHERNET,
   ETHERNET_ADDRESS_BYTES,
   FILE,
@@ -57,6 +58,8 @@ export interface DhcpRequest {
   readonly relayAddress: string;
   /** `52:54:00:12:34:56` */
   readonly macAddress: string;
+  /** chaddr, all 16 bytes of it. */
+  readonly hardwareAddress: Uint8Array;
   readonly options: Options;
 }
 
@@ -90,7 +93,8 @@ export function decodeRequest(bytes: Uint8Array): Decoded {
       flags: view.getUint16(10),
       clientAddress: formatIpv4(view.getUint32(12)),
       relayAddress: formatIpv4(view.getUint32(24)),
-      macAddress: formatMac(bytes.subarray(28, 28 + ETHERNET_ADDRESS_BYTES)),
+      macAddress: formatMac(bytes),
+      hardwareAddress: field(bytes, CHADDR),
       options,
     },
   };
@@ -105,8 +109,9 @@ function dropped(reason: MalformedReason): Decoded {
 }
 
 function messageType(value: Uint8Array): MessageType | undefined {
-  if (value.length !== 1) return undefined;
-  return Object.values(MESSAGE).find((type) => type === value[0]);
+  const [type = 0] = value;
+  const isKnown = value.length === 1 && type >= MESSAGE.discover && type <= MESSAGE.inform;
+  return isKnown ? (type as MessageType) : undefined;
 }
 
 /** The options field first, then `file`, then `sname` where option 52 says so: the order of RFC 3396 section 5. */
@@ -150,6 +155,12 @@ function join(values: readonly Uint8Array[]): Uint8Array {
   return values.length === 1 && values[0] !== undefined ? values[0] : Buffer.concat(values);
 }
 
-function formatMac(bytes: Uint8Array): string {
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":");
+const HEXADECIMAL = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+function formatMac(message: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < ETHERNET_ADDRESS_BYTES; at++) {
+    text += (at === 0 ? "" : ":") + HEXADECIMAL[message[CHADDR.start + at] ?? 0];
+  }
+  return text;
 }

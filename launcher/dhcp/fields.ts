@@ -5,6 +5,7 @@ export const HEADER_BYTES = 240;
 export const MAGIC_COOKIE = 0x63825363;
 export const ETHERNET = 1;
 export const ETHERNET_ADDRESS_BYTES = 6;
+export const CHADDR = { start: 28, length: 16 } as const;
 export const SNAME = { start: 44, length: 64 } as const;
 export const FILE = { start: 108, length: 128 } as const;
 

@@ -161,7 +161,7 @@ export function assertReply(
   const { options, order, length } = readReply(bytes);
   const at = (offset: number): string => [...bytes.subarray(offset, offset + 4)].join(".");
   assert.deepEqual(bytes.subarray(4, 8), Uint8Array.from(request.subarray(4, 8)), "the transaction");
-  assert.deepEqual(bytes.subarray(28, 34), Uint8Array.from(request.subarray(28, 34)), "the client");
+  assert.deepEqual(bytes.subarray(28, 44), Uint8Array.from(request.subarray(28, 44)), "the client");
   const isRelayed = at(24) !== NONE;
   const flags = Buffer.from(request.subarray(10, 12)).readUInt16BE();
   const broadcast = expected.kind === "nak" && isRelayed ? 0x8000 : 0;

@@ -10,7 +10,7 @@ const bare: DhcpReply = {
   clientAddress: "0.0.0.0",
   yourAddress: "10.244.0.7",
   relayAddress: "0.0.0.0",
-  macAddress: "52:54:00:12:34:56",
+  hardwareAddress: new Uint8Array(16),
   identity: [],
   parameters: [],
   echoed: [],

@@ -1,6 +1,7 @@
 /** Writes DHCPv4 replies (RFC 2131, 2132). Pure. */
 import { parseIpv4 } from "../../lib/cidr.ts";
 import {
+  CHADDR,
   ETHERNET,
   ETHERNET_ADDRESS_BYTES,
   FILE,
@@ -36,7 +37,8 @@ export interface DhcpReply {
   readonly yourAddress: string;
   readonly relayAddress: string;
   readonly nextServer?: NextServer | undefined;
-  readonly macAddress: string;
+  /** 16 bytes, as they came. */
+  readonly hardwareAddress: Uint8Array;
   /** What makes it a reply: type, server, times. First on the wire, never left out; at most 64 bytes with codes and lengths. */
   readonly identity: readonly ReplyOption[];
   /** In the order in which they are written; the last are the first to be left out. */
@@ -80,7 +82,7 @@ function writeHeader(bytes: Uint8Array, reply: DhcpReply): void {
   view.setUint32(16, parseIpv4(reply.yourAddress) ?? 0);
   view.setUint32(20, parseIpv4(reply.nextServer?.address ?? "") ?? 0);
   view.setUint32(24, parseIpv4(reply.relayAddress) ?? 0);
-  bytes.set(parseMac(reply.macAddress), 28);
+  bytes.set(reply.hardwareAddress, CHADDR.start);
   view.setUint32(236, MAGIC_COOKIE);
 }
 
@@ -149,8 +151,4 @@ function writeOptions(bytes: Uint8Array, start: number, options: readonly ReplyO
 /** A name that doesn't fit with its NUL stands in its option alone. */
 function writeName(bytes: Uint8Array, field: { start: number; length: number }, name: string): void {
   if (name.length < field.length) bytes.set(Buffer.from(name, "ascii"), field.start);
-}
-
-function parseMac(text: string): Uint8Array {
-  return Uint8Array.from(text.split(":"), (part) => Number.parseInt(part, 16));
 }

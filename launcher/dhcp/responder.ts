@@ -150,7 +150,7 @@ function replyTo(request: DhcpRequest): Omit<DhcpReply, "identity" | "parameters
     clientAddress: ANY,
     yourAddress: ANY,
     relayAddress: request.relayAddress,
-    macAddress: request.macAddress,
+    hardwareAddress: request.hardwareAddress,
     echoed: echoed(request),
   };
 }

@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { mergePatch } from "../../kube/request.ts";
+import { PODS } from "../../kube/resources.ts";
 import { formatIpv4, parseIpv4 } from "../../lib/cidr.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
+import { untilLogged } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { Guests, tiny } from "../harness/guest.ts";
 
@@ -61,6 +63,37 @@ describe("a guest whose address was another's a moment ago", () => {
     // Such an entry does keep the node from the guest.
     onNode("ip", ...poison(address).split(" "));
     await assert.rejects(hello(address), { name: "TimeoutError" });
+  });
+});
+
+describe("a guest that claims its gateway's address", () => {
+  let guests: Guests;
+  before(async () => {
+    guests = await Guests.open("refused");
+  });
+  after(() => guests.close());
+
+  it("is told by name in its node's agent's log, and not believed", async () => {
+    await guests.create("thief");
+    const { pod } = await guests.answering("thief");
+    const gateway =
+      / inet ([0-9.]+)/.exec(onNode("ip", "-o", "address", "show", "dev", "cni0"))?.[1] ?? "none";
+    await guests.type("thief", `ip address add ${gateway}/32 dev eth0`);
+    await guests.type("thief", `arping -U -c 2 -I eth0 -s ${gateway} ${gateway}`, /Sent 2 probe/);
+    await guests.type("thief", `ip address del ${gateway}/32 dev eth0`);
+    const { items } = await guests.client
+      .resource(PODS)
+      .namespace("virtpod")
+      .list({
+        labelSelector: "app.kubernetes.io/name=virtpod-agent",
+        fieldSelector: `spec.nodeName=${pod.spec.nodeName}`,
+      });
+    const where = { namespace: "virtpod", name: items[0]?.metadata.name ?? "" };
+    const line = new RegExp(
+      `"podUid":"${pod.metadata.uid}".*"rule":"foreign-arp".*"sourceAddress":"${gateway}"`,
+    );
+    await untilLogged(guests.client, where, line, 10_000);
+    assert.equal((await hello(pod.status?.podIP ?? "")).hostname, "thief");
   });
 });
 

@@ -17,8 +17,8 @@ const NETLINK_NETFILTER = 12;
 const ETH_P_ALL = 0x0003;
 const SOL_SOCKET = 1;
 const SO_ATTACH_FILTER = 26;
-/** Above any frame that is let through and any batch of the kernel's netlink messages. */
-const RECEIVE_BYTES = 64 * 1024;
+/** Above any frame that is let through and any batch of the kernel's netlink messages; every socket's, in turn. */
+const RECEIVED = Buffer.alloc(64 * 1024);
 /** So many messages are taken at a time before others get their turn; the loop comes back for the rest. */
 const BURST = 64;
 
@@ -113,15 +113,14 @@ class KernelSocket implements DatagramSocket {
   }
 
   onDatagram(listener: (datagram: Buffer) => void): void {
-    const buffer = Buffer.alloc(RECEIVE_BYTES);
     const drain = (): void => {
       for (let i = 0; i < BURST && this.#isOpen; i++) {
-        const length = Number(receiveBytes(this.#fd, buffer, buffer.length, 0));
+        const length = Number(receiveBytes(this.#fd, RECEIVED, RECEIVED.length, 0));
         if (length < 0) {
           if (koffi.errno() !== constants.errno.EAGAIN) resume();
           return;
         }
-        listener(buffer.subarray(0, length));
+        listener(RECEIVED.subarray(0, length));
       }
     };
     // The link went down, or messages had no room. libuv stops at an error, which reading has cleared.

@@ -89,6 +89,29 @@ describe("the guest's network", () => {
     ]);
   });
 
+  it("behind masquerade is reached at the pod's addresses, whatever the guest is given", async () => {
+    const { network, started, ended } = bench();
+    const guest = {
+      macAddress: "02:00:00:00:00:77",
+      subnet: { address: "10.0.2.2/24", gateway: "10.0.2.1" },
+    };
+    const bridge = { ...ATTACHED.bridge, address: "10.0.2.1" };
+    network.attach({ ok: true, interfaces: [{ ...ATTACHED, guest, bridge }] });
+    await ended;
+    assert.equal(started[0]?.[0]?.address, "10.0.2.2");
+    assert.deepEqual(network.interfaces[0]?.ipAddresses, ["10.244.0.7"]);
+  });
+
+  it("on a wire without addresses is ready without DHCP", async () => {
+    const { network, told, started, ended } = bench();
+    const podInterface = { ...ATTACHED.podInterface, addresses: [], routes: [] };
+    const { address: _, ...bridge } = ATTACHED.bridge;
+    network.attach({ ok: true, interfaces: [{ ...ATTACHED, podInterface, bridge }] });
+    await ended;
+    assert.deepEqual([told, started], [["change", "ready"], []]);
+    assert.deepEqual(network.interfaces[0]?.ipAddresses, []);
+  });
+
   it("attached again by a restarted agent starts nothing a second time", async () => {
     const { network, told, started, ended } = bench();
     network.attach(OK);

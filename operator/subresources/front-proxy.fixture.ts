@@ -5,10 +5,12 @@ import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { connect, type SecureContextOptions, type TLSSocket } from "node:tls";
 import {
+  AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
   PemConverter,
+  SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from "@peculiar/x509";
 
@@ -29,7 +31,10 @@ export async function frontProxyAuthority(): Promise<FrontProxyAuthority> {
     keys,
     signingAlgorithm: ALGORITHM,
     ...validity,
-    extensions: [new BasicConstraintsExtension(true, 0, true)],
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
   });
   const issue = async (commonName: string) => {
     const own = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
@@ -40,7 +45,11 @@ export async function frontProxyAuthority(): Promise<FrontProxyAuthority> {
       signingKey: keys.privateKey,
       signingAlgorithm: ALGORITHM,
       ...validity,
-      extensions: [new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth])],
+      // Go's certificates name their issuer's key: authorities of one name are told apart by it (RFC 5280, 4.2.1.1).
+      extensions: [
+        new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
+        await AuthorityKeyIdentifierExtension.create(keys.publicKey),
+      ],
     });
     const key = await webcrypto.subtle.exportKey("pkcs8", own.privateKey);
     return { cert: certificate.toString("pem"), key: PemConverter.encode(key, "PRIVATE KEY") };

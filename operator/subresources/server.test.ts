@@ -26,6 +26,14 @@ const SERVER_NAME = "virtpod-operator.virtpod.svc";
 const CONSOLE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/tiny/console";
 const AS_JANE = ["X-Remote-User", "jane"];
 
+/** But for the authority. */
+const TRUST = {
+  allowedNames: ["front-proxy-client"],
+  usernameHeaders: ["X-Remote-User"],
+  groupHeaders: ["X-Remote-Group"],
+  extraHeaderPrefixes: ["X-Remote-Extra-"],
+};
+
 let authority: KeyedCertificate;
 let serving: KeyedCertificate;
 let proxy: FrontProxyAuthority;
@@ -47,13 +55,7 @@ async function serve(t: TestContext, over: Partial<SubresourceServerOptions> = {
   const errors: string[] = [];
   const server = new SubresourceServer({
     certificate: serving,
-    trust: {
-      clientCa: proxy.caPem,
-      allowedNames: ["front-proxy-client"],
-      usernameHeaders: ["X-Remote-User"],
-      groupHeaders: ["X-Remote-Group"],
-      extraHeaderPrefixes: ["X-Remote-Extra-"],
-    },
+    trust: { ...TRUST, clientCa: proxy.caPem },
     authorize: async (caller, verb, path) => {
       asked.push({ caller, verb, path });
       return true;
@@ -110,6 +112,26 @@ describe("a connection to the aggregated API", () => {
     const { status, body } = await get({ ...it.target, client }, CONSOLE, AS_JANE);
     assert.deepEqual([status, body["reason"]], [401, "Unauthorized"]);
     assert.deepEqual(it.asked, []);
+  });
+
+  it("is judged by the trust of the moment: a new authority is believed, an old one no more", async (t) => {
+    const { target, server } = await serve(t);
+    const next = await frontProxyAuthority();
+    const renewed = { ...target, client: await next.issue("next-client") };
+    server.renewTrust({ ...TRUST, clientCa: next.caPem, allowedNames: ["next-client"] });
+    assert.equal((await get(renewed, CONSOLE, AS_JANE)).status, 400);
+    await assert.rejects(get(target, CONSOLE, AS_JANE), /unknown ca|ECONNRESET|socket hang up/);
+    server.renewCertificate(serving);
+    assert.equal((await get(renewed, CONSOLE, AS_JANE)).status, 400);
+  });
+
+  it("of either authority is believed while the bundle has both, as during a rotation", async (t) => {
+    const { target, server } = await serve(t);
+    const next = await frontProxyAuthority();
+    server.renewTrust({ ...TRUST, clientCa: `${proxy.caPem}\n${next.caPem}` });
+    const client = await next.issue("front-proxy-client");
+    assert.equal((await get(target, CONSOLE, AS_JANE)).status, 400);
+    assert.equal((await get({ ...target, client }, CONSOLE, AS_JANE)).status, 400);
   });
 
   it("that names no caller is nobody's", async (t) => {

@@ -16,7 +16,9 @@ import { discovery, parseSubresourcePath, type SubresourcePath } from "./path.ts
 import { StatusError, statusBody } from "./status.ts";
 
 export interface SubresourceServerOptions {
+  /** To begin with. */
   readonly certificate: KeyedCertificate;
+  /** To begin with. */
   readonly trust: FrontProxyTrust;
   /** SubjectAccessReview: may the caller do `verb` on this subresource? */
   readonly authorize: (caller: Caller, verb: string, path: SubresourcePath) => Promise<boolean>;
@@ -44,6 +46,8 @@ const LAST_BYTES_MS = 500;
 export class SubresourceServer {
   readonly #server: Server;
   readonly #options: SubresourceServerOptions;
+  #certificate: KeyedCertificate;
+  #trust: FrontProxyTrust;
   /** Upgraded ones too, which the server itself knows no more. */
   readonly #sockets = new Set<TLSSocket>();
   readonly #websockets = new WebSocketServer({
@@ -56,6 +60,8 @@ export class SubresourceServer {
 
   constructor(options: SubresourceServerOptions) {
     this.#options = options;
+    this.#certificate = options.certificate;
+    this.#trust = options.trust;
     this.#server = createServer({
       ...tlsMaterial(options.certificate, options.trust),
       requestCert: true,
@@ -83,8 +89,16 @@ export class SubresourceServer {
     });
   }
 
+  /** For connections to come; those that are there stay as they are. */
   renewCertificate(certificate: KeyedCertificate): void {
-    this.#server.setSecureContext(tlsMaterial(certificate, this.#options.trust));
+    this.#server.setSecureContext(tlsMaterial(certificate, this.#trust));
+    this.#certificate = certificate;
+  }
+
+  /** Whose certificate is taken, for connections to come; who may speak for callers, at once. */
+  renewTrust(trust: FrontProxyTrust): void {
+    this.#server.setSecureContext(tlsMaterial(this.#certificate, trust));
+    this.#trust = trust;
   }
 
   close(): Promise<void> {
@@ -161,11 +175,7 @@ export class SubresourceServer {
     if (path === undefined)
       throw new StatusError("NotFound", "the server could not find the requested resource");
     const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject ?? {};
-    const caller = callerOf(
-      this.#options.trust,
-      typeof CN === "string" ? CN : undefined,
-      request.headersDistinct,
-    );
+    const caller = callerOf(this.#trust, typeof CN === "string" ? CN : undefined, request.headersDistinct);
     if (caller === undefined) throw new StatusError("Unauthorized", "the front proxy names no caller");
     const verb = request.method === "PUT" || request.method === "POST" ? "update" : "get";
     if (!(await this.#options.authorize(caller, verb, path))) {

@@ -1,17 +1,11 @@
 /** The guest agent's subresources, from the handler to a node's agent that answers as the uplink's protocol says. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { GuestAgentInfo } from "../../api/guest-agent.ts";
-import { Http2Client } from "../../transport/client.ts";
 import { RequestError } from "../../transport/errors.ts";
-import { type Routes, serveHttp2 } from "../../transport/server.ts";
-import type { Caches } from "../caches.ts";
-import { Agents } from "../uplink/agents.ts";
+import type { Routes } from "../../transport/server.ts";
 import { freezeRequest, guestAgentHandlers } from "./guest-agent.ts";
+import { reachableLauncher } from "./launcher.fixture.ts";
 
 const INFO: GuestAgentInfo = {
   agentVersion: "10.0.2",
@@ -36,39 +30,18 @@ const INFO: GuestAgentInfo = {
   frozen: false,
 };
 
-let sockets = 0;
-
-/** One VMI with one running launcher on a node whose agent serves these routes. */
 async function handlers(t: TestContext, routes: Routes, phase = "Running") {
-  const owner = [
-    { apiVersion: "kubevirt.io/v1", kind: "VirtualMachineInstance", name: "tiny", uid: "vmi-1" },
-  ];
-  const pod = {
-    metadata: { name: "p", uid: "pod-1", ownerReferences: owner },
-    spec: { nodeName: "node-1" },
-    status: { phase },
-  };
-  const vmi = { metadata: { name: "tiny", uid: "vmi-1" }, status: { phase } };
-  const caches = {
-    vmis: { get: (key: string) => (key === "default/tiny" ? vmi : undefined) },
-    pods: { byIndex: () => [pod] },
-  } as unknown as Caches;
-  const agents = new Agents();
-  const listener = createServer().listen(join(tmpdir(), `guest-agent-${process.pid}-${sockets++}.sock`));
-  await once(listener, "listening");
-  const dialled = connect(listener.address() as string);
-  const [operatorSide] = (await once(listener, "connection")) as [Socket];
-  listener.close();
-  const served = serveHttp2(dialled, routes);
-  const agent = { nodeName: "node-1", connection: "streams", expiresAt: Number.MAX_SAFE_INTEGER } as const;
-  agents.add({ agent, client: new Http2Client(operatorSide) });
-  t.after(() => {
-    agents.close();
-    served.destroy();
-  });
+  const { caches, agents } = await reachableLauncher(t, routes, { phase });
   const all = guestAgentHandlers(caches, agents);
   return (subresource: string, body?: unknown, name = "tiny") => {
-    const path = { namespace: "default", resource: "virtualmachineinstances", name, subresource } as const;
+    const group = "subresources.kubevirt.io";
+    const path = {
+      group,
+      namespace: "default",
+      resource: "virtualmachineinstances",
+      name,
+      subresource,
+    } as const;
     const handler = all[`virtualmachineinstances/${subresource}`];
     assert(handler !== undefined);
     return handler.answer(path, body);

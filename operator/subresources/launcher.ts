@@ -15,6 +15,8 @@ export interface ReachableLauncher {
   readonly route: string;
   /** The kubelet has told that the container runs. */
   readonly isRunning: boolean;
+  /** The VMI is on its way down: what reaches its launcher now may not a moment later. */
+  readonly isShuttingDown: boolean;
 }
 
 /** @throws StatusError NotFound; Conflict while the VMI has no launcher */
@@ -23,7 +25,7 @@ export function launcherOf(caches: Caches, { namespace, name }: SubresourcePath)
   if (vmi === undefined) {
     throw new StatusError("NotFound", `virtualmachineinstances.kubevirt.io "${name}" not found`);
   }
-  const uid = vmi.metadata.uid;
+  const { uid, deletionTimestamp } = vmi.metadata;
   const pod = caches.pods
     .byIndex(BY_VMI, `${namespace}/${name}`)
     .find(({ metadata }) => metadata.ownerReferences?.some((reference) => reference.uid === uid));
@@ -31,15 +33,19 @@ export function launcherOf(caches: Caches, { namespace, name }: SubresourcePath)
   // The kubelet tells late that a container runs; the agent, asked directly, knows better. Only its end is certain.
   const isOver = pod?.status?.phase === "Succeeded" || pod?.status?.phase === "Failed";
   if (pod === undefined || nodeName === undefined || isOver) {
-    throw new StatusError(
-      "Conflict",
-      `the VMI ${namespace}/${name} is not running (phase ${vmi.status?.phase ?? "Pending"})`,
-    );
+    const phase = vmi.status?.phase ?? "Pending";
+    const state = deletionTimestamp === undefined ? `not running (phase ${phase})` : "shutting down";
+    throw new StatusError("Conflict", `the VMI ${namespace}/${name} is ${state}`);
   }
   const isRunning = pod.status?.containerStatuses?.some(
     ({ name: container, state }) => container === LAUNCHER_CONTAINER && state?.running !== undefined,
   );
-  return { nodeName, route: `${UPLINK_ROUTES.launchers}/${pod.metadata.uid}`, isRunning: isRunning === true };
+  return {
+    nodeName,
+    route: `${UPLINK_ROUTES.launchers}/${pod.metadata.uid}`,
+    isRunning: isRunning === true,
+    isShuttingDown: [vmi, pod].some(({ metadata }) => metadata.deletionTimestamp !== undefined),
+  };
 }
 
 const REASONS: Readonly<Record<number, StatusReason>> = {
@@ -53,22 +59,24 @@ const REASONS: Readonly<Record<number, StatusReason>> = {
  * Asks the VMI's launcher; its refusal is the caller's answer, with its own sentence.
  * @throws StatusError
  */
-export async function askLauncher(
+export async function askLauncher<T>(
   caches: Caches,
   agents: Agents,
   path: SubresourcePath,
-  ask: (client: Http2Client, route: string) => Promise<unknown>,
-): Promise<unknown> {
-  const { nodeName, route } = launcherOf(caches, path);
+  ask: (client: Http2Client, route: string) => Promise<T>,
+): Promise<T> {
+  const { nodeName, route, isShuttingDown } = launcherOf(caches, path);
   try {
     return await ask(agents.streams(nodeName), route);
   } catch (cause) {
     if (!(cause instanceof Error)) throw cause;
     const reason = cause instanceof RequestError ? REASONS[cause.status] : undefined;
     const isKnown = cause instanceof RequestError || cause instanceof OperatorError;
+    const state = isShuttingDown ? "it is shutting down: " : "";
+    const what = isKnown ? "" : "its launcher can't be reached: ";
     throw new StatusError(
-      reason ?? "ServiceUnavailable",
-      `${path.subresource} of the VMI ${path.namespace}/${path.name}: ${isKnown ? "" : "its launcher can't be reached: "}${cause.message}`,
+      reason ?? (isShuttingDown ? "Conflict" : "ServiceUnavailable"),
+      `${path.subresource} of the VMI ${path.namespace}/${path.name}: ${state}${what}${cause.message}`,
       { cause },
     );
   }

@@ -15,12 +15,17 @@ export async function openLauncherStream(
   path: SubresourcePath,
 ): Promise<Duplex> {
   const { namespace, name, subresource } = path;
-  const { isRunning, nodeName, route } = launcherOf(caches, path);
+  const { isRunning, isShuttingDown, nodeName, route } = launcherOf(caches, path);
   try {
     return await agents.streams(nodeName).open(`${route}/${subresource}`);
   } catch (cause) {
-    const isPassing = cause instanceof OperatorError || cause instanceof RequestError || !isRunning;
     const reason = cause instanceof Error ? cause.message : String(cause);
+    // A guest has its console to the end, so it is asked for; who can't have it should not look for a fault.
+    if (isShuttingDown) {
+      const message = `the VMI ${namespace}/${name} is shutting down, so its ${subresource} can't be reached: ${reason}`;
+      throw new StatusError("Conflict", message, { cause });
+    }
+    const isPassing = cause instanceof OperatorError || cause instanceof RequestError || !isRunning;
     throw new StatusError(
       isPassing ? "ServiceUnavailable" : "InternalError",
       `the ${subresource} of ${namespace}/${name} can't be reached: ${reason}`,

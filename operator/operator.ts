@@ -15,6 +15,7 @@ import type { OperatorConfig } from "./config.ts";
 import { probesAndMetrics } from "./http.ts";
 import { refuseForeignInstallation } from "./installation.ts";
 import { reviewAccess, reviewToken } from "./reviews.ts";
+import { domainVerbHandlers } from "./subresources/domain-verbs.ts";
 import { guestAgentHandlers } from "./subresources/guest-agent.ts";
 import { networkHandlers } from "./subresources/network.ts";
 import { SubresourceServer } from "./subresources/server.ts";
@@ -154,6 +155,7 @@ async function tlsServers(parts: TlsParts): Promise<TlsServers> {
     openStream: (path) => openLauncherStream(caches, agents, path),
     handlers: {
       ...startStopHandlers(client),
+      ...domainVerbHandlers(caches, agents),
       ...guestAgentHandlers(caches, agents),
       ...networkHandlers(caches, agents),
     },

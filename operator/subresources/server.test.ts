@@ -206,6 +206,13 @@ describe("discovery", () => {
         "get virtualmachineinstances/filesystemlist",
         "update virtualmachineinstances/freeze",
         "update virtualmachineinstances/unfreeze",
+        "update virtualmachineinstances/pause",
+        "update virtualmachineinstances/unpause",
+        "update virtualmachineinstances/reset",
+        "update virtualmachineinstances/softreboot",
+        "update virtualmachines/start",
+        "update virtualmachines/stop",
+        "update virtualmachines/restart",
       ],
     );
     assert.deepEqual(asked, []);
@@ -248,6 +255,31 @@ describe("a subresource that is no stream", () => {
     });
     return { ...serving, bodies };
   }
+
+  it("of our own group is none of KubeVirt's, nor the other way round", async (t) => {
+    const { target, asked } = await serve(t, {
+      handlers: {
+        "virtualmachineinstances/network": {
+          group: "subresources.virtpod.io",
+          method: "GET",
+          answer: async () => ({ interfaces: [] }),
+        },
+        "virtualmachineinstances/guestosinfo": { method: "GET", answer: async () => ({}) },
+      },
+    });
+    const own = (path: string) => path.replace("subresources.kubevirt.io", "subresources.virtpod.io");
+    const network = CONSOLE.replace("console", "network");
+    assert.deepEqual((await get(target, own(network), AS_JANE)).body, { interfaces: [] });
+    assert.equal(asked[0]?.path.group, "subresources.virtpod.io");
+    assert.equal((await get(target, network, AS_JANE)).status, 404);
+    assert.equal((await get(target, own(INFO), AS_JANE)).status, 404);
+    assert.equal((await get(target, own(CONSOLE), AS_JANE)).status, 404);
+    const { body } = await get(target, "/apis/subresources.virtpod.io/v1");
+    assert.deepEqual(
+      (body["resources"] as { name: string }[]).map(({ name }) => name),
+      ["virtualmachineinstances/network"],
+    );
+  });
 
   it("is answered with its JSON, under the verb get", async (t) => {
     const { target, asked } = await withHandlers(t);

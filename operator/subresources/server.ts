@@ -7,7 +7,7 @@ import { createServer, type Server } from "node:https";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { createWebSocketStream, type WebSocket, WebSocketServer } from "ws";
-import { SUBRESOURCES_PORT } from "../../api/names.ts";
+import { SUBRESOURCES_GROUP, SUBRESOURCES_PORT } from "../../api/names.ts";
 import { relay } from "../../transport/relay.ts";
 import type { KeyedCertificate } from "../certificates/authority.ts";
 import { type Caller, callerOf, type FrontProxyTrust } from "./caller.ts";
@@ -123,13 +123,13 @@ export class SubresourceServer {
   /** @throws StatusError */
   async #handle(request: IncomingMessage): Promise<unknown> {
     const path = await this.#authorized(request);
-    const { resource, subresource } = path;
-    if (STREAMS.includes(subresource)) {
+    const { group, resource, subresource } = path;
+    if (group === SUBRESOURCES_GROUP && STREAMS.includes(subresource)) {
       throw new StatusError("BadRequest", `${subresource} is a websocket: the request carries no upgrade`);
     }
     const name = `${resource}/${subresource}`;
     const handler = Object.hasOwn(this.#options.handlers, name) ? this.#options.handlers[name] : undefined;
-    if (handler === undefined) {
+    if (handler === undefined || (handler.group ?? SUBRESOURCES_GROUP) !== group) {
       throw new StatusError("NotFound", `virtpod serves no subresource ${subresource} of ${resource}`);
     }
     if (request.method !== handler.method) {
@@ -142,7 +142,9 @@ export class SubresourceServer {
     socket.on("error", () => {});
     try {
       const path = await this.#authorized(request);
-      if (path.resource !== "virtualmachineinstances" || !STREAMS.includes(path.subresource)) {
+      const { group, resource, subresource } = path;
+      const isStream = group === SUBRESOURCES_GROUP && STREAMS.includes(subresource);
+      if (resource !== "virtualmachineinstances" || !isStream) {
         throw new StatusError("NotFound", `virtpod streams no ${path.subresource} of ${path.resource}`);
       }
       // Opened before the upgrade is answered, so that a refusal reaches the caller as a Status.
@@ -182,7 +184,7 @@ export class SubresourceServer {
       throw new StatusError(
         "Forbidden",
         `User "${caller.user}" cannot ${verb} resource "${path.resource}/${path.subresource}" in API group ` +
-          `"subresources.kubevirt.io" in the namespace "${path.namespace}"`,
+          `"${path.group}" in the namespace "${path.namespace}"`,
       );
     }
     return path;

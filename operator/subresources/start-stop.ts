@@ -8,6 +8,7 @@ import { isControlledBy } from "../../kube/ownership.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
+import { isDryRun } from "./dry-run.ts";
 import type { SubresourceHandler, SubresourceHandlers } from "./handler.ts";
 import type { SubresourcePath } from "./path.ts";
 import { type StateChange, type StateChangeAction, stateChange } from "./state-change.ts";
@@ -117,9 +118,6 @@ async function endWithin(
 /** @throws StatusError BadRequest */
 function parseOptions(action: StateChangeAction, body: unknown): Options {
   const fields = (body ?? {}) as Readonly<Record<string, unknown>>;
-  const isDryRun = Array.isArray(fields["dryRun"]) && fields["dryRun"].length > 0;
-  if (isDryRun && (fields["dryRun"] as unknown[]).some((one) => one !== "All"))
-    throw new StatusError("BadRequest", `dryRun in the ${action} request must be ["All"] or absent`);
   // KubeVirt's StopOptions and RestartOptions call it differently.
   const gracePeriod = fields["gracePeriod"] ?? fields["gracePeriodSeconds"];
   const isGrace = typeof gracePeriod === "number" && Number.isSafeInteger(gracePeriod) && gracePeriod >= 0;
@@ -132,7 +130,7 @@ function parseOptions(action: StateChangeAction, body: unknown): Options {
     throw new StatusError("BadRequest", "a start request has no grace period");
   return {
     paused: action === "start" && fields["paused"] === true,
-    dryRun: isDryRun,
+    dryRun: isDryRun(action, body),
     ...(isGrace && { gracePeriodSeconds: gracePeriod }),
   };
 }

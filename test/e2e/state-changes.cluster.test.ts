@@ -1,0 +1,155 @@
+/** Run strategies, and starts, stops, restarts and pauses that people ask for, with real guests. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { ignoreNotFound } from "../../kube/errors.ts";
+import { VIRTUAL_MACHINE_INSTANCES } from "../../operator/kinds.ts";
+import { conditionOf } from "../../operator/vmi/conditions.ts";
+import { kubeconfigPath } from "../harness/cluster.ts";
+import { capture } from "../harness/command.ts";
+import { ask, Guests, uptimeSeconds } from "../harness/guest.ts";
+
+const STATUS_MS = 30_000;
+
+describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
+  let guests: Guests;
+
+  before(async () => {
+    guests = await Guests.open("state-changes");
+  });
+  after(() => guests.close());
+
+  const virtpod = (...args: readonly string[]) =>
+    capture("node", ["cli/main.ts", "-n", guests.namespace, ...args], {
+      ...process.env,
+      KUBECONFIG: kubeconfigPath(),
+    });
+  const is = (name: string, status: string) => guests.untilStatus(name, status, STATUS_MS);
+  const vmi = (name: string) => guests.resource(VIRTUAL_MACHINE_INSTANCES).get(name).catch(ignoreNotFound);
+
+  it("under Manual runs when it is told to, and its finished instance is left to be looked at", async () => {
+    await guests.create("manual", { vm: { runStrategy: "Manual" } });
+    await is("manual", "Stopped");
+    assert.equal(await vmi("manual"), undefined);
+    assert.equal(virtpod("start", "manual"), "VM manual was scheduled to start\n");
+    await is("manual", "Running");
+    await guests.answering("manual");
+    assert.throws(() => virtpod("start", "manual"), /is running already/);
+    await guests.type("manual", "poweroff");
+    await is("manual", "Stopped");
+    const finished = await vmi("manual");
+    assert.equal(finished?.status?.phase, "Succeeded");
+    virtpod("start", "manual");
+    await is("manual", "Running");
+    assert.notEqual((await vmi("manual"))?.metadata.uid, finished?.metadata.uid);
+  });
+
+  it("is held still and goes on where it was", async () => {
+    const { address } = await guests.answering("manual");
+    const before = await uptimeSeconds(address);
+    virtpod("pause", "manual");
+    await is("manual", "Paused");
+    await assert.rejects(ask(address, "/uptime", 2_000));
+    virtpod("unpause", "manual");
+    await is("manual", "Running");
+    const uptime = await uptimeSeconds(address);
+    assert.ok(uptime > before, `the guest's uptime was ${before} s and is ${uptime} s`);
+  });
+
+  for (const word of ["soft-reboot", "reset"]) {
+    it(`boots anew in the same pod after ${word}`, async () => {
+      const { pod, address } = await guests.answering("manual");
+      const before = await bootTime(address);
+      virtpod(word, "manual");
+      await rebooted(address, before);
+      assert.equal((await guests.pod("manual")).metadata.uid, pod.metadata.uid);
+      await is("manual", "Running");
+    });
+  }
+
+  it("has another pod after a restart, and none after a stop", async () => {
+    const { pod } = await guests.answering("manual");
+    virtpod("restart", "manual");
+    const { uid } = pod.metadata;
+    await guests.untilVm("manual", "another instance", STATUS_MS, ({ status }) => status?.ready === false);
+    await is("manual", "Running");
+    assert.notEqual((await guests.pod("manual")).metadata.uid, uid);
+    await guests.answering("manual");
+    assert.equal(virtpod("stop", "manual"), "VM manual was scheduled to stop\n");
+    await is("manual", "Stopped");
+    assert.equal(await vmi("manual"), undefined);
+    assert.throws(() => virtpod("stop", "manual"), /is not running/);
+    assert.throws(() => virtpod("restart", "manual"), /start it instead/);
+  });
+
+  it("under RerunOnFailure is started again after a panic, and not after a power-off", async () => {
+    await guests.create("rerun", { vm: { runStrategy: "RerunOnFailure" } });
+    await guests.answering("rerun");
+    await guests.type("rerun", "panic");
+    await is("rerun", "CrashLoopBackOff");
+    await is("rerun", "Running");
+    await guests.answering("rerun");
+    await guests.type("rerun", "poweroff");
+    const { status } = await guests.untilVm("rerun", "Stopped without an instance", STATUS_MS, (vm) => {
+      return vm.status?.printableStatus === "Stopped" && vm.status.created === false;
+    });
+    assert.match(
+      conditionOf(status?.conditions, "Completed")?.message ?? "",
+      /has powered off.*virtpod start/,
+    );
+    virtpod("start", "rerun");
+    await is("rerun", "Running");
+    assert.equal(conditionOf((await is("rerun", "Running")).status?.conditions, "Completed"), undefined);
+    await guests.remove("rerun", 30_000);
+  });
+
+  it("under Once is started a single time", async () => {
+    await guests.create("once", { vm: { runStrategy: "Once" } });
+    await guests.answering("once");
+    await guests.type("once", "poweroff");
+    await is("once", "Stopped");
+    assert.equal((await vmi("once"))?.status?.phase, "Succeeded");
+    assert.throws(() => virtpod("start", "once"), /run strategy Once/);
+    await guests.remove("once");
+  });
+
+  it("that was Halted is started paused, and let go", async () => {
+    await guests.create("paused", { vm: { runStrategy: "Halted" } });
+    await is("paused", "Stopped");
+    assert.match(virtpod("start", "--dry-run", "paused"), /dry run/);
+    virtpod("start", "--paused", "paused");
+    await is("paused", "Paused");
+    virtpod("unpause", "paused");
+    await is("paused", "Running");
+    await guests.answering("paused");
+  });
+
+  it("that does not obey is gone a second after stop --force", async () => {
+    const before = await guests.pod("paused");
+    virtpod("stop", "--force", "paused");
+    await is("paused", "Stopped");
+    assert.equal(await vmi("paused"), undefined);
+    assert.ok(before.metadata.uid !== undefined);
+    await guests.remove("paused");
+    await guests.remove("manual");
+  });
+
+  it("says which machine there is not", () => {
+    assert.throws(() => virtpod("start", "nobody"), /virtualmachines.kubevirt.io "nobody" not found/);
+    assert.throws(() => virtpod("pause", "nobody"), /virtualmachineinstances.kubevirt.io "nobody" not found/);
+  });
+});
+
+/** When the guest's clock began, in milliseconds since the epoch. */
+async function bootTime(address: string): Promise<number> {
+  return Date.now() - (await uptimeSeconds(address)) * 1000;
+}
+
+/** Its web server is away meanwhile. */
+async function rebooted(address: string, before: number): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const uptime = await ask<{ uptimeSeconds: number }>(address, "/uptime", 1_000).catch(() => undefined);
+    if (uptime !== undefined && Date.now() - uptime.uptimeSeconds * 1000 > before + 1_000) return;
+    if (Date.now() > deadline) throw new Error(`the guest at ${address} does not boot anew`);
+  }
+}

@@ -1,6 +1,7 @@
 /** One request to the API server. */
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { SUBRESOURCES_GROUP } from "../api/names.ts";
 import type { Cluster } from "./cluster.ts";
 import { CliError } from "./errors.ts";
 
@@ -30,7 +31,16 @@ async function ask(cluster: Cluster, method: "GET" | "PUT", path: string, body?:
   const { status, text } = await exchange(cluster, url, method, body);
   if (status >= 200 && status < 300) return { host: url.host, body: text };
   const message = (parsed(text) as { message?: unknown } | undefined)?.message;
-  throw new CliError(typeof message === "string" ? message : `${url.host} answered with status ${status}`);
+  throw new CliError(typeof message === "string" ? message : unexplained(url.host, status));
+}
+
+function unexplained(host: string, status: number): string {
+  if (status !== 503) return `${host} answered with status ${status}`;
+  // The API server's own words where nobody serves an API that it aggregates.
+  return (
+    `${host} reaches no operator of virtpod (status 503): try again in a moment, ` +
+    `or see kubectl describe apiservice v1.${SUBRESOURCES_GROUP}`
+  );
 }
 
 async function exchange(

@@ -4,12 +4,29 @@ import { type FSWatcher, watch } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { Backoff } from "../lib/backoff.ts";
+import { sleep } from "../lib/clock.ts";
 
-/** @throws the connection's error */
+/** Between two tries while the server's queue of callers is full, in milliseconds, and how many there are. */
+const QUEUE_RETRY_MS = 5;
+const QUEUE_RETRIES = 200;
+
+/**
+ * Where the server has more callers waiting than it listens for, connect(2) fails at once on a socket that doesn't
+ * block. That is no absence: it is tried again, for a second and without growing patience, or whoever floods the server
+ * would be the only one in.
+ * @throws the connection's error
+ */
 export async function connectSocket(path: string): Promise<Socket> {
-  const socket = connect(path);
-  await once(socket, "connect");
-  return socket;
+  for (let tries = 1; ; tries++) {
+    const socket = connect(path);
+    try {
+      await once(socket, "connect");
+      return socket;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN" || tries > QUEUE_RETRIES) throw error;
+    }
+    await sleep(QUEUE_RETRY_MS);
+  }
 }
 
 /**

@@ -99,7 +99,12 @@ async function measure({ progress, runs, sabotage }: LocalContext): Promise<Netw
     const rounds: (readonly Cost[])[] = [];
     for (let round = 1; round <= ROUNDS_PER_RUN * runs; round++) {
       const costs: Cost[] = [];
-      for (const target of targets) costs.push(await stream(sender, target));
+      // Each is the first as often as the others.
+      for (let turn = 0; turn < targets.length; turn++) {
+        const which = (round + turn) % targets.length;
+        const target = targets[which];
+        if (target !== undefined) costs[which] = await stream(sender, target);
+      }
       rounds.push(costs);
       progress(`round ${round}: ${costs.map(({ gbps }) => rounded(gbps, 1)).join(", ")} Gbit/s`);
     }

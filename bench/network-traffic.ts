@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
+import koffi from "koffi";
 
 /** Large, so that the kernel's work is what is measured and not this process's. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -29,18 +30,33 @@ function meter(): (bytes: number) => Transfer {
 }
 
 async function receive(port: number): Promise<void> {
-  const server = createServer({ pauseOnConnect: true }, (socket) => void take(socket));
+  const server = createServer({ pauseOnConnect: true }, (socket) => {
+    const done = meter();
+    say(done(readToEnd(socket)));
+    socket.destroy();
+  });
   server.listen(port, "0.0.0.0");
   await once(server, "listening");
   say({ ready: true });
 }
 
-async function take(socket: Socket): Promise<void> {
-  const done = meter();
-  socket.on("data", () => {});
-  await once(socket, "end");
-  say(done(socket.bytesRead));
-  socket.end();
+const FIONBIO = 0x5421;
+const libc = koffi.load("libc.so.6");
+const ioctl = libc.func("int ioctl(int fd, unsigned long request, void *argument)");
+const recv = libc.func("intptr_t recv(int fd, void *buffer, size_t length, int flags)");
+
+/** By the system call itself: Node's own reading would be a quarter of what is measured. Blocks; the bytes that came. */
+function readToEnd(socket: Socket): number {
+  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle;
+  if (ioctl(fd, FIONBIO, Buffer.alloc(4)) !== 0) throw new Error("the socket can't be made to block");
+  const buffer = Buffer.alloc(CHUNK_BYTES);
+  let total = 0;
+  for (;;) {
+    const length = Number(recv(fd, buffer, buffer.length, 0));
+    if (length < 0) throw new Error("the stream broke");
+    if (length === 0) return total;
+    total += length;
+  }
 }
 
 async function send(port: number): Promise<void> {

@@ -6,6 +6,7 @@ import { slimPod } from "./kinds.ts";
 import { instance } from "./vmi/instance.fixture.ts";
 import { resolveLaunchSpec } from "./vmi/launch-spec.ts";
 import { launcherPod } from "./vmi/launcher-pod.ts";
+import { ANNOTATION_NETWORK_STATUS } from "./vmi/multus.ts";
 import { podFacts } from "./vmi/pod-facts.ts";
 
 function stored(accelerator: "kvm" | "tcg", status: Pod["status"] = {}): Pod {
@@ -49,6 +50,16 @@ describe("a pod as the cache keeps it", () => {
         assert.equal(vmiKeyOf(slimPod(pod)), "default/tiny");
       }
     }
+  });
+
+  it("still tells what the pod is attached to, and nothing else of its annotations", () => {
+    const pod = stored("kvm", { phase: "Running" });
+    const networks = JSON.stringify([{ name: "infra/vlan-7", interface: "net1" }]);
+    const annotations = { [ANNOTATION_NETWORK_STATUS]: networks, other: "x" };
+    const slim = slimPod({ ...pod, metadata: { ...pod.metadata, annotations } });
+    assert.deepEqual(slim.metadata.annotations, { [ANNOTATION_NETWORK_STATUS]: networks });
+    assert.deepEqual(podFacts(slim).networks, [{ name: "infra/vlan-7", interface: "net1" }]);
+    assert.equal(slimPod(pod).metadata.annotations, undefined);
   });
 
   it("is a fraction of the pod, and the same when it is cut down twice", () => {

@@ -29,6 +29,38 @@ describe("a guest's interfaces", () => {
     assert.deepEqual([queues(4, "virtio"), queues(512, "virtio"), queues(4, "e1000")], [4, 16, 1]);
   });
 
+  it("have the place, the index and the link that the spec says, and are not there when absent", () => {
+    const interfaces = [
+      { name: "a", pciAddress: "0000:00:0A.0", acpiIndex: 3, state: "down" as const },
+      { name: "b", state: "up" as const },
+      { name: "c", state: "absent" as const },
+    ];
+    const networks = [
+      { name: "a", pod: {} },
+      ...["b", "c"].map((name) => ({ name, multus: { networkName: name } })),
+    ];
+    const resolve = (names: string) =>
+      resolveInterfaces(
+        instance({
+          domain: { devices: { interfaces: interfaces.filter(({ name }) => names.includes(name)) } },
+          networks,
+        }).spec,
+      );
+    assert.deepEqual(
+      resolve("abc").map(({ name, pciAddress, acpiIndex, linkState }) => [
+        name,
+        pciAddress,
+        acpiIndex,
+        linkState,
+      ]),
+      [
+        ["a", "0000:00:0a.0", 3, "down"],
+        ["b", undefined, undefined, undefined],
+      ],
+    );
+    assert.deepEqual(resolve("c"), [], "nor does the default come in its place");
+  });
+
   it("that the schema should have refused are refused", () => {
     for (const vmNetworkCIDR of ["10.0.2.0/31", "0.1.0.0/16", "fd10::/120", "10.0.2.0"]) {
       const interfaces = [{ name: "n", masquerade: {} }];

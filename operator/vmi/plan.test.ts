@@ -166,6 +166,21 @@ describe("a VMI with a pod", () => {
     }
   });
 
+  it("tells the link of a card that started with it down", () => {
+    const down = { name: "default", state: "down" as const };
+    const spec = {
+      domain: { devices: { interfaces: [down] }, memory: { guest: "128Mi" } },
+      networks: [{ name: "default", pod: {} }],
+    };
+    const { vmi: before } = scheduling;
+    assert.ok(before);
+    const linkState = (one: VirtualMachineInstance) =>
+      statusOf(plan({ ...scheduling, vmi: one, pods: [livingPod], told: told("running") }).writes)
+        ?.interfaces?.[0]?.linkState;
+    assert.equal(linkState({ ...before, spec }), "down");
+    assert.equal(linkState(before), "up");
+  });
+
   it("turns Running with node, addresses and machine in one write when its launcher says so", () => {
     const { writes, events } = plan({ ...scheduling, pods: [livingPod], told: told("running") });
     assert.deepEqual(kinds(writes), ["updateStatus"]);

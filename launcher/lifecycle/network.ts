@@ -108,6 +108,9 @@ export class GuestNetwork {
     this.#server.on("declined", ({ address, interfaceName }) => {
       log.warn({ interface: interfaceName, address }, "the guest declined its address: someone else uses it");
     });
+    this.#server.on("omitted", ({ options, interfaceName }) => {
+      log.warn({ interface: interfaceName, options }, "DHCP options that the guest's messages have no room for");
+    });
   }
 
   #leased(name: string): void {

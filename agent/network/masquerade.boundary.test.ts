@@ -177,6 +177,23 @@ test("with ports listed, the guest has those and the pod all others", async () =
   assert.ok(pings(node.netns, POD), "the pod answers");
 });
 
+test("a pod whose link knows no ARP has a guest behind it all the same", async () => {
+  await using node = new Node();
+  const pod = node.addPod(POD);
+  const macOf = (netns: string, link: string) => inside(netns, `cat /sys/class/net/${link}/address`).trim();
+  const [ofPod, ofNode] = [macOf(pod.netns, "eth0"), macOf(node.netns, "cni0")];
+  inside(pod.netns, "ip link set dev eth0 arp off");
+  inside(pod.netns, `ip neighbour replace 10.244.0.1 lladdr ${ofNode} nud permanent dev eth0`);
+  inside(node.netns, `ip neighbour replace ${POD} lladdr ${ofPod} nud permanent dev cni0`);
+  const options = optionsFor(node, pod, { interfaces: [announceMasquerade()] });
+  const { guest, next } = await serve(node, pod, options);
+  takeLease(guest);
+  assert.ok("leased" in (await next()));
+  assert.ok(pings(guest.netns, "10.244.0.1"));
+  assert.ok(pings(node.netns, POD));
+  assert.deepEqual(await observeNetwork(options), []);
+});
+
 test("wiring for masquerade takes four processes, leaves the pod's interface alone, and is found as planned", async () => {
   await using node = new Node();
   const pod = node.addPod(POD);

@@ -97,6 +97,21 @@ const FULL: LaunchSpec = {
       sysprep: true,
     }),
   ],
+  interfaces: [
+    {
+      name: "default",
+      binding: "bridge",
+      podInterface: "eth0",
+      model: "virtio",
+      dhcpOptions: {
+        bootFileName: "boot.ipxe",
+        tftpServerName: "192.0.2.9",
+        ntpServers: ["192.0.2.123"],
+        privateOptions: [{ option: 224, value: "x" }],
+      },
+      queues: 1,
+    },
+  ],
   accessCredentials: [
     { kind: "sshPublicKey", directory: "/c/0", propagation: "qemuGuestAgent", users: ["root"] },
     { kind: "userPassword", directory: "/c/1", propagation: "qemuGuestAgent" },
@@ -141,6 +156,8 @@ describe("a LaunchSpec", () => {
     ["accessCredentials.1.propagation", "noCloud", /accessCredentials\[1\]\.propagation/],
     ["disks.1", SPEC.disks[0], /two are named root/],
     ["interfaces.0.queues", 0, /interfaces\[0\]\.queues/],
+    ["interfaces.0.dhcpOptions", { ntpServers: ["ntp.example"] }, /ntpServers\[0\]: must be an IPv4 address/],
+    ["interfaces.0.dhcpOptions", { privateOptions: [{ option: 255, value: "x" }] }, /option/],
     ["interfaces.0.podInterface", "eth0; rm", /interfaces\[0\]\.podInterface/],
     ["gracePeriodSeconds", -1, /gracePeriodSeconds/],
     ["startPaused", "no", /startPaused: must be true or false/],

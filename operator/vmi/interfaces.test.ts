@@ -61,6 +61,19 @@ describe("a guest's interfaces", () => {
     assert.deepEqual(resolve("c"), [], "nor does the default come in its place");
   });
 
+  it("have their dhcpOptions, and none where none are written", () => {
+    const dhcpOptions = { bootFileName: "boot.ipxe", privateOptions: [{ option: 224, value: "x" }] };
+    const resolved = (iface: object) =>
+      resolveInterfaces(
+        instance({
+          domain: { devices: { interfaces: [{ name: "n", ...iface }] } },
+          networks: [{ name: "n", pod: {} }],
+        }).spec,
+      ).map((one) => one.dhcpOptions);
+    assert.deepEqual(resolved({ dhcpOptions }), [dhcpOptions]);
+    assert.deepEqual(resolved({ bridge: {} }), [undefined]);
+  });
+
   it("that the schema should have refused are refused", () => {
     for (const vmNetworkCIDR of ["10.0.2.0/31", "0.1.0.0/16", "fd10::/120", "10.0.2.0"]) {
       const interfaces = [{ name: "n", masquerade: {} }];

@@ -7,7 +7,8 @@ import type { InterfaceAttachment } from "../../api/pod-interface.ts";
 import { Allowance } from "../../lib/allowance.ts";
 import { sleep } from "../../lib/clock.ts";
 import { Http2Client } from "../../transport/client.ts";
-import { AgentError, errno } from "../errors.ts";
+import { errno } from "../errors.ts";
+import { NetworkError } from "../network/errors.ts";
 import type { WireOptions } from "../network/types.ts";
 import type { WatchOptions } from "../network/watch/watch.ts";
 import type { Peer } from "../peer/identity.ts";
@@ -95,10 +96,10 @@ export class LauncherSession {
     return this.#attached && this.#client.isOpen ? this.#client : undefined;
   }
 
-  /** @throws NetworkError, AgentError NotAnnounced while the network has not been made */
+  /** @throws NetworkError NotWired */
   async inspectNetwork(): Promise<WiredPath> {
     if (this.#wired === undefined) {
-      throw new AgentError("NotAnnounced", `the network of pod ${this.podUid} has not been made yet`);
+      throw new NetworkError("NotWired", `the network of pod ${this.podUid} has not been made yet`);
     }
     return this.#context.inspectNetwork({ ...this.#wired, signal: this.#within(INSPECTION_DEADLINE_MS) });
   }

@@ -10,6 +10,7 @@ import { AgentError } from "../errors.ts";
 import { parseAnnouncement } from "../launchers/announcement.ts";
 import type { Broker } from "../launchers/broker.ts";
 import type { StatusRegistry } from "../launchers/registry.ts";
+import { NetworkError } from "../network/errors.ts";
 
 /** Requests to a launcher are a few dozen bytes. */
 const MAX_LAUNCHER_REQUEST_BYTES = 4096;
@@ -86,7 +87,12 @@ async function tellNetwork({ broker }: RoutesOptions, request: TransportRequest)
   const podUid = request.params["podUid"] ?? "";
   const path = broker.inspectNetwork(podUid);
   if (path === undefined) throw notConnected(podUid);
-  request.reply(200, await path);
+  try {
+    request.reply(200, await path);
+  } catch (error) {
+    if (!(error instanceof NetworkError)) throw error;
+    throw new RequestError(409, error.code, error.message, { cause: error });
+  }
 }
 
 async function relayRequest(

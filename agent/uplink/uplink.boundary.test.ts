@@ -17,6 +17,7 @@ import { RequestError } from "../../transport/errors.ts";
 import { serveHttp2 } from "../../transport/server.ts";
 import { AgentError } from "../errors.ts";
 import { StatusRegistry } from "../launchers/registry.ts";
+import { NetworkError } from "../network/errors.ts";
 import { Uplink } from "./uplink.ts";
 
 const SERVER_NAME = "virtpod-uplink.virtpod.svc";
@@ -133,7 +134,10 @@ beforeEach(async () => {
         announced.push(announcement);
       },
       client: (podUid) => (podUid === POD_UID ? launcher : undefined),
-      inspectNetwork: (podUid) => (podUid === POD_UID ? Promise.resolve(WIRED) : undefined),
+      inspectNetwork: (podUid) => {
+        if (podUid === "fresh") return Promise.reject(new NetworkError("NotWired", "not yet"));
+        return podUid === POD_UID ? Promise.resolve(WIRED) : undefined;
+      },
     },
     registry,
     tokenPath: join(directory, "token"),
@@ -237,6 +241,10 @@ test("the agent itself tells of a launcher's network", TIMEOUT, async () => {
   await assert.rejects(streams.request("GET", "/v1/launchers/other/network"), {
     status: 503,
     code: "LauncherNotConnected",
+  });
+  await assert.rejects(streams.request("GET", "/v1/launchers/fresh/network"), {
+    status: 409,
+    code: "NotWired",
   });
 });
 

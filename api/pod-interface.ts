@@ -38,6 +38,8 @@ export interface InterfaceAttachment {
     readonly macAddress: string;
     /** Of the masquerade binding: the guest's own subnet. Without it the guest has the pod interface's address. */
     readonly subnet?: GuestSubnetAttachment;
+    /** The same for IPv6, where the pod has it: then DHCPv6 hands the address over. */
+    readonly subnet6?: GuestSubnetAttachment;
   };
   readonly tap: { readonly name: string; readonly queues: number };
   readonly bridge: {
@@ -52,7 +54,7 @@ export interface InterfaceAttachment {
 }
 
 export interface GuestSubnetAttachment {
-  /** The guest's, in CIDR notation: `10.0.2.2/24`. */
+  /** The guest's, in CIDR notation: `10.0.2.2/24`, `fd10:0:2::2/120`. */
   readonly address: string;
   /** Without prefix length. */
   readonly gateway: string;

@@ -14,6 +14,8 @@ import { GuestConsole } from "./console/guest-console.ts";
 import { leaseFor } from "./dhcp/lease.ts";
 import { startDhcpServer } from "./dhcp/server.ts";
 import type { Lease } from "./dhcp/types.ts";
+import { lease6For } from "./dhcp6/lease.ts";
+import { type Dhcp6Server, startDhcp6Server } from "./dhcp6/server.ts";
 import type { ResolvedDisk } from "./domain/resources.ts";
 import { describeError } from "./errors.ts";
 import type { AgentConnection } from "./guest-agent/connection.ts";
@@ -150,6 +152,7 @@ export class Launcher {
       clock,
       leaseFor: (attachment) => this.#leaseFor(attachment),
       startDhcpServer: (leases) => startDhcpServer({ leases }),
+      startDhcp6Server: (attachment) => this.#startDhcp6Server(attachment),
       onReady: () => this.#driver.dispatch({ type: "prepared", step: "network" }),
       onFailed: (code, message) =>
         this.#driver.dispatch({ type: "preparationFailed", step: "network", code, message }),
@@ -206,6 +209,11 @@ export class Launcher {
     const { hostname, interfaces, namespace, subdomain } = spec;
     const dhcpOptions = interfaces.find(({ name }) => name === attachment.name)?.dhcpOptions;
     return leaseFor({ attachment, resolvConf, hostname, namespace, subdomain, dhcpOptions });
+  }
+
+  #startDhcp6Server(attachment: InterfaceAttachment): Promise<Dhcp6Server> | undefined {
+    const lease = lease6For(attachment, this.#options.resolvConf);
+    return lease === undefined ? undefined : startDhcp6Server(lease);
   }
 
   async #prepareDisks(): Promise<void> {

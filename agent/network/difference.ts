@@ -92,6 +92,12 @@ function bridgeDifferences(observed: Observed, bridge: PlannedBridge, mtu: numbe
     const command = `address add ${bridge.address} dev ${bridge.name}`;
     found.push(difference(`${bridge.name}: lacks ${bridge.address}`, command));
   }
+  for (const address of bridge.addresses6 ?? []) {
+    if (link?.addresses.some(({ cidr }) => cidr === address)) continue;
+    // Nobody else is on this link who could have it.
+    const command = `address add ${address} dev ${bridge.name} nodad`;
+    found.push(difference(`${bridge.name}: lacks ${address}`, command));
+  }
   return found;
 }
 

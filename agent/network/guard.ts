@@ -84,6 +84,8 @@ function fromGuest(guarded: GuardedInterface): Chain {
         toLauncherRule(guarded),
         { rule: `ip saddr ${guestAddress} ${ACCEPT}`, comment: "own-address" },
         refused(tap, "ether type ip", "foreign-address"),
+        // RFC 8415: it is a client, and has no server on this side.
+        { rule: `udp dport 547 ${DROP}`, comment: "dhcp6" },
         ...ipv6Rules(guarded),
         refused(tap, "", "other-protocol"),
       ];
@@ -103,8 +105,10 @@ function toLauncherRule({ guestAddress, bridgeAddress, bridgeMac }: GuardedInter
   };
 }
 
+type OwnAddresses6 = Pick<GuardedInterface, "tap" | "guestAddresses6">;
+
 /** RFC 4861's neighbour discovery has no more of an address's owner than the address: that is what is checked. */
-function ipv6Rules({ tap, guestAddresses6 }: GuardedInterface): readonly Rule[] {
+export function ipv6Rules({ tap, guestAddresses6 }: OwnAddresses6): readonly Rule[] {
   // Every guest tries; nothing is worth telling of it.
   if (guestAddresses6.length === 0) return [{ rule: `ether type ip6 ${DROP}`, comment: "ipv6" }];
   const own = `{ ${guestAddresses6.join(", ")} }`;
@@ -113,8 +117,6 @@ function ipv6Rules({ tap, guestAddresses6 }: GuardedInterface): readonly Rule[] 
   const ownTargets = `{ ${guestAddresses6.map(asNumber).join(", ")} }`;
   return [
     refused(tap, "icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query }", "router"),
-    // RFC 8415: it is a client, and has no server here.
-    { rule: `udp dport 547 ${DROP}`, comment: "dhcp6" },
     // What ICMPv6 says in fragments is not seen here (RFC 6980, RFC 7113); the rest of a datagram may come in several.
     {
       rule: `exthdr frag exists meta l4proto { tcp, udp } ip6 saddr ${own} ${ACCEPT}`,

@@ -1,36 +1,16 @@
 /** IPv6 on the bridge binding, from the pod network's routers to the guest and back, in real namespaces; needs root. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ALL_NODES, icmpv6, routerAdvertisement } from "./frames.fixture.ts";
 import { until, wireOne } from "./guest.fixture.ts";
-import { openNamespace } from "./namespace.ts";
 import { announce, type Guest, inside, Node, optionsFor, type Pod, succeeds } from "./pod.fixture.ts";
-import { type DatagramSocket, openFrameSocket } from "./watch/sockets.ts";
+import { advertisementOf, listenToRouters, router } from "./router.fixture.ts";
 import { observeNetwork } from "./wire.ts";
 
-const ROUTER = "fe80::1";
 const MAC = "02:00:00:00:00:07";
 const FOREVER = "valid_lft forever preferred_lft forever";
 
 function addresses6(netns: string): string {
   return inside(netns, "ip -6 -o address show dev eth0 scope global");
-}
-
-/** Makes the node a router on its pod network; it advertises by the socket. */
-async function router(node: Node): Promise<DatagramSocket> {
-  inside(node.netns, "ip address add fe80::1/64 dev cni0 nodad");
-  inside(node.netns, "ip address add 2001:db8::1/64 dev cni0 nodad");
-  await using namespace = await openNamespace(node.path, "/proc/self/ns/net", "node");
-  return openFrameSocket(namespace, "cni0");
-}
-
-function listenToRouters(netns: string): void {
-  inside(netns, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0 net.ipv6.conf.eth0.accept_ra=2");
-  inside(netns, "sysctl -qw net.ipv6.conf.eth0.autoconf=1 net.ipv6.conf.eth0.addr_gen_mode=0");
-  inside(netns, "sysctl -qw net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.eth0.use_tempaddr=0");
-  // The link-local address is made when the link comes up.
-  inside(netns, "ip link set dev eth0 down");
-  inside(netns, "ip link set dev eth0 up");
 }
 
 /** The guest has what routers advertised, and reaches others and is reached by it. */
@@ -50,13 +30,11 @@ for (const [whose, macAddress] of [
   test(`where routers advertise, a guest with ${whose} address, and nothing is withheld`, async () => {
     await using node = new Node();
     using socket = await router(node);
-    const source = inside(node.netns, "cat /sys/class/net/cni0/address").trim();
-    const frame = icmpv6(source, ROUTER, ALL_NODES, routerAdvertisement("2001:db8::"));
     const [pod, other] = [node.addPod("10.244.0.7"), node.addPod("10.244.0.8")];
     inside(other.netns, "ip address add 2001:db8::8/64 dev eth0 nodad");
     listenToRouters(pod.netns);
     await until(() => {
-      socket.send(frame);
+      socket.send(advertisementOf(node));
       return addresses6(pod.netns).includes("2001:db8:");
     }, "the pod has an address");
     const [podAddress = ""] = /2001:db8:[0-9a-f:]+/.exec(addresses6(pod.netns)) ?? [];
@@ -72,7 +50,7 @@ for (const [whose, macAddress] of [
     const guest = await node.plugGuest(pod, "tap0", own.macAddress);
     listenToRouters(guest.netns);
     await until(() => {
-      socket.send(frame);
+      socket.send(advertisementOf(node));
       return addresses6(guest.netns).includes("2001:db8:");
     }, "the guest has an address");
     await holds(node, guest, other, macAddress === undefined ? podAddress : "2001:db8::ff:fe00:7");

@@ -37,6 +37,7 @@ const interfaceAttachment = object<InterfaceAttachment>({
   guest: object<InterfaceAttachment["guest"]>({
     macAddress,
     subnet: optional(object<GuestSubnetAttachment>({ address, gateway: address })),
+    subnet6: optional(object<GuestSubnetAttachment>({ address, gateway: address })),
   }),
   tap: object({ name: interfaceName, queues: integer({ min: 1, max: 256 }) }),
   bridge: object<InterfaceAttachment["bridge"]>({

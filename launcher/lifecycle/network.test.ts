@@ -52,6 +52,7 @@ function bench(interfaces: readonly LaunchInterface[] = [INTERFACE], dhcpFailure
     log: { debug: quiet, info: quiet, warn: quiet, error: quiet, fatal: quiet },
     leaseFor: (attachment) =>
       leaseFor({ attachment, resolvConf: "nameserver 10.96.0.10\n", hostname: "vm-a", namespace: "default" }),
+    startDhcp6Server: () => undefined,
     startDhcpServer: async (leases) => {
       if (dhcpFailure !== undefined) throw dhcpFailure;
       started.push(leases);

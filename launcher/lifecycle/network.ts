@@ -12,12 +12,17 @@ import { describeError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { leaseState } from "./lease-state.ts";
 
+/** What is asked of a server, once it runs. */
+export type GuestServer = Pick<DhcpServer, "counters"> & { close(): unknown };
+
 export interface GuestNetworkOptions {
   readonly spec: Pick<LaunchSpec, "interfaces">;
   readonly log: Log;
   readonly clock: Pick<Clock, "now">;
   readonly leaseFor: (attachment: InterfaceAttachment) => Lease;
   readonly startDhcpServer: (leases: readonly Lease[]) => Promise<DhcpServer>;
+  /** Undefined for a guest that has no IPv6 subnet of its own. */
+  readonly startDhcp6Server: (attachment: InterfaceAttachment) => Promise<GuestServer> | undefined;
   readonly onReady: () => void;
   readonly onFailed: (code: string, message: string) => void;
   /** `interfaces` has changed. */
@@ -29,6 +34,7 @@ export class GuestNetwork {
   #attachment: Attachment | undefined;
   #interfaces: readonly LauncherInterfaceStatus[] = [];
   #server: DhcpServer | undefined;
+  #servers6: readonly GuestServer[] = [];
   #leases: readonly Lease[] = [];
   /** When each interface's lease was last acknowledged, since the epoch. */
   readonly #acknowledgedMs = new Map<string, number>();
@@ -77,16 +83,26 @@ export class GuestNetwork {
       lease.name,
       leaseState(lease, this.#acknowledgedMs.get(lease.name)),
     ]);
-    return { leases: Object.fromEntries(leases), counters: this.#server?.counters() ?? {} };
+    return {
+      leases: Object.fromEntries(leases),
+      counters: { ...this.#server?.counters(), ...this.#counters6() },
+    };
+  }
+
+  /** DHCPv6's are told apart by their names. */
+  #counters6(): Readonly<Record<string, number>> {
+    const counted = this.#servers6.flatMap((server) => Object.entries(server.counters()));
+    return Object.fromEntries(counted.map(([what, count]) => [`dhcp6-${what}`, count]));
   }
 
   /** No wait: the sockets go with the process. */
   close(): void {
     void this.#server?.close();
+    for (const server of this.#servers6) server.close();
   }
 
   async #serve(attached: readonly InterfaceAttachment[]): Promise<void> {
-    const { spec, leaseFor, log, onChange, startDhcpServer } = this.#options;
+    const { spec, leaseFor, log, onChange, startDhcpServer, startDhcp6Server } = this.#options;
     const attachments = spec.interfaces.map(({ name }) => requireAttachment(attached, name));
     const leases = attachments.filter(({ bridge }) => bridge.address !== undefined).map(leaseFor);
     this.#interfaces = attachments.map(
@@ -102,6 +118,9 @@ export class GuestNetwork {
     );
     onChange();
     if (leases.length === 0) return;
+    this.#servers6 = await Promise.all(
+      attachments.flatMap((attachment) => startDhcp6Server(attachment) ?? []),
+    );
     this.#server = await startDhcpServer(leases);
     this.#leases = leases;
     this.#server.on("leased", ({ interfaceName }) => this.#leased(interfaceName));
@@ -109,7 +128,10 @@ export class GuestNetwork {
       log.warn({ interface: interfaceName, address }, "the guest declined its address: someone else uses it");
     });
     this.#server.on("omitted", ({ options, interfaceName }) => {
-      log.warn({ interface: interfaceName, options }, "DHCP options that the guest's messages have no room for");
+      log.warn(
+        { interface: interfaceName, options },
+        "DHCP options that the guest's messages have no room for",
+      );
     });
   }
 
@@ -132,19 +154,29 @@ function reachedAt(
   if (guest.subnet === undefined) {
     return leases.filter((lease) => lease.name === name).map(({ address }) => address);
   }
-  return podInterface.addresses.flatMap((address) => parseIpv4Cidr(address)?.address ?? []);
+  return podInterface.addresses
+    .filter((cidr) => parseIpv4Cidr(cidr) !== undefined || guest.subnet6 !== undefined)
+    .map(withoutPrefixLength);
 }
 
-/** DHCP hands over IPv4; an IPv6 address follows from the routers' advertisements or is not handed over. */
+function withoutPrefixLength(cidr: string): string {
+  return cidr.split("/", 1).join();
+}
+
+/**
+ * On a bridge, DHCP hands over IPv4; an IPv6 address follows from the routers' advertisements or is not handed over.
+ * Behind masquerade the guest stands behind all of the pod's addresses, of IPv6 as well where it has a subnet of it.
+ */
 function withheld({
   guest,
   podInterface,
 }: InterfaceAttachment): Pick<LauncherInterfaceStatus, "withheldAddresses"> {
   const { addresses, advertised = [] } = podInterface;
-  const reachesGuest = guest.subnet === undefined ? advertised : [];
+  const passed = guest.subnet === undefined ? advertised : [];
+  const reachesGuest = guest.subnet6 === undefined ? passed : addresses;
   const missing = addresses.filter((cidr) => cidr.includes(":") && !reachesGuest.includes(cidr));
   if (missing.length === 0) return {};
-  return { withheldAddresses: missing.map((cidr) => cidr.split("/", 1).join()) };
+  return { withheldAddresses: missing.map(withoutPrefixLength) };
 }
 
 function requireAttachment(attached: readonly InterfaceAttachment[], name: string): InterfaceAttachment {

@@ -16,7 +16,7 @@ export function addressConditions({ interfaces }: LauncherStatus): WantedConditi
       reason: "IPv6NotHandedOver",
       message:
         `the guest is not given the pod's ${listed.join(", ")}: IPv6 reaches a guest on a bridge where the pod ` +
-        "network's routers advertise it, and not behind masquerade",
+        "network's routers advertise it, and behind masquerade unless the address is in fd10:0:2::/120",
     },
   ];
 }

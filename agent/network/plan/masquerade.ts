@@ -7,6 +7,7 @@ import type { PodInterface } from "../../../api/pod-interface.ts";
 import type { AnnouncedMasquerade } from "../../../api/uplink-protocol.ts";
 import { type Ipv4Cidr, overlaps, parseIpv4Cidr } from "../../../lib/cidr.ts";
 import { type GuestSubnet, guestSubnet } from "../../../lib/guest-subnet.ts";
+import { eui64Address, parseIpv6 } from "../../../lib/ipv6.ts";
 import type { DiscoveredInterface } from "../discover.ts";
 import { NetworkError } from "../errors.ts";
 import { namesFor } from "../link-names.ts";
@@ -17,6 +18,14 @@ import type { InterfacePlan, PlannedSysctl } from "./types.ts";
  * KubeVirt's, in every pod the same: a guest that moves keeps its gateway, and Windows knows its network by it.
  */
 const GATEWAY_MAC = "02:00:00:00:00:00";
+
+/** KubeVirt's; `router` is the gateway's link-local address, under which it advertises itself. */
+const SUBNET6 = {
+  gateway: "fd10:0:2::1",
+  guest: "fd10:0:2::2",
+  prefixLength: 120,
+  router: "fe80::1",
+} as const;
 
 /**
  * @param index of the interface among the guest's
@@ -43,36 +52,66 @@ export function planMasquerade(
     address: subnet.gateway,
   };
   const tap = { name: `tap${index}`, queues: announced.queues };
+  const podAddresses6 = podAddresses6Of(podInterface);
   return {
     mtu: podInterface.mtu,
     podLink: discovered.index,
-    bridge: { ...bridge, address: `${subnet.gateway}/${subnet.prefixLength}` },
+    bridge: {
+      ...bridge,
+      address: `${subnet.gateway}/${subnet.prefixLength}`,
+      ...(podAddresses6 === undefined
+        ? {}
+        : { addresses6: [`${SUBNET6.gateway}/${SUBNET6.prefixLength}`, `${SUBNET6.router}/64`] }),
+    },
     tap: { name: tap.name, user: LAUNCHER_UID, multiQueue: tap.queues > 1 },
     // The subnet's own route comes with the gateway's address.
     routes: [],
     neighbours: [{ address: subnet.guest, macAddress: guestMac, device: bridge.name }],
     chains: masqueradeChains({
       podLink: podInterface.name,
-      podAddresses,
       tap: tap.name,
       bridge: bridge.name,
-      gateway: subnet.gateway,
       guestMac,
-      guestAddress: subnet.guest,
+      guestLinkLocal: eui64Address("fe80::", guestMac) ?? "::",
+      ipv4: { podAddresses, gateway: subnet.gateway, guestAddress: subnet.guest },
+      ...(podAddresses6 === undefined
+        ? {}
+        : { ipv6: { podAddresses: podAddresses6, gateway: SUBNET6.gateway, guestAddress: SUBNET6.guest } }),
       ports: announced.ports,
     }),
-    sysctls: sysctlsOf(podInterface.name, bridge.name),
+    sysctls: [
+      ...sysctlsOf(podInterface.name, bridge.name),
+      ...sysctls6Of(podInterface, bridge.name, podAddresses6 !== undefined),
+    ],
     attachment: {
       name: announced.name,
       podInterface,
       guest: {
         macAddress: guestMac,
         subnet: { address: `${subnet.guest}/${subnet.prefixLength}`, gateway: subnet.gateway },
+        ...(podAddresses6 === undefined
+          ? {}
+          : { subnet6: { address: `${SUBNET6.guest}/${SUBNET6.prefixLength}`, gateway: SUBNET6.router } }),
       },
       tap,
       bridge,
     },
   };
+}
+
+/** The pod's IPv6 addresses; undefined where it has none, or one in the guest's own subnet, which then can't be. */
+function podAddresses6Of({ addresses }: PodInterface): readonly [string, ...string[]] | undefined {
+  const own = addresses.filter((cidr) => cidr.includes(":")).map((cidr) => cidr.split("/", 1).join());
+  const [first, ...others] = own;
+  return first === undefined || own.some(isInSubnet6) ? undefined : [first, ...others];
+}
+
+function isInSubnet6(address: string): boolean {
+  const prefix = (text: string) =>
+    parseIpv6(text)
+      ?.subarray(0, SUBNET6.prefixLength / 8)
+      .join();
+  return prefix(address) === prefix(SUBNET6.gateway);
 }
 
 function subnetOf(who: string, { vmNetworkCidr }: AnnouncedMasquerade): GuestSubnet {
@@ -113,7 +152,21 @@ function sysctlsOf(podLink: string, bridge: string): readonly PlannedSysctl[] {
     // advise it of a shorter way. Both count (ip-sysctl: "all" or the link's).
     { path: `${conf}/all/send_redirects`, value: "0", optional: false },
     { path: `${conf}/${bridge}/send_redirects`, value: "0", optional: false },
-    // The pod's side of the bridge has no IPv6.
-    { path: `net/ipv6/conf/${bridge}/disable_ipv6`, value: "1", optional: true },
+  ];
+}
+
+function sysctls6Of(
+  { name, advertised }: PodInterface,
+  bridge: string,
+  hasIpv6: boolean,
+): readonly PlannedSysctl[] {
+  const conf = "net/ipv6/conf";
+  if (!hasIpv6) return [{ path: `${conf}/${bridge}/disable_ipv6`, value: "1", optional: true }];
+  // A router listens to other routers only when told so (accept_ra 2), and forgets what it heard when it becomes one.
+  const listen = [{ path: `${conf}/${name}/accept_ra`, value: "2", optional: false }];
+  return [
+    ...(advertised === undefined ? [] : listen),
+    // The kernel forwards IPv6 for all links or none; the rules let only these two through.
+    { path: `${conf}/all/forwarding`, value: "1", optional: false },
   ];
 }

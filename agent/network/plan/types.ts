@@ -13,6 +13,8 @@ export interface PlannedBridge {
   readonly macAddress: string;
   /** CIDR. */
   readonly address?: string;
+  /** CIDR, of IPv6. */
+  readonly addresses6?: readonly string[];
 }
 
 export interface PlannedTap {

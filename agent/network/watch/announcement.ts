@@ -4,23 +4,21 @@
  */
 import { parseIpv4 } from "../../../lib/cidr.ts";
 import { parseIpv6 } from "../../../lib/ipv6.ts";
+import { ethernet, icmpv6Packet, macOctets } from "./frame.ts";
 
 const ETHERTYPE_ARP = 0x0806;
 const ETHERTYPE_IPV6 = 0x86dd;
-const BROADCAST = Buffer.alloc(6, 0xff);
+const BROADCAST = "ff:ff:ff:ff:ff:ff";
 const ARP_REQUEST = 1;
 const ARP_REPLY = 2;
 const ARP_BYTES = 28;
 const ETHERNET_BYTES = 14;
-const ICMPV6 = 58;
 const NEIGHBOUR_ADVERTISEMENT = 136;
 /** RFC 4861 section 4.4: what is cached gives way to it. */
 const OVERRIDE = 0x20;
 const TARGET_LINK_LAYER_ADDRESS = 2;
 /** Of the advertisement: type, code and checksum, flags, target, one option. */
 const ADVERTISEMENT_BYTES = 32;
-/** RFC 4861 section 7.1.2: what came through a router is no neighbour's. */
-const HOP_LIMIT = 255;
 
 /** Who is where: one guest's interface on the pod network. Addresses are without prefix length. */
 export interface Presence {
@@ -67,14 +65,13 @@ function arpRequest(macAddress: string, sender: string, target: string): Buffer 
   macOctets(macAddress).copy(arp, 8);
   arp.writeUInt32BE(parseIpv4(sender) ?? 0, 14);
   arp.writeUInt32BE(parseIpv4(target) ?? 0, 24);
-  return Buffer.concat([ethernet(BROADCAST, macAddress, ETHERTYPE_ARP), arp]);
+  return ethernet(BROADCAST, macAddress, ETHERTYPE_ARP, arp);
 }
 
 /** To all nodes; undefined for an address that is no IPv6 address. */
 function neighbourAdvertisement(macAddress: string, address: string): Buffer | undefined {
   const source = parseIpv6(address);
   if (source === undefined) return undefined;
-  const allNodes = Buffer.from("ff020000000000000000000000000001", "hex");
   const message = Buffer.alloc(ADVERTISEMENT_BYTES);
   message.writeUInt8(NEIGHBOUR_ADVERTISEMENT, 0);
   message.writeUInt8(OVERRIDE, 4);
@@ -82,32 +79,6 @@ function neighbourAdvertisement(macAddress: string, address: string): Buffer | u
   message.writeUInt8(TARGET_LINK_LAYER_ADDRESS, 24);
   message.writeUInt8(1, 25); // in units of 8 octets
   macOctets(macAddress).copy(message, 26);
-  // RFC 8200 section 8.1
-  const pseudoHeader = Buffer.concat([
-    source,
-    allNodes,
-    Buffer.from([0, 0, 0, message.length, 0, 0, 0, ICMPV6]),
-  ]);
-  message.writeUInt16BE(checksum(Buffer.concat([pseudoHeader, message])), 2);
-  const header = Buffer.from([0x60, 0, 0, 0, 0, message.length, ICMPV6, HOP_LIMIT]);
   // RFC 2464 section 7: 33:33 and the last four octets of the group.
-  const toAllNodes = Buffer.from("333300000001", "hex");
-  const frame = [ethernet(toAllNodes, macAddress, ETHERTYPE_IPV6), header, source, allNodes, message];
-  return Buffer.concat(frame);
-}
-
-function ethernet(destination: Buffer, source: string, etherType: number): Buffer {
-  return Buffer.concat([destination, macOctets(source), Buffer.from([etherType >> 8, etherType & 0xff])]);
-}
-
-function macOctets(macAddress: string): Buffer {
-  return Buffer.from(macAddress.replaceAll(":", ""), "hex");
-}
-
-/** RFC 1071, of an even number of octets. */
-function checksum(bytes: Buffer): number {
-  let sum = 0;
-  for (let i = 0; i < bytes.length; i += 2) sum += bytes.readUInt16BE(i);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
+  return ethernet("33:33:00:00:00:01", macAddress, ETHERTYPE_IPV6, icmpv6Packet(source, message));
 }

@@ -48,6 +48,10 @@ class FakeSocket implements DatagramSocket {
     this.hear = listener;
   }
 
+  pause(): void {}
+
+  resume(): void {}
+
   [Symbol.dispose](): void {}
 }
 

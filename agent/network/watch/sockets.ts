@@ -40,19 +40,26 @@ export interface DatagramSocket extends Disposable {
   send(datagram: Uint8Array): boolean;
   /** The datagram is only valid during the call. Once per socket. */
   onDatagram(listener: (datagram: Buffer) => void): void;
+  /** Hears nothing more; what comes meanwhile waits in the kernel, or finds no room. */
+  pause(): void;
+  resume(): void;
 }
 
+/** What a frame socket hears: ARP, or hosts' questions for routers. */
+export type Heard = "arp" | "router-solicitation";
+
 /**
- * Sends whole Ethernet frames on a link, past bridges and rules, and hears the ARP frames that come in on it.
+ * Sends whole Ethernet frames on a link, past bridges and rules, and hears what comes in on it of one kind.
  * @throws NetworkError CommandFailed
  */
-export function openFrameSocket(namespace: Namespace, link: string): DatagramSocket {
+export function openFrameSocket(namespace: Namespace, link: string, heard: Heard = "arp"): DatagramSocket {
   return namespace.enter(() => {
     // Without a protocol it hears nothing until it is bound, and then only what the filter lets through.
     const fd = open(AF_PACKET, 0, "packet");
     return orClose(fd, () => {
       const length = koffi.sizeof("sock_fprog");
-      const program = { len: ARP_ONLY.length / FILTER_INSTRUCTION_BYTES, filter: ARP_ONLY };
+      const filter = FILTERS[heard];
+      const program = { len: filter.length / FILTER_INSTRUCTION_BYTES, filter };
       check(attachFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, length), "filter frames");
       const index: number = indexOf(link);
       if (index === 0) throw failure(`find the link ${link}`);
@@ -82,13 +89,35 @@ export function openNetfilterSocket(namespace: Namespace): DatagramSocket {
 }
 
 const FILTER_INSTRUCTION_BYTES = 8;
-/** Classic BPF (linux/filter.h): ARP's EtherType, at offset 12 of the frame, or nothing. */
-const ARP_ONLY = Buffer.concat([
-  instruction(0x28, 0, 0, 12), // ldh [12]
-  instruction(0x15, 0, 1, 0x0806), // jeq #0x806
-  instruction(0x06, 0, 0, 0x40000), // ret all of it
-  instruction(0x06, 0, 0, 0), // ret nothing
-]);
+const LOAD_HALF_WORD = 0x28;
+const LOAD_BYTE = 0x30;
+const JUMP_IF_EQUAL = 0x15;
+const RETURN = 0x06;
+/** Classic BPF (linux/filter.h): each value at its offset in the frame, or nothing of it. */
+const FILTERS: Readonly<Record<Heard, Buffer>> = {
+  arp: filterOf([{ load: LOAD_HALF_WORD, offset: 12, equals: 0x0806 }]),
+  "router-solicitation": filterOf([
+    { load: LOAD_HALF_WORD, offset: 12, equals: 0x86dd },
+    // Next header and ICMPv6 type.
+    { load: LOAD_BYTE, offset: 20, equals: 58 },
+    { load: LOAD_BYTE, offset: 54, equals: 133 },
+  ]),
+};
+
+interface FieldTest {
+  readonly load: number;
+  readonly offset: number;
+  readonly equals: number;
+}
+
+function filterOf(tests: readonly FieldTest[]): Buffer {
+  const steps = tests.flatMap(({ load, offset, equals }, index) => [
+    instruction(load, 0, 0, offset),
+    // Past the tests that are left, and the instruction that takes the frame.
+    instruction(JUMP_IF_EQUAL, 0, 2 * (tests.length - index - 1) + 1, equals),
+  ]);
+  return Buffer.concat([...steps, instruction(RETURN, 0, 0, 0x40000), instruction(RETURN, 0, 0, 0)]);
+}
 
 function instruction(code: number, jumpTrue: number, jumpFalse: number, operand: number): Buffer {
   const bytes = Buffer.alloc(FILTER_INSTRUCTION_BYTES);
@@ -101,8 +130,11 @@ function instruction(code: number, jumpTrue: number, jumpFalse: number, operand:
 
 class KernelSocket implements DatagramSocket {
   readonly #fd: number;
+  /** Set once somebody listens. */
+  #resume: (() => void) | undefined;
   #poll: ReturnType<typeof koffi.node.poll> | undefined;
   #isOpen = true;
+  #isPaused = false;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -114,7 +146,7 @@ class KernelSocket implements DatagramSocket {
 
   onDatagram(listener: (datagram: Buffer) => void): void {
     const drain = (): void => {
-      for (let i = 0; i < BURST && this.#isOpen; i++) {
+      for (let i = 0; i < BURST && this.#isOpen && !this.#isPaused; i++) {
         const length = Number(receiveBytes(this.#fd, RECEIVED, RECEIVED.length, 0));
         if (length < 0) {
           if (koffi.errno() !== constants.errno.EAGAIN) resume();
@@ -128,6 +160,18 @@ class KernelSocket implements DatagramSocket {
     this.#poll = koffi.node.poll(this.#fd, { readable: true }, drain);
     // Guests are served as long as there is a connection to a launcher; this is beside it.
     this.#poll.unref();
+    this.#resume = resume;
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.#poll?.stop();
+  }
+
+  resume(): void {
+    if (!this.#isPaused || !this.#isOpen) return;
+    this.#isPaused = false;
+    this.#resume?.();
   }
 
   [Symbol.dispose](): void {

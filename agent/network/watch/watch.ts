@@ -14,6 +14,7 @@ import type { Presence } from "./announcement.ts";
 import { announce } from "./announcer.ts";
 import { bindRequest, parseNflog } from "./nflog.ts";
 import { describeRefused } from "./refused-frame.ts";
+import { advertise } from "./router.ts";
 import { type DatagramSocket, openFrameSocket, openNetfilterSocket } from "./sockets.ts";
 
 /** What a pod's interface without Ethernet has. */
@@ -40,7 +41,10 @@ export async function watchNetwork(options: WatchOptions): Promise<void> {
     await using namespace = await openNamespace(netns, hostNetns, podUid);
     const told = sockets.use(openNetfilterSocket(namespace));
     hearRefused(told, attachments, log);
-    for (const attachment of attachments) void announceOne(namespace, attachment, log, signal);
+    for (const attachment of attachments) {
+      void announceOne(namespace, attachment, log, signal);
+      void routeOne(namespace, attachment, log, signal);
+    }
   } catch (error) {
     if (!signal.aborted) log.warn({ code: errno(error), err: error }, "can't watch the pod's network");
   }
@@ -66,6 +70,23 @@ async function announceOne(
     log.debug({ ...facts, answered, durationMs }, "announced the guest's addresses on the pod network");
   } catch (error) {
     if (!signal.aborted) log.warn({ ...facts, err: error }, "can't announce the guest's addresses");
+  }
+}
+
+/** Up to its first wait it needs the namespace, and then only its socket. */
+async function routeOne(
+  namespace: Namespace,
+  { name, bridge, guest, podInterface }: InterfaceAttachment,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  if (guest.subnet6 === undefined) return;
+  const router = { macAddress: bridge.macAddress, address: guest.subnet6.gateway, mtu: podInterface.mtu };
+  try {
+    using socket = openFrameSocket(namespace, bridge.name, "router-solicitation");
+    await advertise(socket, router, { signal });
+  } catch (error) {
+    if (!signal.aborted) log.warn({ interface: name, err: error }, "can't advertise the guest's router");
   }
 }
 

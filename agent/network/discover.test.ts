@@ -82,3 +82,17 @@ test("what ip does not print is refused", () => {
     assert.throws(() => parseObserved(text), SyntaxError);
   }
 });
+
+test("the default routes of both families are told apart, with a gateway and without", () => {
+  const routes = [
+    { type: "1", dst: "default", gateway: "10.244.0.1", dev: "eth0", table: "254", protocol: "3", flags: [] },
+    { type: "1", dst: "default", gateway: "fd00::1", dev: "eth0", protocol: "3", flags: [], pref: "medium" },
+    { type: "1", dst: "default", dev: "tap3", protocol: "3", metric: 1024, flags: [], pref: "medium" },
+  ];
+  const [links, addresses, , neighbours] = RECORDED.split("\n");
+  const observed = parseObserved([links, addresses, JSON.stringify(routes), neighbours].join("\n"));
+  assert.deepEqual(
+    observed.routes.map(({ destination }) => destination),
+    ["0.0.0.0/0", "::/0", "::/0"],
+  );
+});

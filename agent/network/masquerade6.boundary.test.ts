@@ -1,12 +1,13 @@
 /** A guest behind its pod's IPv6 address: router advertisements, DHCPv6 and rewriting in real namespaces; needs root. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pino } from "pino";
 import { ALL_NODES, icmpv6, neighbourAdvertisement, routerAdvertisement, udp } from "./frames.fixture.ts";
-import { packets, type Served, serve, takeLease, until } from "./guest.fixture.ts";
+import { packets, type Served, serve, until } from "./guest.fixture.ts";
 import { announceMasquerade, inside, Node, optionsFor, type Pod, succeeds } from "./pod.fixture.ts";
 import { advertisementOf, listenToRouters, router } from "./router.fixture.ts";
 import { parseLoadedRules } from "./ruleset.ts";
@@ -31,6 +32,44 @@ function packets6(pod: Pod, chain: string, name: string): number {
   return rule.packets;
 }
 
+/** Each by its own commands, run in the folder with /run and /var/lib of its own. */
+const CLIENTS: Readonly<Record<string, (folder: string) => string>> = {
+  dhclient: (folder) => {
+    // Its own script wants a whole Debian around it.
+    const lines = [
+      "#!/bin/sh",
+      '[ -z "$new_ip6_address" ] || ip -6 address replace $new_ip6_address/128 dev eth0 nodad',
+    ];
+    writeFileSync(join(folder, "dhclient.sh"), `${lines.join("\n")}\n`, { mode: 0o755 });
+    const files = `-lf /run/leases -pf /run/pid -cf /dev/null -sf ${folder}/dhclient.sh`;
+    return `exec dhclient -6 -1 -d ${files} eth0`;
+  },
+  dhcpcd: (folder) => {
+    writeFileSync(join(folder, "dhcpcd.conf"), "noipv4\nslaac hwaddr\nia_na\n");
+    return `chmod 755 ${folder}; exec dhcpcd -6 -B -q -f ${folder}/dhcpcd.conf -c /bin/true eth0`;
+  },
+  "systemd-networkd": (folder) => {
+    const unit =
+      "[Match]\nName=eth0\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=yes\nLinkLocalAddressing=ipv6\n" +
+      "IPv6LinkLocalAddressGenerationMode=eui64\nIPv6DuplicateAddressDetection=0\n";
+    writeFileSync(join(folder, "eth0.network"), unit);
+    return [
+      "mkdir -p /run/systemd/network /run/systemd/netif",
+      "chown -R systemd-network /run/systemd/netif",
+      `cp ${folder}/eth0.network /run/systemd/network/`,
+      // Where /sys can't be written to, nobody waits for udev.
+      "mount -o remount,bind,ro /sys",
+      "exec /usr/lib/systemd/systemd-networkd",
+    ].join("; ");
+  },
+};
+
+/** `ip netns exec` has made the mounts its own. */
+function withOwnFolders(script: string): string[] {
+  return ["sh", "-ec", `mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /var/lib; ${script}`];
+}
+
+const routesOf = (netns: string) => inside(netns, "ip -6 route show default");
 const addressesOf = (netns: string) => inside(netns, "ip -6 -o address show dev eth0 scope global");
 
 async function answer(node: Node, netns: string, port: number, word: string): Promise<void> {
@@ -80,37 +119,39 @@ describe("a guest behind masquerade, of a pod with IPv6", () => {
     await node[Symbol.asyncDispose]();
   });
 
-  test("learns its router by asking, and its address by DHCPv6, as dhclient does", async () => {
-    const { netns } = served.guest;
-    takeLease(served.guest);
-    assert.ok("leased" in (await served.next()));
-    inside(netns, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0 net.ipv6.conf.eth0.accept_ra=2");
-    inside(netns, "sysctl -qw net.ipv6.conf.eth0.addr_gen_mode=0 net.ipv6.conf.eth0.accept_dad=0");
-    // The host makes its link-local address and asks for routers when the link comes up.
+  /** Without addresses; a host asks for routers when its link comes up, and has its link-local address from then on. */
+  function reset(netns: string): void {
+    inside(netns, "ip -6 address flush dev eth0");
+    inside(netns, "ip -6 route flush dev eth0");
     inside(netns, "ip link set dev eth0 down");
     inside(netns, "ip link set dev eth0 up");
-    await until(
-      () => inside(netns, "ip -6 route show default").includes("via fe80::1"),
-      "the guest has a router",
-    );
-    const file = (name: string) => join(node.stateDirectory, name);
-    // The client's own script wants a whole Debian around it.
-    const script = file("script");
-    writeFileSync(
-      script,
-      '#!/bin/sh\n[ -z "$new_ip6_address" ] || ip -6 address replace $new_ip6_address/128 dev eth0 nodad\n',
-      { mode: 0o755 },
-    );
-    writeFileSync(file("conf"), "");
-    const files = ["-lf", file("leases"), "-pf", file("pid"), "-cf", file("conf"), "-sf", script];
-    const client = ["dhclient", "-6", "-1", "-d", ...files, "eth0"];
-    node.adopt(spawn("ip", ["netns", "exec", netns, ...client], { stdio: "ignore" }));
-    await until(() => addressesOf(netns).includes(`${GUEST}/128`), "the guest has its address");
-    assert.deepEqual(await served.next(), { leased6: { interfaceName: "default" } });
-  });
+  }
 
-  test("reaches its gateway, the node and other pods with the pod's address", async () => {
+  for (const [name, command] of Object.entries(CLIENTS)) {
+    test(`has its router and its address by ${name}`, async () => {
+      const { netns } = served.guest;
+      inside(netns, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0 net.ipv6.conf.eth0.accept_ra=2");
+      inside(netns, "sysctl -qw net.ipv6.conf.eth0.addr_gen_mode=0 net.ipv6.conf.eth0.accept_dad=0");
+      reset(netns);
+      const client = spawn("ip", ["netns", "exec", netns, ...withOwnFolders(command(node.stateDirectory))], {
+        stdio: "ignore",
+      });
+      node.adopt(client);
+      assert.deepEqual(await served.next(), { leased6: { interfaceName: "default" } });
+      await until(() => addressesOf(netns).includes(`${GUEST}/128`), "the guest has its address");
+      await until(() => routesOf(netns).includes("via fe80::1"), "the guest has its router");
+      assert.ok(pings(netns, NEIGHBOUR), routesOf(netns));
+      const ended = once(client, "exit");
+      client.kill("SIGTERM");
+      await ended;
+    });
+  }
+
+  test("reaches its gateway, the node and other pods with the pod's address", () => {
     const { netns } = served.guest;
+    reset(netns);
+    inside(netns, `ip -6 address add ${GUEST}/128 dev eth0 nodad`);
+    inside(netns, "ip -6 route replace default via fe80::1 dev eth0");
     assert.ok(pings(netns, GATEWAY));
     for (const address of ["fd00::1", NEIGHBOUR]) assert.ok(pings(netns, address), address);
     assert.ok(packets6(pod, "nat-postrouting", "from-guest") >= 2);

@@ -60,7 +60,7 @@ async function announceOne(
   signal: AbortSignal,
 ): Promise<void> {
   const presence = presenceOf(attachment);
-  if (presence.macAddress === NO_MAC) return;
+  if (presence.macAddress === NO_MAC || presence.addresses.length === 0) return;
   const startMs = performance.now();
   const facts = { interface: attachment.name };
   try {

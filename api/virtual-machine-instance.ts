@@ -4,6 +4,7 @@ import { accessCredentialsSchema } from "./access-credentials.ts";
 import { domainSchema } from "./domain.ts";
 import { networksSchema } from "./networks.ts";
 import type { ObjectMeta } from "./object-meta.ts";
+import { livenessProbeSchema, readinessProbeSchema } from "./probes.ts";
 import {
   affinitySchema,
   dnsConfigSchema,
@@ -108,6 +109,8 @@ export const virtualMachineInstanceSpecSchema = object(
     architecture: Type.Optional(
       choice(["amd64"], { description: "Architecture of the guest. Default: amd64." }),
     ),
+    readinessProbe: Type.Optional(readinessProbeSchema),
+    livenessProbe: Type.Optional(livenessProbeSchema),
     startStrategy: Type.Optional(
       choice(["Paused"], {
         description: "Paused: the guest is created, but doesn't run until it is unpaused. Default: it runs.",
@@ -123,8 +126,6 @@ export const virtualMachineInstanceSpecSchema = object(
   {
     description: "What is asked of a virtual machine while it runs.",
     refused: {
-      livenessProbe: later("object"),
-      readinessProbe: later("object"),
       resourceClaims: later("array"),
       utilityVolumes: later("array"),
       serviceAccountName: later("string"),

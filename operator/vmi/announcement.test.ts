@@ -17,6 +17,7 @@ const POD: PodFacts = {
   accelerator: "kvm",
   hasSandbox: false,
   isRunning: false,
+  isReady: false,
 };
 
 type Metadata = Parameters<typeof instance>[1];

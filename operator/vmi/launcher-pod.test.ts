@@ -39,6 +39,15 @@ const withDisks = instance({
 });
 
 describe("a launcher pod", () => {
+  it("has the kubelet ask the guest what its probes say", () => {
+    const readinessProbe = { httpGet: { port: 80, path: "/healthy" }, periodSeconds: 2 };
+    const livenessProbe = { tcpSocket: { port: "ssh" }, initialDelaySeconds: 60 };
+    const container = containerOf(instance({ readinessProbe, livenessProbe }));
+    assert.deepEqual(container.readinessProbe, readinessProbe);
+    assert.deepEqual(container.livenessProbe, livenessProbe);
+    assert.equal("readinessProbe" in containerOf(withDisks), false);
+  });
+
   it("asks for nothing that Pod Security `restricted` refuses", () => {
     const { spec } = podOf(withDisks);
     const allowed = ["emptyDir", "image"];

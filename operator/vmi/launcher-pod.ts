@@ -22,7 +22,7 @@ import {
 import type { Quantity } from "../../api/schema.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Draft } from "../../kube/objects.ts";
-import type { Container, Pod, PodSpec, ResourceRequirements } from "../../kube/resources.ts";
+import type { Container, Pod, PodSpec, Probe, ResourceRequirements } from "../../kube/resources.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import { OperatorError } from "../errors.ts";
 import { attachedInterfaces } from "./interfaces.ts";
@@ -127,6 +127,7 @@ export function launcherPod(
           ...(options.imagePullPolicy === undefined ? {} : { imagePullPolicy: options.imagePullPolicy }),
           env: [{ name: ENV_LAUNCH_SPEC, value: launchSpecText(launch) }],
           ...portsOf(spec),
+          ...probesOf(spec),
           resources: resourcesOf(vmi, launch),
           securityContext: {
             allowPrivilegeEscalation: false,
@@ -165,6 +166,15 @@ function portsOf(spec: VirtualMachineInstance["spec"]): Pick<Container, "ports">
       protocol: protocol ?? "TCP",
       ...(name === undefined ? {} : { name }),
     })),
+  };
+}
+
+/** The kubelet asks at the pod's address, and so the guest. */
+function probesOf(spec: VirtualMachineInstance["spec"]): Pick<Container, "readinessProbe" | "livenessProbe"> {
+  const { readinessProbe, livenessProbe } = spec;
+  return {
+    ...(readinessProbe === undefined ? {} : { readinessProbe: structuredClone(readinessProbe) as Probe }),
+    ...(livenessProbe === undefined ? {} : { livenessProbe: structuredClone(livenessProbe) as Probe }),
   };
 }
 

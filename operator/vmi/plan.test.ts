@@ -37,6 +37,7 @@ const livingPod: PodFacts = {
   accelerator: "kvm",
   hasSandbox: true,
   isRunning: true,
+  isReady: true,
 };
 
 function overPod(end?: DomainEnd, over: Partial<PodFacts> = {}): PodFacts {
@@ -149,6 +150,10 @@ describe("a new VMI", () => {
 
 describe("a VMI with a pod", () => {
   const scheduling = apply(observe({}), plan(observe({})).writes);
+  const probedBy = (probes: Partial<VirtualMachineInstance["spec"]>): VirtualMachineInstance => {
+    const { vmi: seen = vmi() } = scheduling;
+    return { ...seen, spec: { ...seen.spec, ...probes } };
+  };
 
   it("writes nothing while the pod only makes its way to the node", () => {
     for (const pod of [
@@ -202,6 +207,29 @@ describe("a VMI with a pod", () => {
     const status = statusOf(plan({ ...scheduling, pods: [livingPod], told: paused }).writes);
     assert.equal(status?.conditions?.find((one) => one.type === "Paused")?.status, "True");
     assert.equal(status?.conditions?.find((one) => one.type === "Ready")?.reason, "GuestPaused");
+  });
+
+  it("is not ready before its readinessProbe succeeds, nor after that fails", () => {
+    const readinessProbe = { httpGet: { port: 80 } };
+    const probed = probedBy({ readinessProbe });
+    const ready = (isReady: boolean) => {
+      const pods = [{ ...livingPod, isReady }];
+      const { writes } = plan({ ...scheduling, vmi: probed, pods, told: told("running") });
+      return statusOf(writes)?.conditions?.find((one) => one.type === "Ready");
+    };
+    assert.deepEqual([ready(false)?.status, ready(false)?.reason], ["False", "GuestNotReady"]);
+    assert.equal(ready(true)?.status, "True");
+  });
+
+  it("has failed when the kubelet stopped it for its livenessProbe, also where it obeyed", () => {
+    const livenessProbe = { tcpSocket: { port: 80 } };
+    const probed = probedBy({ livenessProbe });
+    const obeyed = { ...end("shutdown"), acpiRequested: true };
+    const ended = (pod: PodFacts) => statusOf(plan({ ...scheduling, vmi: probed, pods: [pod] }).writes);
+    const stopped = ended(overPod(obeyed));
+    assert.deepEqual([stopped?.phase, stopped?.reason], ["Failed", "LivenessProbeFailed"]);
+    assert.equal(ended(overPod(obeyed, { isDeleting: true }))?.phase, "Succeeded");
+    assert.equal(ended(overPod(end("shutdown")))?.phase, "Succeeded");
   });
 
   it("is told of in events when it is paused and when it runs again: aloud if a disk is the reason", () => {

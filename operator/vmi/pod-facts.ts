@@ -28,6 +28,8 @@ export interface PodFacts {
   /** Its volumes are mounted and its network is there: what is left is the container. */
   readonly hasSandbox: boolean;
   readonly isRunning: boolean;
+  /** The container runs, and its readiness probe, if it has one, succeeds. */
+  readonly isReady: boolean;
   /** What the pod is attached to, as whoever attached it tells. */
   readonly networks?: readonly PodNetwork[];
   /** When the container started, RFC 3339. */
@@ -61,6 +63,7 @@ export function podFacts(pod: Pod): PodFacts {
     accelerator: hasKvm(spec) ? "kvm" : "tcg",
     hasSandbox: isConditionTrue(pod, "PodReadyToStartContainers"),
     isRunning: running !== undefined,
+    isReady: container?.ready === true,
     ...(networks === undefined ? {} : { networks }),
     ...(status?.reason === undefined ? {} : { reason: status.reason }),
     ...(status?.message === undefined ? {} : { message: status.message }),

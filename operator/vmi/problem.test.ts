@@ -14,6 +14,7 @@ const POD: PodFacts = {
   accelerator: "kvm",
   hasSandbox: true,
   isRunning: true,
+  isReady: true,
 };
 
 const vmi = instance({

@@ -12,7 +12,7 @@ import type {
 import { addressConditions } from "./addresses.ts";
 import { isTrue, mergeConditions, type WantedCondition } from "./conditions.ts";
 import { guestAgentConditions, guestStatus, mergeInterfaces } from "./guest-agent.ts";
-import { isOver } from "./pod-facts.ts";
+import { isOver, type PodFacts } from "./pod-facts.ts";
 import { type ProblemInput, problemOf } from "./problem.ts";
 
 export interface StatusInput extends ProblemInput {
@@ -131,6 +131,7 @@ export function endingOf({ vmi, pod, told }: Pick<StatusInput, "vmi" | "pod" | "
   }
   if (!isOver(pod)) return undefined;
   const end = pod.terminated?.end ?? told?.status?.end;
+  if (end?.acpiRequested && isUnasked(vmi, pod)) return unhealthy(end);
   if (end !== undefined) return endingOfDomain(end);
   if (pod.terminated?.reason === "OOMKilled") {
     return {
@@ -154,6 +155,19 @@ export function endingOf({ vmi, pod, told }: Pick<StatusInput, "vmi" | "pod" | "
     phase: "Failed",
     reason,
     message: `the launcher pod ended without a word of the guest: ${detail}`,
+  };
+}
+
+/** Nobody deleted anything: it was the kubelet that stopped the container of a guest whose life it probes. */
+function isUnasked({ metadata, spec }: VirtualMachineInstance, pod: PodFacts): boolean {
+  return spec.livenessProbe !== undefined && metadata.deletionTimestamp === undefined && !pod.isDeleting;
+}
+
+function unhealthy({ message }: DomainEnd): Ending {
+  return {
+    phase: "Failed",
+    reason: "LivenessProbeFailed",
+    message: `the guest was stopped because its livenessProbe failed: ${message}`,
   };
 }
 
@@ -252,6 +266,8 @@ function readyCondition(input: StatusInput, phase: string, ending: Ending | unde
     return notReady("PodTerminating", "the launcher pod is being deleted: the guest is shutting down");
   if (phase !== "Running") return NOT_RUNNING;
   if (isPaused(input)) return notReady("GuestPaused", "the guest is paused");
+  if (input.vmi.spec.readinessProbe !== undefined && input.pod?.isReady !== true)
+    return notReady("GuestNotReady", "the guest runs, and its readinessProbe does not succeed");
   return { type: "Ready", status: "True" };
 }
 

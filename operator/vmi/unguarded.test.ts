@@ -17,6 +17,7 @@ const POD: PodFacts = {
   accelerator: "kvm",
   hasSandbox: false,
   isRunning: false,
+  isReady: false,
 };
 
 function router(listed: string) {

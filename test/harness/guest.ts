@@ -209,6 +209,12 @@ export class Guests {
     throw new Error(`no event ${reason} of ${name} says ${message}; there were: ${JSON.stringify(seen)}`);
   }
 
+  /** Waits for an event about the VM's launcher pod. */
+  async untilEventOfPod(name: string, reason: string, message: RegExp, timeoutMs: number): Promise<void> {
+    const { metadata } = await this.pod(name);
+    await this.untilEvent(metadata.name, reason, message, timeoutMs);
+  }
+
   async #until<T extends VirtualMachine | VirtualMachineInstance>(
     kind: Parameters<typeof until<T>>[1],
     name: string,

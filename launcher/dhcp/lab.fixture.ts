@@ -107,6 +107,11 @@ export class DhcpLab implements AsyncDisposable {
     return child;
   }
 
+  /** Ends what has gone into the background in a client's namespace. */
+  endProcesses({ netns }: LabClient): void {
+    endProcesses(netns);
+  }
+
   /** The next lease or refusal that the server tells of: `leased 52:54:00:00:00:00`. */
   async next(): Promise<string> {
     const line = await this.#line();

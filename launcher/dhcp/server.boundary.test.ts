@@ -1,6 +1,6 @@
 /** The server as a launcher runs it tells clients that others wrote everything; needs root. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { DhcpLab, type LabClient } from "./lab.fixture.ts";
@@ -102,8 +102,9 @@ describe("clients that others wrote are told everything", () => {
     const files = ["-cf", file("dhclient.conf"), "-lf", file("dhclient.leases"), "-pf", file("dhclient.pid")];
     const takeLease = (): void => {
       lab.inside(first.netns, "dhclient", "-4", "-1", "-q", ...files, "-sf", "/bin/true", "eth0");
-      // Its -x would send a REQUEST first.
-      process.kill(Number(readFileSync(file("dhclient.pid"), "utf8")), "SIGKILL");
+      // Its -x would send a REQUEST first, and its pid may not be written yet.
+      lab.endProcesses(first);
+      rmSync(file("dhclient.pid"), { force: true });
     };
     takeLease();
     await leased(first);

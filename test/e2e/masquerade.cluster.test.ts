@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { mergePatch } from "../../kube/request.ts";
 import { PODS, SERVICES } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { kubeconfigPath } from "../harness/cluster.ts";
+import { kubeconfigPath, until } from "../harness/cluster.ts";
 import { capture, interact } from "../harness/command.ts";
 import { ask, Guests } from "../harness/guest.ts";
 
@@ -28,11 +28,12 @@ describe("a guest behind masquerade", () => {
     guests = await Guests.open("masquerade");
     const ports = [{ name: "http", port: LISTED }];
     const interfaces = [{ name: "default", masquerade: {}, ports }];
+    const readinessProbe = { httpGet: { port: LISTED, path: "/" }, periodSeconds: 1 };
     const [hidden, other] = await Promise.all([
       guests
         .create("hidden", {
           labels: { app: "hidden" },
-          spec: { networks: [{ name: "default", pod: {} }] },
+          spec: { networks: [{ name: "default", pod: {} }], readinessProbe },
           domain: { devices: { interfaces } },
         })
         .then(() => guests.answering("hidden")),
@@ -79,6 +80,23 @@ describe("a guest behind masquerade", () => {
       ({ cause }) => cause.code === "ECONNREFUSED",
     );
     assert.equal((await ask<Self>(podIP, "/")).hostname, "hidden");
+  });
+
+  it("is ready by the kubelet's probe, which asks at the pod's address", async () => {
+    const pod = await until(guests.client, PODS, {
+      namespace: guests.namespace,
+      name: podName,
+      what: "a pod that is ready",
+      timeoutMs: 30_000,
+      when: (seen) =>
+        seen?.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true,
+    });
+    assert.equal(pod?.spec.containers[0]?.readinessProbe?.httpGet?.port, LISTED);
+    await guests.untilVmi("hidden", "Ready", 10_000, (vmi) => {
+      return (
+        vmi.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true
+      );
+    });
   });
 
   it("is reached by kubectl port-forward, and by the API server's proxy", async () => {

@@ -8,7 +8,7 @@ const POD: PodInterface = {
   name: "eth0",
   macAddress: "0a:58:0a:f4:00:07",
   mtu: 1450,
-  addresses: ["10.244.1.7/24", "10.244.1.8/24", "fd00::7/64"],
+  addresses: ["10.244.1.7/24", "10.244.1.8/24"],
   routes: [{ destination: "0.0.0.0/0", gateway: "10.244.1.1" }],
   neighbours: [],
 };
@@ -70,6 +70,17 @@ test("only the listed ports lead to the guest when any is, each protocol for its
   assert.equal(rewritten.length, 4, "two protocols, from the network and from the pod itself");
   for (const line of rewritten)
     assert.match(line, /(tcp dport \{ 80, 443 \}|udp dport \{ 53 \}) counter dnat/);
+});
+
+test("a pod with IPv6 has the same rules for it, and a subnet of its own for the guest", () => {
+  const { planned, rules } = plan(
+    { ports: [{ protocol: "TCP", port: 80 }] },
+    { addresses: ["10.244.1.7/24", "fd00::7/64"] },
+  );
+  assert.deepEqual(planned.bridge.addresses6, ["fd10:0:2::1/120", "fe80::1/64"]);
+  assert.match(rules, /ip6 daddr \{ fd00::7 \} tcp dport \{ 80 \} counter dnat to fd10:0:2::2/);
+  assert.match(rules, /oifname "eth0" ip6 saddr fd10:0:2::2 counter snat to fd00::7/);
+  assert.equal(plan().planned.bridge.addresses6, undefined);
 });
 
 test("what the guest sends leaves with the pod's first address", () => {

@@ -1,0 +1,118 @@
+/** systemd-networkd in a Debian guest: what DHCP told it, and that it renews by unicast. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import type { Pod } from "../../kube/resources.ts";
+import { capture } from "../harness/command.ts";
+import { booted, debian, root, userData } from "../harness/debian.ts";
+import { Guests } from "../harness/guest.ts";
+import { processesOf } from "../harness/node.ts";
+import { Ssh, SshKey } from "../harness/ssh.ts";
+import { loadDebianImage } from "../harness/storage.ts";
+
+const NAME = "networkd";
+const USER = "tester";
+const SERVER = "169.254.75.10";
+/** The first card behind the first root port. */
+const LINK = "enp1s0";
+const ASKS_FOR_ALL = [
+  ...["[Match]", `Name=${LINK}`, "[Network]", "DHCP=ipv4"],
+  ...["[DHCPv4]", "UseMTU=yes", "UseDomains=yes", ""],
+].join("\\n");
+
+describe("systemd-networkd in a Debian guest", { concurrency: 1 }, () => {
+  const key = new SshKey();
+  let guests: Guests;
+  let ssh: Ssh;
+  let pod: Pod;
+  let address: string;
+  /** networkd's own notes of its lease. */
+  let told: string;
+  const noted = (name: string): string | undefined => new RegExp(`^${name}=(.*)$`, "m").exec(told)?.[1];
+
+  before(async () => {
+    loadDebianImage();
+    guests = await Guests.open("network-debian");
+    const seed = { name: "seed", cloudInitNoCloud: { userData: userData(USER, key.publicKey) } };
+    const dhcpOptions = {
+      ntpServers: ["192.0.2.123"],
+      tftpServerName: "192.0.2.9",
+      bootFileName: "boot.ipxe",
+      privateOptions: [{ option: 224, value: "mine" }],
+    };
+    await guests.create(
+      NAME,
+      debian([root, { volume: seed }], {
+        devices: { rng: {}, interfaces: [{ name: "default", bridge: {}, dhcpOptions }] },
+      }),
+    );
+    ({ pod, address } = await booted(guests, NAME));
+    ssh = new Ssh(key, USER, address);
+    // cloud-init's own file for the card asks for neither.
+    const file = "/etc/systemd/network/05-test.network";
+    await ssh.run(
+      `printf '${ASKS_FOR_ALL}' >${file}; networkctl reload; networkctl reconfigure ${LINK}; ` +
+        `/usr/lib/systemd/systemd-networkd-wait-online --interface=${LINK}:routable --timeout=60`,
+    );
+    told = await ssh.run("cat /run/systemd/netif/leases/*");
+  });
+  after(async () => {
+    await ssh?.close();
+    key.remove();
+    await guests.close();
+  });
+
+  it("has the pod's address and routes", async () => {
+    assert.equal(noted("ADDRESS"), address, told);
+    assert.equal(noted("SERVER_ADDRESS"), SERVER);
+    const router = noted("ROUTER") ?? "none";
+    assert.match(await ssh.run("ip -4 address show scope global"), new RegExp(`inet ${address}/.* dynamic`));
+    assert.match(await ssh.run("ip route"), new RegExp(`^default via ${router} dev ${LINK} proto dhcp`, "m"));
+    assert.match(noted("CLASSLESS_ROUTES") ?? "", new RegExp(`0\\.0\\.0\\.0/0,${router}`));
+  });
+
+  it("has the pod network's MTU, and half a day until it renews", async () => {
+    assert.equal(noted("MTU"), "1500", told);
+    assert.match(await ssh.run(`ip link show dev ${LINK}`), / mtu 1500 /);
+    assert.deepEqual(["LIFETIME", "T1", "T2"].map(noted), ["1d", "12h", "21h"], told);
+  });
+
+  it("resolves by the cluster's DNS, with its search list", async () => {
+    const answer = await ssh.run(`resolvectl dns ${LINK}; resolvectl domain ${LINK}`);
+    const said = answer.replaceAll(/\s+/g, " ");
+    const search = `${guests.namespace}.svc.cluster.local svc.cluster.local cluster.local`;
+    assert.match(said, new RegExp(`\\): ${noted("DNS") ?? "none"} `));
+    assert.match(said, new RegExp(`\\): ${search} `));
+    assert.match(await ssh.run("getent hosts kubernetes.default.svc.cluster.local"), /^10\.96\.0\.1 /);
+  });
+
+  it("is told of dhcpOptions", () => {
+    assert.equal(noted("NTP"), "192.0.2.123", told);
+    assert.equal(noted("OPTION_224"), Buffer.from("mine").toString("hex"), told);
+  });
+
+  it("renews by unicast to its launcher", async () => {
+    const before = unicasts(pod);
+    await ssh.run(`networkctl renew ${LINK}`);
+    const deadline = Date.now() + 30_000;
+    while (unicasts(pod) === before) assert.ok(Date.now() < deadline, "no unicast reached the launcher");
+    assert.match(await ssh.run(`networkctl status ${LINK}`), /routable/);
+  });
+});
+
+/** Packets of the guest's to its launcher, as the guard counted them. */
+function unicasts(pod: Pod): number {
+  const [first] = processesOf(pod.metadata.uid);
+  assert.ok(first, `pod ${pod.metadata.name} has no process on this machine`);
+  const rules = capture("nsenter", [
+    `--net=/proc/${first.pid}/ns/net`,
+    "nft",
+    "list",
+    "chain",
+    "bridge",
+    "virtpod",
+    "from-tap0",
+  ]);
+  const packets = /counter packets (\d+) .*comment "to-launcher/.exec(rules)?.[1];
+  assert.ok(packets !== undefined, rules);
+  return Number(packets);
+}

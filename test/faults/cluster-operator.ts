@@ -22,7 +22,9 @@ interface Deployment {
   metadata: ObjectMeta;
   spec: {
     replicas?: number;
-    template: { spec: { containers: { env?: { name: string; value?: string }[] }[] } };
+    template: {
+      spec: { containers: { command?: string[]; env?: { name: string; value?: string }[] }[] };
+    };
   };
   status?: { readyReplicas?: number; replicas?: number };
 }
@@ -35,11 +37,18 @@ const DEPLOYMENTS = describe<Deployment>({
   namespaced: true,
 });
 
+/** How the cluster runs it. */
+export interface OperatorContainer {
+  /** Node's, which decide how much memory it takes. */
+  readonly flags: readonly string[];
+  /** As far as it stands in the Deployment. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
 /**
  * @param program where to put the program out of the operator's image: what is tested is what was deployed
- * @returns the container's plain environment
  */
-export async function scaleAway(client: Client, program: string): Promise<Record<string, string>> {
+export async function scaleAway(client: Client, program: string): Promise<OperatorContainer> {
   const deployments = client.resource(DEPLOYMENTS).namespace(SYSTEM);
   let deployment = await deployments.get(DEPLOYMENT);
   if (deployment.spec.replicas === 0) {
@@ -68,9 +77,10 @@ export async function scaleAway(client: Client, program: string): Promise<Record
   );
   await freeLease(client);
   const [container] = deployment.spec.template.spec.containers;
-  return Object.fromEntries(
+  const environment = Object.fromEntries(
     (container?.env ?? []).flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])),
   );
+  return { flags: container?.command?.filter((word) => word.startsWith("--")) ?? [], environment };
 }
 
 /** Resolves when as many replicas are ready as there were. */

@@ -17,24 +17,18 @@ describe("the operator", () => {
 
   before(async () => {
     stage = await Stage.set();
-    process.once("SIGTERM", onInterrupt);
-    process.once("SIGINT", onInterrupt);
     const { client, proxy, namespace } = stage;
     auditor = await PodAuditor.start(client, namespace);
     const lives = new Lives(client, namespace);
     company = { stage, proxy, lives, oracle: new Oracle(proxy, lives) };
   });
   after(async () => {
-    process.off("SIGTERM", onInterrupt);
-    process.off("SIGINT", onInterrupt);
-    await auditor?.close();
-    await stage?.strike();
+    try {
+      await auditor?.close();
+    } finally {
+      await stage?.strike();
+    }
   });
-
-  /** The cluster gets its operator back even so. */
-  function onInterrupt(): void {
-    void stage.strike().finally(() => process.exit(1));
-  }
 
   faultSuite(() => company);
   killSuite(() => company);

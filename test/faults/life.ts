@@ -123,6 +123,8 @@ export class PodAuditor {
 
   private constructor(client: Client, namespace: string, since: string) {
     this.#watching = this.#watch(client, namespace, since);
+    // `close` tells how it ended; until then a failure is nobody's.
+    this.#watching.catch(() => {});
   }
 
   static async start(client: Client, namespace: string): Promise<PodAuditor> {

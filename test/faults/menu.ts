@@ -18,8 +18,8 @@ export interface Dish {
   readonly strikes: readonly Strike[];
   /** Armed once the VMs exist, where the fault strikes what is there; before they are made unless told. */
   readonly isArmedLate?: boolean;
-  /** Goes on beside the lives; may lift a fault itself. */
-  readonly during?: (proxy: FaultProxy) => Promise<void>;
+  /** Goes on beside the lives, until the signal aborts at the latest; may lift a fault itself. */
+  readonly during?: (proxy: FaultProxy, signal: AbortSignal) => Promise<void>;
   /** @throws what else must be true of the faults afterwards */
   readonly check?: () => void;
 }
@@ -90,9 +90,9 @@ function bigAndThrottled(): Dish {
 function liftedAfter(fault: Fault, least: number, ms: number): Dish {
   return {
     ...only(fault, least),
-    during: async (proxy) => {
-      while (proxy.fired(fault) < least) await setTimeout(LOOK_MS);
-      await setTimeout(ms);
+    during: async (proxy, signal) => {
+      while (proxy.fired(fault) < least) await setTimeout(LOOK_MS, undefined, { signal });
+      await setTimeout(ms, undefined, { signal });
       await proxy.lift(fault);
     },
   };

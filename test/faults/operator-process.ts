@@ -10,6 +10,8 @@ export interface OperatorOptions {
   readonly network: OperatorNetwork;
   /** The bundle to run. */
   readonly program: string;
+  /** Of Node, before the program. */
+  readonly flags: readonly string[];
   /** Environment of its container, its own name and the kubeconfig among it. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -41,7 +43,7 @@ export class OperatorProcess {
   readonly #waiters = new Set<Waiter>();
   #stderr = "";
 
-  constructor({ network, program, environment }: OperatorOptions) {
+  constructor({ network, program, flags, environment }: OperatorOptions) {
     this.address = network.address;
     // `ip netns exec` becomes the program: signals reach Node itself.
     this.#child = spawn(
@@ -51,6 +53,7 @@ export class OperatorProcess {
         "exec",
         network.namespace,
         process.execPath,
+        ...flags,
         "--disable-warning=ExperimentalWarning",
         program,
       ],

@@ -16,11 +16,14 @@ const LOOK_MS = 30;
 export class Oracle {
   readonly #proxy: FaultProxy;
   readonly #lives: Lives;
+  readonly #convergenceMs: number;
   readonly #expected = new Map<string, Outcome>();
 
-  constructor(proxy: FaultProxy, lives: Lives) {
+  /** @param convergenceMs how long objects may take to get there, once the first of them is */
+  constructor(proxy: FaultProxy, lives: Lives, convergenceMs = CONVERGENCE_MS) {
     this.#proxy = proxy;
     this.#lives = lives;
+    this.#convergenceMs = convergenceMs;
   }
 
   /** Keeps what an undisturbed life came to. */
@@ -32,7 +35,7 @@ export class Oracle {
   async assertOutcome(life: string, name: string): Promise<void> {
     const expected = this.#expected.get(life);
     assert.ok(expected !== undefined, `no undisturbed run taught what a ${life} VM looks like`);
-    const deadline = Date.now() + CONVERGENCE_MS;
+    const deadline = Date.now() + this.#convergenceMs;
     for (;;) {
       const outcome = await this.#lives.outcome(name);
       if (isDeepStrictEqual(outcome, expected)) return;

@@ -12,7 +12,7 @@ import { ignoreNotFound } from "../../kube/errors.ts";
 import { CONFIG_MAPS, ENDPOINT_SLICES, NODES } from "../../kube/resources.ts";
 import { connectCluster, kubeconfigPath, makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { PROXY_NAME, proxyCertificate } from "./certificate.ts";
-import { freeLease, SYSTEM, scaleAway, scaleBack } from "./cluster-operator.ts";
+import { freeLease, type OperatorContainer, SYSTEM, scaleAway, scaleBack } from "./cluster-operator.ts";
 import {
   type ClusterNode,
   hostAddress,
@@ -24,6 +24,9 @@ import { OperatorProcess } from "./operator-process.ts";
 import { FaultProxy } from "./proxy.ts";
 
 const OPERATORS = 2;
+/** Longer than anybody soaks: the operators have it in a file that is written once. */
+const TOKEN_SECONDS = 24 * 3600;
+const INTERRUPTS = ["SIGINT", "SIGTERM"] as const;
 const SERVICES = [
   { service: "virtpod-operator", port: { name: "https", port: 8443 } },
   { service: "virtpod-uplink", port: { name: "uplink", port: 8445 } },
@@ -37,8 +40,7 @@ interface Parts {
   readonly networks: readonly OperatorNetwork[];
   /** Of the program and its files. */
   readonly directory: string;
-  /** Of an operator's container. */
-  readonly environment: Readonly<Record<string, string>>;
+  readonly container: OperatorContainer;
 }
 
 export class Stage {
@@ -48,6 +50,10 @@ export class Stage {
   readonly namespace: string;
   readonly #parts: Parts;
   readonly #operators = new Set<OperatorProcess>();
+  /** The cluster gets its operator back even so. */
+  readonly #onInterrupt = (): void => {
+    void this.strike().finally(() => process.exit(1));
+  };
 
   private constructor(parts: Parts) {
     this.client = parts.client;
@@ -60,35 +66,43 @@ export class Stage {
     const client = await connectCluster();
     const node = await clusterNode(client);
     const directory = await mkdtemp(join(tmpdir(), "virtpod-faults-"));
+    let proxy: FaultProxy | undefined;
     try {
-      const environment = await scaleAway(client, join(directory, "operator.mjs"));
+      const { flags, environment } = await scaleAway(client, join(directory, "operator.mjs"));
       const networks = Array.from({ length: OPERATORS }, (_, index) => makeNetwork(index, node));
       await makeEndpoints(client, networks);
       const { server, tls } = await loadConfig({ environment: process.env, kubeconfig: kubeconfigPath() });
       const { ca, certificate } = await proxyCertificate();
       const host = hostAddress(node.address);
-      const proxy = await FaultProxy.start({ host, server, ca: tls.ca ?? "", certificate });
+      proxy = await FaultProxy.start({ host, server, ca: tls.ca ?? "", certificate });
       const config = await client.resource(CONFIG_MAPS).namespace(SYSTEM).get("virtpod-config");
       await writeFile(join(directory, "config.json"), config.data?.["config.json"] ?? "");
       const kubeconfig = kubeconfigOf({ server: proxy.url, ca, token: await operatorToken(client) });
       await writeFile(join(directory, "kubeconfig"), kubeconfig, { mode: 0o600 });
-      return new Stage({
+      const stage = new Stage({
         client,
         proxy,
         node,
         networks,
         directory,
         namespace: await makeNamespace(client, "faults"),
-        environment: {
-          ...environment,
-          POD_NAMESPACE: SYSTEM,
-          VIRTPOD_CONFIG: join(directory, "config.json"),
-          KUBECONFIG: join(directory, "kubeconfig"),
-          // It is compiled once for all the restarts.
-          NODE_COMPILE_CACHE: join(directory, "compiled"),
+        container: {
+          flags,
+          environment: {
+            ...environment,
+            POD_NAMESPACE: SYSTEM,
+            VIRTPOD_CONFIG: join(directory, "config.json"),
+            KUBECONFIG: join(directory, "kubeconfig"),
+            // It is compiled once for all the restarts.
+            NODE_COMPILE_CACHE: join(directory, "compiled"),
+          },
         },
       });
+      for (const signal of INTERRUPTS) process.once(signal, stage.#onInterrupt);
+      return stage;
     } catch (error) {
+      await proxy?.close();
+      await rm(directory, { recursive: true });
       await clear(client, node);
       await client.close();
       throw error;
@@ -97,6 +111,7 @@ export class Stage {
 
   /** Ends whatever runs and gives the cluster its operator back. */
   async strike(): Promise<void> {
+    for (const signal of INTERRUPTS) process.off(signal, this.#onInterrupt);
     await Promise.all([...this.#operators].map((operator) => operator.kill()));
     await this.proxy.close();
     await freeLease(this.client);
@@ -109,12 +124,14 @@ export class Stage {
   /** Starts an operator; the caller waits for what it needs of it. */
   start(index = 0): OperatorProcess {
     const network = this.#parts.networks[index];
+    const { flags, environment } = this.#parts.container;
     if (network === undefined) throw new RangeError(`there is room for ${OPERATORS} operators only`);
     const operator = new OperatorProcess({
       network,
       program: join(this.#parts.directory, "operator.mjs"),
+      flags,
       environment: {
-        ...this.#parts.environment,
+        ...environment,
         POD_NAME: `operator-${index}-${randomBytes(2).toString("hex")}`,
       },
     });
@@ -176,7 +193,11 @@ async function operatorToken(client: Client): Promise<string> {
     method: "POST",
     path: `/api/v1/namespaces/${SYSTEM}/serviceaccounts/virtpod-operator/token`,
     action: "create a token of the operator's service account",
-    body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 7200 } },
+    body: {
+      apiVersion: "authentication.k8s.io/v1",
+      kind: "TokenRequest",
+      spec: { expirationSeconds: TOKEN_SECONDS },
+    },
   });
   return status.token;
 }

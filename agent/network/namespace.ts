@@ -9,8 +9,6 @@ import { NetworkError } from "./errors.ts";
 /** Each takes 5 ms on an idle node; a kernel busy with hundreds of namespaces may hold the network's lock for long. */
 const COMMAND_DEADLINE_MS = 20_000;
 const MAX_OUTPUT_BYTES = 8 * 1024 * 1024;
-/** What the child finds the namespace under. */
-const CHILD_DESCRIPTOR = 3;
 /** linux/sched.h */
 const CLONE_NEWNET = 0x40000000;
 
@@ -104,12 +102,15 @@ function runInside(
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     const deadline = AbortSignal.timeout(COMMAND_DEADLINE_MS);
-    // nsenter becomes the command, so this is one process.
-    const child = spawn("nsenter", [`--net=/proc/self/fd/${CHILD_DESCRIPTOR}`, "--", ...command], {
-      stdio: ["pipe", "pipe", "pipe", namespace.fd],
-      signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
-      killSignal: "SIGKILL",
-    });
+    const [program, ...args] = command;
+    // The child is born where the thread is; nsenter(1) in its place would take as long as the command itself.
+    const child = enterNamespace(namespace, podUid, () =>
+      spawn(program, args, {
+        stdio: ["pipe", "pipe", "pipe"],
+        signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+        killSignal: "SIGKILL",
+      }),
+    );
     const failed = (reason: string, cause?: unknown): void => {
       reject(new NetworkError("CommandFailed", `pod ${podUid}: ${command.join(" ")}: ${reason}`, { cause }));
     };

@@ -353,6 +353,8 @@ export function surroundings(path: Path): readonly Change[] {
   if (path.includes("persistentVolumeClaim") || path.includes("lun")) changes.push(claim());
   if (path.includes("watchdog")) changes.push([[...DEVICES, "watchdog"], { name: "w" }]);
   if (path.includes("hostDisk")) changes.push(from({ hostDisk: { path: "/srv/a.img", type: "Disk" } }));
+  const handler = path.findIndex((segment) => segment === "httpGet" || segment === "tcpSocket");
+  if (handler !== -1) changes.push([path.slice(0, handler + 1), { port: 80 }]);
   if (path.includes("custom")) {
     changes.push(disk({ disk: { bus: "virtio" }, blockSize: { custom: { logical: 512, physical: 512 } } }));
   }

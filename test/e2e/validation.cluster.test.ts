@@ -18,6 +18,7 @@ import { accepted, changed, DOMAIN, machine, refused } from "./validation.fixtur
 import { acceptedDhcp, refusedDhcp } from "./validation-dhcp.fixture.ts";
 import { acceptedDisks, refusedByPolicy, refusedDisks, surroundings } from "./validation-disks.fixture.ts";
 import { acceptedNetworks, refusedNetworks } from "./validation-network.fixture.ts";
+import { acceptedProbes, refusedProbes } from "./validation-probes.fixture.ts";
 
 const NAMESPACE = "default";
 
@@ -67,6 +68,7 @@ describe("what virtpod supports is accepted", () => {
     ...acceptedDisks,
     ...acceptedDhcp,
     ...acceptedNetworks,
+    ...acceptedProbes,
   }))
     it(name, () => create(changed(changes)));
 });
@@ -77,6 +79,7 @@ describe("bad input is refused, and the field is named", () => {
     ...refusedDisks,
     ...refusedDhcp,
     ...refusedNetworks,
+    ...refusedProbes,
   ]) {
     it(name, async () => assertNames(await refusals(changed(changes)), field, words));
   }

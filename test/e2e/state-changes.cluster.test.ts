@@ -8,7 +8,8 @@ import { kubeconfigPath } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { ask, Guests, uptimeSeconds } from "../harness/guest.ts";
 
-const STATUS_MS = 30_000;
+/** A kubelet may take half a minute for a pod that it could not read the moment that it was bound (403). */
+const STATUS_MS = 90_000;
 
 describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
   let guests: Guests;

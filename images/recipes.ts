@@ -46,10 +46,7 @@ export const applets = (
   "uptime vi wc wget which xargs"
 ).split(" ");
 
-/**
- * The agent wires pod networks with iproute2 and nftables, by way of nsenter. That is util-linux's, not busybox's,
- * which would run its own `ip` instead of the one that it is told to.
- */
+/** The agent wires pod networks with iproute2 and nftables; nsenter(1) is for people who look into one. */
 export const virtpod: Pick = {
   packages: ["iproute2", "nftables", "util-linux"],
   files: [

@@ -11,12 +11,13 @@ import { afterEach, beforeEach, test } from "node:test";
 import { pino } from "pino";
 import type { LauncherPhase, LauncherStatus } from "../../api/launcher-protocol.ts";
 import { LAUNCHER_UID } from "../../api/names.ts";
-import type { AgentStatus, AnnouncedLauncher } from "../../api/uplink-protocol.ts";
+import type { AgentStatus } from "../../api/uplink-protocol.ts";
 import { AgentError } from "../errors.ts";
 import type { WireOptions } from "../network/types.ts";
 import { end, FakePod } from "../peer/fake-pod.ts";
 import { namespaceIdOf } from "../peer/identity.ts";
 import { Announcements } from "./announcements.ts";
+import { announced } from "./broker.fixture.ts";
 import { Broker } from "./broker.ts";
 import { StatusRegistry } from "./registry.ts";
 
@@ -110,17 +111,6 @@ const status: LauncherStatus = {
 const attached = { event: "attachment", value: { ok: true, interfaces: [] } };
 const ended = { event: "ended" };
 
-function announced(podUid = pod.podUid): AnnouncedLauncher {
-  return {
-    podUid,
-    podName: "p",
-    namespace: "n",
-    vmiName: "v",
-    vmiUid: podUid,
-    interfaces: [{ name: "default", binding: "bridge", podInterface: "eth0", queues: 1 }],
-  };
-}
-
 async function nextStatus(): Promise<string> {
   const line = (await statuses.next()).value as AgentStatus;
   if (line.type === "launcher") return line.status.phase;
@@ -128,11 +118,11 @@ async function nextStatus(): Promise<string> {
 }
 
 test("an announced launcher is wired, attached, and followed to its end", TIMEOUT, async () => {
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   const launcher = new Launcher();
   assert.deepEqual(await launcher.asked(), attached);
   assert.equal(wired[0]?.podUid, pod.podUid);
-  assert.deepEqual(wired[0]?.interfaces, announced().interfaces);
+  assert.deepEqual(wired[0]?.interfaces, announced(pod.podUid).interfaces);
   launcher.says("running");
   assert.equal(await nextStatus(), "running");
   await end(launcher.process);
@@ -145,7 +135,7 @@ test("the namespace that is wired is the caller's own", TIMEOUT, async () => {
   wire = async ({ netns }) => {
     seen = namespaceIdOf(netns);
   };
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   const launcher = new Launcher();
   await launcher.asked();
   assert.equal(seen, namespaceIdOf(`/proc/${launcher.process.pid}/ns/net`));
@@ -154,7 +144,7 @@ test("the namespace that is wired is the caller's own", TIMEOUT, async () => {
 test("a launcher that is ahead of its announcement is attached when that comes", TIMEOUT, async () => {
   const launcher = new Launcher();
   await once(launcher.process, "spawn");
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   assert.deepEqual(await launcher.asked(), attached);
 });
 
@@ -176,7 +166,7 @@ test("a pod that can't be wired is told why, and so is the operator", TIMEOUT, a
   wire = async () => {
     throw new AgentError("PeerGone", "no such link");
   };
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   const launcher = new Launcher();
   assert.deepEqual(await launcher.asked(), {
     event: "attachment",
@@ -196,7 +186,7 @@ test(
   "a pod that leaves the set loses its connection, and its saved network once it ended",
   TIMEOUT,
   async () => {
-    await broker.announce({ term: 1, launchers: [announced()] });
+    await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
     const launcher = new Launcher();
     await launcher.asked();
     assert.deepEqual(forgotten, ["left-by-another-agent"]);
@@ -216,7 +206,7 @@ test(
 );
 
 test("a restarted container's launcher takes over from the one before", TIMEOUT, async () => {
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   const first = new Launcher();
   await first.asked();
   const second = new Launcher();
@@ -236,7 +226,7 @@ test("wirings of one pod never run side by side", TIMEOUT, async () => {
     if (wired.length < 2) await once(signal ?? new EventTarget(), "abort");
     running--;
   };
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   const firstWiring = once(wiring, "wiring");
   const first = new Launcher();
   await firstWiring;
@@ -251,7 +241,7 @@ test("a pod gets no third connection while one is being wired and another waits"
   const { promise: released, resolve: release } = Promise.withResolvers<void>();
   wire = () => released;
   const begun = once(wiring, "wiring");
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   const first = new Launcher();
   await begun;
   try {
@@ -274,7 +264,7 @@ test("a pod gets no third connection while one is being wired and another waits"
 });
 
 test("bytes that are no HTTP/2 end only their own connection", TIMEOUT, async () => {
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   const babbler = `
     process.setuid(${LAUNCHER_UID});
     const socket = require("node:net").connect(${JSON.stringify(socketPath)});
@@ -288,7 +278,7 @@ test("bytes that are no HTTP/2 end only their own connection", TIMEOUT, async ()
 });
 
 test("a launcher that sends nonsense loses its connection", TIMEOUT, async () => {
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   const launcher = new Launcher();
   await launcher.asked();
   launcher.says("flying");
@@ -297,7 +287,7 @@ test("a launcher that sends nonsense loses its connection", TIMEOUT, async () =>
 });
 
 test("launchers are attached again by a restarted agent without the operator", TIMEOUT, async () => {
-  await broker.announce({ term: 1, launchers: [announced()] });
+  await broker.announce({ term: 1, launchers: [announced(pod.podUid)] });
   await broker.stop();
   await start();
   const launcher = new Launcher();

@@ -146,7 +146,8 @@ export class BrokerLab implements AsyncDisposable {
   }
 }
 
-function announced(podUid: string): AnnouncedLauncher {
+/** A launcher of that pod, as the operator announces it. */
+export function announced(podUid: string): AnnouncedLauncher {
   return {
     podUid,
     podName: "p",

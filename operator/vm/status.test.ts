@@ -1,29 +1,18 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { FINALIZER_VM } from "../../api/names.ts";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { instanceOf } from "./instance.ts";
+import { vm as plannedVm } from "./plan.fixture.ts";
 import { wantedStatus } from "./status.ts";
 
 const NOW = new Date("2026-01-01T00:10:00Z");
 
 function vm(guest = "128Mi", over: Partial<VirtualMachine["metadata"]> = {}): VirtualMachine {
+  const { metadata, spec } = plannedVm();
   return {
-    metadata: {
-      name: "tiny",
-      namespace: "default",
-      uid: "vm-uid",
-      resourceVersion: "1",
-      creationTimestamp: "2026-01-01T00:00:00Z",
-      generation: 1,
-      finalizers: [FINALIZER_VM],
-      ...over,
-    },
-    spec: {
-      runStrategy: "Always",
-      template: { spec: { domain: { devices: {}, memory: { guest } } } },
-    },
+    metadata: { ...metadata, generation: 1, ...over },
+    spec: { ...spec, template: { spec: { domain: { devices: {}, memory: { guest } } } } },
   };
 }
 

@@ -6,19 +6,7 @@ import type { AnnouncedInterface } from "../../api/uplink-protocol.ts";
 import { announcedLauncher } from "./announcement.ts";
 import { instance } from "./instance.fixture.ts";
 import type { PodNetwork } from "./multus.ts";
-import type { PodFacts } from "./pod-facts.ts";
-
-const POD: PodFacts = {
-  name: "p",
-  uid: "p",
-  phase: "Pending",
-  isDeleting: false,
-  isHeld: true,
-  accelerator: "kvm",
-  hasSandbox: false,
-  isRunning: false,
-  isReady: false,
-};
+import { PENDING_POD } from "./pod-facts.fixture.ts";
 
 type Metadata = Parameters<typeof instance>[1];
 
@@ -28,7 +16,8 @@ function announced(
   { metadata = {}, told }: { readonly metadata?: Metadata; readonly told?: readonly PodNetwork[] } = {},
 ): readonly AnnouncedInterface[] | undefined {
   const vmi = instance({ domain: { devices: { interfaces } }, networks }, metadata);
-  return announcedLauncher(vmi, told === undefined ? POD : { ...POD, networks: told })?.interfaces;
+  return announcedLauncher(vmi, told === undefined ? PENDING_POD : { ...PENDING_POD, networks: told })
+    ?.interfaces;
 }
 
 function only(

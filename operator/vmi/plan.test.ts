@@ -6,6 +6,7 @@ import { FINALIZER_VMI } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { ToldLauncher } from "../uplink/statuses.ts";
 import { type Observed, plan, type Write } from "./plan.ts";
+import { RUNNING_POD } from "./pod-facts.fixture.ts";
 import type { PodFacts } from "./pod-facts.ts";
 
 const NOW = "2026-01-01T00:00:10Z";
@@ -27,17 +28,10 @@ function vmi(over: Partial<VirtualMachineInstance["metadata"]> = {}): VirtualMac
 }
 
 const livingPod: PodFacts = {
+  ...RUNNING_POD,
   name: "virt-launcher-tiny-abcde",
   uid: "pod-uid",
-  phase: "Running",
-  nodeName: "node-1",
   qosClass: "Burstable",
-  isDeleting: false,
-  isHeld: true,
-  accelerator: "kvm",
-  hasSandbox: true,
-  isRunning: true,
-  isReady: true,
 };
 
 function overPod(end?: DomainEnd, over: Partial<PodFacts> = {}): PodFacts {

@@ -3,22 +3,10 @@ import { describe, it } from "node:test";
 import { announcedLauncher } from "./announcement.ts";
 import { instance } from "./instance.fixture.ts";
 import { resolveInterfaces } from "./interfaces.ts";
-import type { PodFacts } from "./pod-facts.ts";
+import { PENDING_POD } from "./pod-facts.fixture.ts";
 import { unguardedInterfaces, unguardedProblem } from "./unguarded.ts";
 
 const ALLOWED = { allowUnguardedInterfaces: true };
-
-const POD: PodFacts = {
-  name: "p",
-  uid: "p",
-  phase: "Pending",
-  isDeleting: false,
-  isHeld: true,
-  accelerator: "kvm",
-  hasSandbox: false,
-  isRunning: false,
-  isReady: false,
-};
 
 function router(listed: string) {
   const annotations = { "virtpod.io/unguarded-interfaces": listed };
@@ -44,7 +32,7 @@ describe("interfaces without the guard", () => {
     assert.deepEqual(unguardedInterfaces(vmi), ["wan"]);
     assert.equal(problem(" wan ,"), undefined);
     assert.deepEqual(
-      announcedLauncher(vmi, POD)?.interfaces.map((one) => "unguarded" in one),
+      announcedLauncher(vmi, PENDING_POD)?.interfaces.map((one) => "unguarded" in one),
       [true, false],
     );
   });

@@ -1,9 +1,9 @@
 /** `virtpod console NAME`: the guest's serial console in this terminal. */
 import { WebSocket } from "ws";
-import { SUBRESOURCES_GROUP } from "../../api/names.ts";
 import { Backoff } from "../../lib/backoff.ts";
 import { type Cluster, type ClusterFlags, clusterOf } from "../cluster.ts";
 import { CliError } from "../errors.ts";
+import { subresourcePath } from "../subresource.ts";
 
 export interface ConsoleFlags extends ClusterFlags {
   /** Seconds until the console must have answered the first time. */
@@ -105,9 +105,13 @@ const PASSING: readonly (number | undefined)[] = [409, 500, 502, 503, 504];
 const PASSING_LATER: readonly (number | undefined)[] = [...PASSING, 404, undefined];
 
 async function dial(cluster: Cluster, name: string): Promise<WebSocket> {
-  const path =
-    `/apis/${SUBRESOURCES_GROUP}/v1/namespaces/${encodeURIComponent(cluster.namespace)}` +
-    `/virtualmachineinstances/${encodeURIComponent(name)}/console`;
+  const { namespace } = cluster;
+  const path = subresourcePath({
+    namespace,
+    resource: "virtualmachineinstances",
+    name,
+    subresource: "console",
+  });
   const url = new URL(cluster.server.pathname.replace(/\/$/, "") + path, cluster.server);
   url.protocol = url.protocol === "http:" ? "ws:" : "wss:";
   const { headers, ...tls } = await cluster.credentials();

@@ -4,18 +4,18 @@ import type { Caches } from "../caches.ts";
 import type { Agents } from "../uplink/agents.ts";
 import { isDryRun } from "./dry-run.ts";
 import type { SubresourceHandler, SubresourceHandlers } from "./handler.ts";
-import { askLauncher, launcherOf } from "./launcher.ts";
+import { askLauncher, launcherOf, launcherPath } from "./launcher.ts";
 
 export function domainVerbHandlers(caches: Caches, agents: Agents): SubresourceHandlers {
-  const put = (route: string): SubresourceHandler => ({
+  const put = (verb: string): SubresourceHandler => ({
     method: "PUT",
     answer: async (path, body) => {
       if (isDryRun(path.subresource, body)) {
         launcherOf(caches, path);
         return;
       }
-      await askLauncher(caches, agents, path, (client, launcher) =>
-        client.request("POST", `${launcher}${route.slice("/v1".length)}`),
+      await askLauncher(caches, agents, path, (client, route) =>
+        client.request("POST", launcherPath(route, verb)),
       );
     },
   });

@@ -6,7 +6,7 @@ import type { Caches } from "../caches.ts";
 import type { Agents } from "../uplink/agents.ts";
 import { parseGuestAgentInfo } from "../uplink/guest-agent.ts";
 import type { SubresourceHandler, SubresourceHandlers } from "./handler.ts";
-import { askLauncher } from "./launcher.ts";
+import { askLauncher, launcherPath } from "./launcher.ts";
 import { StatusError } from "./status.ts";
 
 /** What `guestosinfo` shows of users and file systems; the lists of their own show all. KubeVirt's number. */
@@ -19,17 +19,17 @@ export function guestAgentHandlers(caches: Caches, agents: Agents): SubresourceH
     method: "GET",
     answer: async (path) => {
       const answer = await askLauncher(caches, agents, path, (client, route) =>
-        client.request("GET", `${route}${below(LAUNCHER_ROUTES.guestAgent)}`),
+        client.request("GET", launcherPath(route, LAUNCHER_ROUTES.guestAgent)),
       );
       return shape(parseGuestAgentInfo(answer));
     },
   });
-  const put = (route: string, bodyOf: (body: unknown) => object): SubresourceHandler => ({
+  const put = (verb: string, bodyOf: (body: unknown) => object): SubresourceHandler => ({
     method: "PUT",
     answer: async (path, body) => {
       const request = bodyOf(body);
-      await askLauncher(caches, agents, path, (client, launcher) =>
-        client.request("POST", `${launcher}${below(route)}`, { body: request, deadlineMs: DEADLINE_MS }),
+      await askLauncher(caches, agents, path, (client, route) =>
+        client.request("POST", launcherPath(route, verb), { body: request, deadlineMs: DEADLINE_MS }),
       );
     },
   });
@@ -43,11 +43,6 @@ export function guestAgentHandlers(caches: Caches, agents: Agents): SubresourceH
     "virtualmachineinstances/freeze": put(LAUNCHER_ROUTES.freeze, freezeRequest),
     "virtualmachineinstances/unfreeze": put(LAUNCHER_ROUTES.unfreeze, () => ({})),
   };
-}
-
-/** `/v1/freeze` of a launcher is `/freeze` below its route on the agent. */
-function below(path: string): string {
-  return path.slice("/v1".length);
 }
 
 /**

@@ -48,6 +48,11 @@ export function launcherOf(caches: Caches, { namespace, name }: SubresourcePath)
   };
 }
 
+/** Where an agent serves a launcher's own `path`: `/v1/freeze` is `/freeze` below the launcher's `route`. */
+export function launcherPath(route: string, path: string): string {
+  return `${route}${path.slice("/v1".length)}`;
+}
+
 const REASONS: Readonly<Record<number, StatusReason>> = {
   400: "BadRequest",
   404: "NotFound",

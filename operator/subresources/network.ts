@@ -8,7 +8,7 @@ import type { Caches } from "../caches.ts";
 import type { Agents } from "../uplink/agents.ts";
 import { parseDhcpState, parseWiredPath } from "../uplink/network-path.ts";
 import type { SubresourceHandlers } from "./handler.ts";
-import { askLauncher } from "./launcher.ts";
+import { askLauncher, launcherPath } from "./launcher.ts";
 import type { SubresourcePath } from "./path.ts";
 
 const NO_DHCP: DhcpState = { leases: {}, counters: {} };
@@ -18,7 +18,7 @@ export function networkHandlers(caches: Caches, agents: Agents): SubresourceHand
     const [wired, dhcp] = await askLauncher(caches, agents, path, (client, route) =>
       Promise.all([
         client.request("GET", `${route}/${NETWORK_ROUTE}`).then(parseWiredPath),
-        client.request("GET", `${route}${below(LAUNCHER_ROUTES.dhcp)}`).then(parseDhcpState, withoutDhcp),
+        client.request("GET", launcherPath(route, LAUNCHER_ROUTES.dhcp)).then(parseDhcpState, withoutDhcp),
       ]),
     );
     const { counters, leases } = dhcp;
@@ -32,11 +32,6 @@ export function networkHandlers(caches: Caches, agents: Agents): SubresourceHand
     };
   };
   return { "virtualmachineinstances/network": { group: OWN_SUBRESOURCES_GROUP, method: "GET", answer } };
-}
-
-/** `/v1/dhcp` of a launcher is `/dhcp` below its route on the agent. */
-function below(path: string): string {
-  return path.slice("/v1".length);
 }
 
 /** A launcher or an agent of an earlier version can't be asked, and is no reason to show nothing. */

@@ -5,13 +5,13 @@
 import type { RunStrategy, VirtualMachine } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import {
+  isLive,
   isNextWanted,
   openRequests,
   type Pair,
   runStrategyOf,
   type StateChangeRequest,
 } from "../vm/run-strategy.ts";
-import { isFinal } from "../vmi/status.ts";
 import { StatusError } from "./status.ts";
 
 export type StateChangeAction = "start" | "stop" | "restart";
@@ -89,10 +89,6 @@ function restart({ vm, vmi }: Pair): StateChange {
 
 function stopOf({ metadata }: VirtualMachineInstance): StateChangeRequest {
   return { action: "Stop", ...(metadata.uid !== undefined && { uid: metadata.uid }) };
-}
-
-function isLive(vmi: VirtualMachineInstance | undefined): vmi is VirtualMachineInstance {
-  return vmi !== undefined && !isFinal(vmi) && vmi.metadata.deletionTimestamp === undefined;
 }
 
 function refusal({ metadata }: VirtualMachine, what: string): StatusError {

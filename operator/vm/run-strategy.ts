@@ -36,6 +36,11 @@ export function openRequests({ vm, vmi }: Pair): readonly StateChangeRequest[] {
 
 function isDone({ action, uid }: StateChangeRequest, vmi: VirtualMachineInstance | undefined): boolean {
   if (action === "Stop") return vmi === undefined || (uid !== undefined && uid !== vmi.metadata.uid);
+  return isLive(vmi);
+}
+
+/** It is there, has not ended, and is not told to go. */
+export function isLive(vmi: VirtualMachineInstance | undefined): vmi is VirtualMachineInstance {
   return vmi !== undefined && !isFinal(vmi) && vmi.metadata.deletionTimestamp === undefined;
 }
 

@@ -6,19 +6,23 @@
  *
  *   GET  /v1/identity                      AgentIdentity; asked again before the token expires
  *   PUT  /v1/launchers                     body LauncherAnnouncement: the whole set for this node; 204
+ *                                          (by then the CPU burst of each is as announced; 503 CpuBurstPending else)
  *   GET  /v1/status                        NDJSON of AgentStatus, the whole state of one thing per line
+ *   GET  /v1/metrics                       AgentMetrics
  *   POST /v1/launchers/{podUid}/shutdown | pause | unpause | reset | soft-reboot   relayed to the launcher
  *   POST /v1/launchers/{podUid}/freeze | unfreeze                                 relayed to the launcher
  *   GET  /v1/launchers/{podUid}/guest-agent | dhcp                                relayed to the launcher
  *   GET  /v1/launchers/{podUid}/network                                           WiredPath; 503 LauncherNotConnected
  *   POST /v1/launchers/{podUid}/console | vnc                                     relayed, full-duplex
  */
+import type { CpuBurstStrategy } from "./cpu-burst.ts";
 import type { LauncherStatus } from "./launcher-protocol.ts";
 
 export const UPLINK_ROUTES = {
   identity: "/v1/identity",
   launchers: "/v1/launchers",
   status: "/v1/status",
+  metrics: "/v1/metrics",
 } as const;
 
 /** Below a launcher's route: what the agent itself knows of the pod's network. */
@@ -34,7 +38,21 @@ export interface LauncherAnnouncement {
   /** Which leader speaks: the lease's `leaseTransitions`. The agent refuses a smaller one with 409. */
   readonly term: number;
   readonly launchers: readonly AnnouncedLauncher[];
+  /** Those that were told last when absent. */
+  readonly settings?: AgentSettings;
 }
+
+/** What the cluster's configuration says to one agent as a whole. */
+export interface AgentSettings {
+  /** Of the configuration that it is from; any word of up to 64 characters. */
+  readonly version: string;
+  readonly logLevel: AgentLogLevel;
+  /** NodeBurstStrategy's. */
+  readonly sharePoolThresholdPercent: number;
+}
+
+export const AGENT_LOG_LEVELS = ["trace", "debug", "info", "warn", "error"] as const;
+export type AgentLogLevel = (typeof AGENT_LOG_LEVELS)[number];
 
 /** One launcher pod that the agent may serve, and what it may have. */
 export interface AnnouncedLauncher {
@@ -44,6 +62,22 @@ export interface AnnouncedLauncher {
   readonly vmiName: string;
   readonly vmiUid: string;
   readonly interfaces: readonly AnnouncedInterface[];
+  /** Absent without a CPU limit, and for a VM with CPUs of its own: its cgroups are left alone. */
+  readonly cpu?: AnnouncedCpu;
+}
+
+/** What the pod's spec gives a launcher, and how it may burst above it. */
+export interface AnnouncedCpu {
+  /** CPU limit of the launcher's container in thousandths of a CPU: bursts start from it and resets end at it. */
+  readonly baseMilliCpu: number;
+  /** The pod's limit, where other containers' add to it; baseMilliCpu when absent. */
+  readonly podBaseMilliCpu?: number;
+  readonly burst: CpuBurstStrategy;
+  /**
+   * The pod is being resized: quotas stay at the base meanwhile. On cgroup v1 the kubelet could not write a pod's quota
+   * below that of its container.
+   */
+  readonly isResizing?: true;
 }
 
 export type AnnouncedInterface = AnnouncedBridge | AnnouncedMasquerade;

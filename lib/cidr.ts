@@ -5,25 +5,31 @@ export interface Ipv4Cidr {
   readonly prefixLength: number;
 }
 
-const DOTTED = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/;
+/** A leading zero is octal to some readers (RFC 6943 section 3.1.1), so it is nobody's address. */
+const DOTTED = /^(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}$/;
+const DOT = 46;
+const ZERO = 48;
 
 /** The address as an unsigned 32-bit number, or undefined when the text is not a dotted IPv4 address. */
 export function parseIpv4(text: string): number | undefined {
-  const match = DOTTED.exec(text);
-  if (match === null) return undefined;
+  if (!DOTTED.test(text)) return undefined;
   let value = 0;
-  for (const part of match.slice(1)) {
-    // A leading zero is octal to some readers (RFC 6943 section 3.1.1), so it is nobody's address.
-    if (part.length > 1 && part.startsWith("0")) return undefined;
-    const octet = Number(part);
-    if (octet > 255) return undefined;
+  let octet = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code !== DOT) {
+      octet = octet * 10 + code - ZERO;
+      if (octet > 255) return undefined;
+      continue;
+    }
     value = value * 256 + octet;
+    octet = 0;
   }
-  return value;
+  return value * 256 + octet;
 }
 
 export function formatIpv4(value: number): string {
-  return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255].join(".");
+  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
 }
 
 /** `10.244.0.7/24`; an address without a prefix is a host (`/32`). Undefined for anything else, IPv6 included. */

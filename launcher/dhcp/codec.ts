@@ -116,21 +116,21 @@ function messageType(value: Uint8Array): MessageType | undefined {
 
 /** The options field first, then `file`, then `sname` where option 52 says so: the order of RFC 3396 section 5. */
 function readOptions(bytes: Uint8Array): Options | MalformedReason {
-  const parts = new Map<number, Uint8Array[]>();
-  if (!collect(bytes.subarray(HEADER_BYTES), parts)) return "truncatedOption";
-  const overload = parts.get(OPTION.overload);
+  const options = new Map<number, Uint8Array>();
+  if (!collect(bytes.subarray(HEADER_BYTES), options)) return "truncatedOption";
+  const overload = options.get(OPTION.overload);
   if (overload !== undefined) {
-    const value = overload.length === 1 && overload[0]?.length === 1 ? overload[0][0] : undefined;
+    const value = overload.length === 1 ? overload[0] : undefined;
     if (value !== 1 && value !== 2 && value !== 3) return "badOverload";
     // An overload option inside an overloaded field is without meaning: `value` was read once, above.
-    if (value & 1 && !collect(field(bytes, FILE), parts)) return "truncatedOption";
-    if (value & 2 && !collect(field(bytes, SNAME), parts)) return "truncatedOption";
+    if (value & 1 && !collect(field(bytes, FILE), options)) return "truncatedOption";
+    if (value & 2 && !collect(field(bytes, SNAME), options)) return "truncatedOption";
   }
-  return new Map([...parts].map(([code, values]) => [code, join(values)]));
+  return options;
 }
 
 /** Reads until END or the end of the field, which some clients leave out. False when an option is cut short. */
-function collect(bytes: Uint8Array, parts: Map<number, Uint8Array[]>): boolean {
+function collect(bytes: Uint8Array, options: Map<number, Uint8Array>): boolean {
   let at = 0;
   while (at < bytes.length) {
     const code = bytes[at++] ?? END;
@@ -139,9 +139,8 @@ function collect(bytes: Uint8Array, parts: Map<number, Uint8Array[]>): boolean {
     const length = bytes[at++];
     if (length === undefined || at + length > bytes.length) return false;
     const value = bytes.subarray(at, at + length);
-    const earlier = parts.get(code);
-    if (earlier === undefined) parts.set(code, [value]);
-    else earlier.push(value);
+    const earlier = options.get(code);
+    options.set(code, earlier === undefined ? value : Buffer.concat([earlier, value]));
     at += length;
   }
   return true;
@@ -149,10 +148,6 @@ function collect(bytes: Uint8Array, parts: Map<number, Uint8Array[]>): boolean {
 
 function field(bytes: Uint8Array, { start, length }: { start: number; length: number }): Uint8Array {
   return bytes.subarray(start, start + length);
-}
-
-function join(values: readonly Uint8Array[]): Uint8Array {
-  return values.length === 1 && values[0] !== undefined ? values[0] : Buffer.concat(values);
 }
 
 const HEXADECIMAL = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

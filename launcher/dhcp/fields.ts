@@ -38,15 +38,18 @@ export const OPTION = {
   classlessRoutesMicrosoft: 249,
 } as const;
 
-const LENGTH: ReadonlyMap<number, (length: number) => boolean> = new Map([
-  [OPTION.requestedAddress, (length: number) => length === 4],
-  [OPTION.serverIdentifier, (length: number) => length === 4],
-  [OPTION.maximumSize, (length: number) => length === 2],
+const LENGTHS: readonly { readonly code: number; readonly least: number; readonly most: number }[] = [
+  { code: OPTION.requestedAddress, least: 4, most: 4 },
+  { code: OPTION.serverIdentifier, least: 4, most: 4 },
+  { code: OPTION.maximumSize, least: 2, most: 2 },
   // RFC 2132 section 9.14: at least two.
-  [OPTION.clientIdentifier, (length: number) => length >= 2 && length <= 255],
-]);
+  { code: OPTION.clientIdentifier, least: 2, most: 255 },
+];
 
 /** Only the options that are acted on; what else a client says about itself (12, 60, 81 …) is not read at all. */
 export function fieldLengthsValid(options: ReadonlyMap<number, Uint8Array>): boolean {
-  return [...options].every(([code, value]) => LENGTH.get(code)?.(value.length) ?? true);
+  return LENGTHS.every(({ code, least, most }) => {
+    const length = options.get(code)?.length ?? least;
+    return length >= least && length <= most;
+  });
 }

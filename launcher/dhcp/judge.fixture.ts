@@ -114,8 +114,9 @@ function joined(bytes: Buffer): Map<number, number[]> | "truncatedOption" | "bad
   if (!listed(bytes.subarray(240), found)) return "truncatedOption";
   const overloads = found.filter(([code]) => code === 52);
   if (overloads.length > 0) {
-    const [value = 0] = overloads[0]?.[1] ?? [];
-    const isValid = overloads.length === 1 && overloads[0]?.[1].length === 1 && value >= 1 && value <= 3;
+    const values = overloads.flatMap(([, part]) => part);
+    const [value = 0] = values;
+    const isValid = values.length === 1 && value >= 1 && value <= 3;
     if (!isValid) return "badOverload";
     if (value !== 2 && !listed(bytes.subarray(108, 236), found)) return "truncatedOption";
     if (value !== 1 && !listed(bytes.subarray(44, 108), found)) return "truncatedOption";

@@ -94,8 +94,9 @@ interface Placement {
 }
 
 function place({ identity, parameters, echoed }: DhcpReply, room: number): Placement {
-  const all = [...identity, ...parameters, ...echoed];
-  if (sizeOf(all) <= room) return { options: all, file: [], sname: [], omitted: [] };
+  if (sizeOf(identity) + sizeOf(parameters) + sizeOf(echoed) <= room) {
+    return { options: [...identity, ...parameters, ...echoed], file: [], sname: [], omitted: [] };
+  }
   const omitted: number[] = [];
   let left = room - OVERLOAD_OPTION_BYTES - sizeOf(identity);
   const last: ReplyOption[] = [];
@@ -130,19 +131,23 @@ function place({ identity, parameters, echoed }: DhcpReply, room: number): Place
 /** Bytes on the wire. A value longer than 255 bytes is written as several options of its code (RFC 3396 section 4). */
 function sizeOf(options: readonly ReplyOption[]): number {
   let size = 0;
-  for (const [, { length }] of options) size += length + 2 * Math.max(1, Math.ceil(length / LONGEST_PART));
+  for (const option of options) {
+    const { length } = option[1];
+    size += length + 2 * Math.max(1, Math.ceil(length / LONGEST_PART));
+  }
   return size;
 }
 
 function writeOptions(bytes: Uint8Array, start: number, options: readonly ReplyOption[]): void {
   let at = start;
-  for (const [code, value] of options) {
+  for (const option of options) {
+    const value = option[1];
     for (let from = 0; from === 0 || from < value.length; from += LONGEST_PART) {
-      const part = value.subarray(from, from + LONGEST_PART);
-      bytes[at] = code;
-      bytes[at + 1] = part.length;
-      bytes.set(part, at + 2);
-      at += 2 + part.length;
+      const end = Math.min(from + LONGEST_PART, value.length);
+      bytes[at++] = option[0];
+      bytes[at++] = end - from;
+      // Options are short: copying them here makes no view of them, and so next to no garbage.
+      for (let read = from; read < end; read++) bytes[at++] = value[read] ?? 0;
     }
   }
   bytes[at] = END;
@@ -150,5 +155,5 @@ function writeOptions(bytes: Uint8Array, start: number, options: readonly ReplyO
 
 /** A name that doesn't fit with its NUL stands in its option alone. */
 function writeName(bytes: Uint8Array, field: { start: number; length: number }, name: string): void {
-  if (name.length < field.length) bytes.set(Buffer.from(name, "ascii"), field.start);
+  if (name !== "" && name.length < field.length) bytes.set(Buffer.from(name, "ascii"), field.start);
 }

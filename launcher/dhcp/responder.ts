@@ -155,34 +155,41 @@ function replyTo(request: DhcpRequest): Omit<DhcpReply, "identity" | "parameters
   };
 }
 
+const TYPE_OPTIONS: readonly ReplyOption[] = Array.from({ length: MESSAGE.inform + 1 }, (_, type) => [
+  OPTION.messageType,
+  Uint8Array.of(type),
+]);
+
 function identity(type: MessageType, terms: Terms): ReplyOption[] {
-  return [[OPTION.messageType, Uint8Array.of(type)], terms.serverIdentifier];
+  return [TYPE_OPTIONS[type] ?? [OPTION.messageType, Uint8Array.of(type)], terms.serverIdentifier];
 }
+
+const ECHOED = [OPTION.clientIdentifier, OPTION.relayAgent] as const;
 
 /** RFC 6842: the client identifier as it came. RFC 3046 section 2.2: the relay's option as it came, last. */
 function echoed(request: DhcpRequest): ReplyOption[] {
-  return [OPTION.clientIdentifier, OPTION.relayAgent].flatMap((code) => {
+  const options: ReplyOption[] = [];
+  for (const code of ECHOED) {
     const value = request.options.get(code);
-    return value === undefined ? [] : [[code, value] as const];
-  });
+    if (value !== undefined) options.push([code, value]);
+  }
+  return options;
 }
 
 /** In the order that the client asked for (option 55), each once; everything there is when it asked for nothing. */
 function parameters(request: DhcpRequest, terms: Terms): ReplyOption[] {
-  const asked = request.options.get(OPTION.parameterList) ?? terms.usual;
-  const codes = maskFirst([...new Set([...asked, ...terms.unasked])]);
-  return codes.flatMap((code) => {
+  const options: ReplyOption[] = [];
+  const add = (code: number): void => {
     const option = terms.parameters.get(code);
-    return option === undefined ? [] : [option];
-  });
-}
-
-/** The mask must come before the router (RFC 2132 section 3.3), whatever the client's order. */
-function maskFirst(codes: readonly number[]): readonly number[] {
-  const router = codes.indexOf(OPTION.router);
-  const mask = codes.indexOf(OPTION.subnetMask);
-  if (router < 0 || mask < router) return codes;
-  return codes.toSpliced(mask, 1).toSpliced(router, 0, OPTION.subnetMask);
+    if (option === undefined || options.includes(option)) return;
+    // The mask must come before the router (RFC 2132 section 3.3), whatever the client's order.
+    const router = code === OPTION.subnetMask ? options.findIndex(([other]) => other === OPTION.router) : -1;
+    if (router < 0) options.push(option);
+    else options.splice(router, 0, option);
+  };
+  for (const code of request.options.get(OPTION.parameterList) ?? terms.usual) add(code);
+  for (const code of terms.unasked) add(code);
+  return options;
 }
 
 function answer(

@@ -2,12 +2,15 @@
 
 import { lookup } from "node:dns/promises";
 import { access } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { LAUNCHER_UID } from "../api/names.ts";
+import { systemClock } from "../lib/clock.ts";
 import type { AgentConfig } from "./config.ts";
 import { DevicePluginManager } from "./device-plugin/manager.ts";
 import { Announcements } from "./launchers/announcements.ts";
+import { BootTurns } from "./launchers/boot-turns.ts";
 import { Broker } from "./launchers/broker.ts";
 import { handOverDevices } from "./launchers/devices.ts";
 import { StatusRegistry } from "./launchers/registry.ts";
@@ -37,6 +40,7 @@ export async function startAgent(config: AgentConfig, version: string, log: Logg
     handOverDevices: (container) =>
       handOverDevices(container, { uid: LAUNCHER_UID, gid: LAUNCHER_UID }, hostRoot),
     networkState: config.networkState,
+    bootTurns: new BootTurns({ slots: availableParallelism(), clock: systemClock }),
     wireNetwork,
     inspectNetwork,
     watchNetwork,

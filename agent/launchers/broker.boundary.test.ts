@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,11 +12,14 @@ import { pino } from "pino";
 import type { LauncherPhase, LauncherStatus } from "../../api/launcher-protocol.ts";
 import { LAUNCHER_UID } from "../../api/names.ts";
 import type { AgentStatus } from "../../api/uplink-protocol.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { AgentError } from "../errors.ts";
+import { saveState } from "../network/state.ts";
 import type { WireOptions } from "../network/types.ts";
 import { end, FakePod } from "../peer/fake-pod.ts";
 import { namespaceIdOf } from "../peer/identity.ts";
 import { Announcements } from "./announcements.ts";
+import { BootTurns } from "./boot-turns.ts";
 import { announced } from "./broker.fixture.ts";
 import { Broker } from "./broker.ts";
 import { StatusRegistry } from "./registry.ts";
@@ -57,7 +60,10 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-async function start(announcementDeadlineMs?: number): Promise<void> {
+async function start(
+  options: { readonly announcementDeadlineMs?: number; readonly bootSlots?: number } = {},
+): Promise<void> {
+  const { bootSlots: slots = Number.POSITIVE_INFINITY, ...deadline } = options;
   const log = pino({ level: "silent" });
   broker = new Broker({
     socketPath,
@@ -78,7 +84,8 @@ async function start(announcementDeadlineMs?: number): Promise<void> {
       forgotten.push(...[pod.podUid, "left-by-another-agent"].filter((podUid) => !isKept(podUid)));
     },
     handOverDevices: () => [],
-    ...(announcementDeadlineMs !== undefined && { announcementDeadlineMs }),
+    bootTurns: new BootTurns({ slots, clock: systemClock }),
+    ...deadline,
     log,
   });
   await broker.start();
@@ -88,8 +95,8 @@ class Launcher {
   readonly process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  constructor() {
-    this.process = pod.spawn([FAKE_LAUNCHER, socketPath]);
+  constructor(from = pod) {
+    this.process = from.spawn([FAKE_LAUNCHER, socketPath]);
     this.#lines = createInterface({ input: this.process.stdout ?? process.stdin })[Symbol.asyncIterator]();
   }
 
@@ -148,9 +155,50 @@ test("a launcher that is ahead of its announcement is attached when that comes",
   assert.deepEqual(await launcher.asked(), attached);
 });
 
+test(
+  "a guest boots when it is its turn, and one whose launcher dials again has had its own",
+  TIMEOUT,
+  async () => {
+    await broker.stop();
+    await start({ bootSlots: 1 });
+    const other = await FakePod.create();
+    try {
+      await broker.announce({ term: 1, launchers: [announced(pod.podUid), announced(other.podUid)] });
+      const first = new Launcher();
+      assert.deepEqual(await first.asked(), attached);
+      const secondWired = once(wiring, "wiring");
+      const secondAsked = new Launcher(other).asked();
+      let isSecondAsked = false;
+      void secondAsked.then(() => {
+        isSecondAsked = true;
+      });
+      await secondWired;
+      first.says("running");
+      assert.equal(await nextStatus(), "running");
+      assert.equal(isSecondAsked, false, "the first one's guest has not told that it is up");
+      // It was wired before, as the record of its network tells: nobody's turn is waited for.
+      await mkdir(join(directory, "network"), { recursive: true });
+      await saveState(join(directory, "network"), pod.podUid, {
+        version: 1,
+        namespace: "1",
+        interfaces: [],
+      });
+      await end(first.process);
+      assert.deepEqual(
+        await secondAsked,
+        attached,
+        "the turn ends with the connection of the guest that had it",
+      );
+      assert.deepEqual(await new Launcher().asked(), attached);
+    } finally {
+      await other.remove();
+    }
+  },
+);
+
 test("a pod that is not announced in time gets a refusal and nothing else", TIMEOUT, async () => {
   await broker.stop();
-  await start(50);
+  await start({ announcementDeadlineMs: 50 });
   const launcher = new Launcher();
   assert.equal(await nextStatus(), "NotAnnounced");
   const { event, value } = (await launcher.asked()) as {

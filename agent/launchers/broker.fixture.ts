@@ -8,6 +8,7 @@ import { type Logger, pino } from "pino";
 import type { Attachment } from "../../api/launcher-protocol.ts";
 import { LAUNCHER_UID } from "../../api/names.ts";
 import type { AnnouncedLauncher } from "../../api/uplink-protocol.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { inspectNetwork } from "../network/inspect.ts";
 import type { Pod } from "../network/lab.fixture.ts";
 import { Node, optionsFor } from "../network/pod.fixture.ts";
@@ -17,6 +18,7 @@ import { forgetOtherNetworks, wireNetwork } from "../network/wire.ts";
 import { FakePod } from "../peer/fake-pod.ts";
 import { namespaceIdOf } from "../peer/identity.ts";
 import { Announcements } from "./announcements.ts";
+import { BootTurns } from "./boot-turns.ts";
 import { Broker } from "./broker.ts";
 import { StatusRegistry } from "./registry.ts";
 
@@ -32,6 +34,7 @@ export interface BrokerLabOptions {
   /** In place of the real wiring. */
   readonly wireNetwork?: typeof wireNetwork;
   readonly announcementDeadlineMs?: number;
+  readonly bootSlots?: number;
   readonly log?: Logger;
 }
 
@@ -55,6 +58,8 @@ export class BrokerLab implements AsyncDisposable {
       forbiddenNamespaces: new Set([namespaceIdOf("/proc/self/ns/net")]),
       hostNetns: this.node.path,
       networkState: this.node.stateDirectory,
+      // As many guests as there are may boot at once, unless a test is about their turns.
+      bootTurns: new BootTurns({ slots: options.bootSlots ?? Number.POSITIVE_INFINITY, clock: systemClock }),
       wireNetwork: options.wireNetwork ?? wireNetwork,
       inspectNetwork,
       watchNetwork,

@@ -9,11 +9,13 @@ import { sleep } from "../../lib/clock.ts";
 import { Http2Client } from "../../transport/client.ts";
 import { errno } from "../errors.ts";
 import { NetworkError } from "../network/errors.ts";
+import { loadState } from "../network/state.ts";
 import type { WireOptions } from "../network/types.ts";
 import type { WatchOptions } from "../network/watch/watch.ts";
 import type { Peer } from "../peer/identity.ts";
 import type { ProcessHandle } from "../peer/process.ts";
 import type { Announcements } from "./announcements.ts";
+import { type BootTurn, type BootTurns, hasBooted } from "./boot-turns.ts";
 import type { Refusals } from "./refusals.ts";
 import type { StatusRegistry } from "./registry.ts";
 import { parseLauncherStatus } from "./status.ts";
@@ -37,6 +39,7 @@ export interface SessionContext {
   readonly announcements: Announcements;
   readonly registry: StatusRegistry;
   readonly refusals: Refusals;
+  readonly bootTurns: BootTurns;
   readonly wireNetwork: (options: WireOptions) => Promise<readonly InterfaceAttachment[]>;
   /** Changes nothing, and may run beside everything else. */
   readonly inspectNetwork: (options: WireOptions) => Promise<WiredPath>;
@@ -54,7 +57,8 @@ export interface SessionContext {
 }
 
 /**
- * identified → announced → wired → devices handed over → attachment sent → statuses until the connection ends.
+ * identified → announced → wired → devices handed over → its turn to boot → attachment sent → statuses until the
+ * connection ends. With its attachment a launcher has all that its guest boots from.
  * Any failure before the attachment is told to the launcher, which ends with it, and to the operator.
  */
 export class LauncherSession {
@@ -69,6 +73,8 @@ export class LauncherSession {
   /** What its network was made with, once it was. */
   #wired: WireOptions | undefined;
   #attached = false;
+  /** Until its guest is up. */
+  #bootTurn: BootTurn | undefined;
   /** The agent itself has ended the session: nothing that fails now tells of the launcher. */
   #isGivenUp = false;
 
@@ -133,6 +139,7 @@ export class LauncherSession {
       await this.#fail(error);
     } finally {
       this.#attached = false;
+      this.#bootTurn?.end();
       this.#abort.abort();
       this.#client.destroy();
       await watched;
@@ -152,6 +159,8 @@ export class LauncherSession {
       interfaces: announced.interfaces,
       stateDirectory: this.#context.networkState,
     };
+    // The guest of a pod that was wired before has booted, or is at it: its launcher only lost its connection.
+    const isNew = (await loadState(options.stateDirectory, this.podUid)) === undefined;
     const interfaces = await this.#context.wireNetwork({
       ...options,
       signal: this.#within(WIRING_DEADLINE_MS),
@@ -160,6 +169,7 @@ export class LauncherSession {
     // Anew for each container: a restarted one has new device nodes.
     const devices = this.#context.handOverDevices(this.#peer.process);
     this.#log.debug({ devices }, "handed over the devices");
+    if (isNew) this.#bootTurn = await this.#context.bootTurns.take(this.#abort.signal);
     return interfaces;
   }
 
@@ -167,7 +177,9 @@ export class LauncherSession {
     const { signal } = this.#abort;
     const allowance = new Allowance(STATUSES, performance.now());
     for await (const line of this.#client.lines(LAUNCHER_ROUTES.status, { signal })) {
-      this.#context.registry.update(this.podUid, parseLauncherStatus(line));
+      const status = parseLauncherStatus(line);
+      this.#context.registry.update(this.podUid, status);
+      if (hasBooted(status)) this.#bootTurn?.end();
       while (allowance.take(1, performance.now()) === 0) {
         await sleep(allowance.waitMs(1, performance.now()), { signal });
       }

@@ -2,6 +2,8 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { dirname } from "node:path";
+import { PassThrough, type Writable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
@@ -34,29 +36,58 @@ function tests(isWanted: (file: string) => boolean): () => readonly string[] {
 }
 
 const isBoundary = (file: string) => file.endsWith(".boundary.test.ts");
-const isCluster = (file: string) => file.endsWith(".cluster.test.ts") || file.startsWith("test/e2e/");
+const isCluster = (file: string) => file.endsWith(".cluster.test.ts");
+/** Has operator, agent or kubelet for itself: it kills, replaces or configures them. */
+const isDisruptive = (file: string) => file.endsWith(".disruptive.cluster.test.ts");
+/** Mostly waits, for back-offs and leases; so it runs beside the tests that need no cluster. */
+const isFaults = (file: string) => file.startsWith("test/faults/");
 
-const OFFLINE: readonly Suite[] = [
-  {
-    title: "unit",
-    files: tests((file) => !isBoundary(file) && !isCluster(file)),
-    concurrency: 2,
-    timeoutMs: 5 * MINUTE_MS,
-  },
-  { title: "boundary", files: tests(isBoundary), concurrency: 1, timeoutMs: 5 * MINUTE_MS },
-];
-const ONLINE: readonly Suite[] = [
-  { title: "cluster", files: tests(isCluster), concurrency: 1, timeoutMs: 15 * MINUTE_MS },
-];
+const UNIT: Suite = {
+  title: "unit",
+  files: tests((file) => !isBoundary(file) && !isCluster(file)),
+  concurrency: 2,
+  timeoutMs: 5 * MINUTE_MS,
+};
+const BOUNDARY: Suite = {
+  title: "boundary",
+  files: tests(isBoundary),
+  concurrency: 1,
+  timeoutMs: 10 * MINUTE_MS,
+};
+const FAULTS: Suite = {
+  title: "cluster, faults",
+  files: tests((file) => isDisruptive(file) && isFaults(file)),
+  concurrency: 1,
+  timeoutMs: 15 * MINUTE_MS,
+};
+const DISRUPTIVE: Suite = {
+  title: "cluster, one at a time",
+  files: tests((file) => isDisruptive(file) && !isFaults(file)),
+  concurrency: 1,
+  timeoutMs: 15 * MINUTE_MS,
+};
+const SHARED: Suite = {
+  title: "cluster, two at a time",
+  files: tests((file) => isCluster(file) && !isDisruptive(file)),
+  concurrency: 2,
+  timeoutMs: 15 * MINUTE_MS,
+};
 
 const started = Date.now();
 const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
 
 step("types, lint, generated files", "make", ["check"]);
-for (const suite of OFFLINE) await runSuite(suite);
+await runSuite(UNIT);
 const wasUp = spawnSync("./cluster/status", { cwd: ROOT }).status === 0;
 if (step("cluster-up", "make", ["cluster-up"]) && step("deploy", "make", ["deploy"])) {
-  for (const suite of ONLINE) await runSuite(suite);
+  const held = new PassThrough();
+  const report = text(held);
+  await Promise.all([runSuite(FAULTS), runSuite(BOUNDARY, held).finally(() => held.end())]);
+  process.stdout.write(await report);
+  await runSuite(DISRUPTIVE);
+  await runSuite(SHARED);
+} else {
+  await runSuite(BOUNDARY);
 }
 if (!wasUp) step("cluster-down leaves nothing", "make", ["cluster-down"]);
 
@@ -76,8 +107,12 @@ function step(title: string, command: string, args: readonly string[]): boolean 
   return isPassed;
 }
 
-async function runSuite({ title, files, concurrency, timeoutMs }: Suite): Promise<void> {
-  heading(title);
+/** @param output where its report goes, as it comes */
+async function runSuite(
+  { title, files, concurrency, timeoutMs }: Suite,
+  output: Writable = process.stdout,
+): Promise<void> {
+  heading(title, output);
   const stream = run({ files: files().map((file) => `${ROOT}/${file}`), concurrency, timeout: timeoutMs });
   const isTest = (details: { type?: string | undefined } | undefined) => details?.type !== "suite";
   stream.on("test:pass", (event) => {
@@ -89,12 +124,12 @@ async function runSuite({ title, files, concurrency, timeoutMs }: Suite): Promis
     if (isTest(event.details)) counts.failed++;
   });
   const report = stream.compose(spec);
-  report.pipe(process.stdout, { end: false });
+  report.pipe(output, { end: false });
   await new Promise((resolve) => report.once("end", resolve));
 }
 
-function heading(title: string): void {
-  console.log(`\n=== ${title} (${Math.round((Date.now() - started) / 1000)} s)`);
+function heading(title: string, output: Writable = process.stdout): void {
+  output.write(`\n=== ${title} (${Math.round((Date.now() - started) / 1000)} s)\n`);
 }
 
 // A glob that finds nothing would make a green run of no tests; the floor is this very folder.

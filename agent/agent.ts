@@ -6,8 +6,10 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { LAUNCHER_UID } from "../api/names.ts";
+import type { AgentSettings } from "../api/uplink-protocol.ts";
 import { systemClock } from "../lib/clock.ts";
 import type { AgentConfig } from "./config.ts";
+import { CpuBurst } from "./cpu-burst/cpu-burst.ts";
 import { DevicePluginManager } from "./device-plugin/manager.ts";
 import { Announcements } from "./launchers/announcements.ts";
 import { BootTurns } from "./launchers/boot-turns.ts";
@@ -22,7 +24,10 @@ import { namespaceIdOf } from "./peer/identity.ts";
 import { Uplink } from "./uplink/uplink.ts";
 
 export interface Agent {
-  /** Stops in the reverse order of the start. Guests are not touched: their launchers dial the next agent. */
+  /**
+   * Puts the guests' CPU limits back, then stops in the reverse order of the start. Guests run on; their launchers dial
+   * the next agent.
+   */
   stop(): Promise<void>;
 }
 
@@ -31,14 +36,24 @@ export async function startAgent(config: AgentConfig, version: string, log: Logg
   log.info({ facts }, "starting");
   const hostRoot = await readableRoot(config.hostRoot, log);
   const registry = new StatusRegistry(facts);
+  const announcements = await Announcements.load(config.announcementPath, log);
+  const cpuBurst = new CpuBurst({ cgroupRoot: config.cgroupRoot, stateDirectory: config.burstState, log });
+  const obey = (settings: AgentSettings | undefined) => {
+    log.level = settings?.logLevel ?? config.logLevel;
+  };
   const broker = new Broker({
     socketPath: join(config.socketDirectory, "agent.sock"),
-    announcements: await Announcements.load(config.announcementPath, log),
+    announcements,
     registry,
     forbiddenNamespaces: new Set([namespaceIdOf(config.hostNetns), namespaceIdOf("/proc/self/ns/net")]),
     hostNetns: config.hostNetns,
     handOverDevices: (container) =>
       handOverDevices(container, { uid: LAUNCHER_UID, gid: LAUNCHER_UID }, hostRoot),
+    letBurst: (podUid, cgroup) => cpuBurst.attach(podUid, cgroup),
+    announced: (launchers, settings) => {
+      obey(settings);
+      cpuBurst.announce(launchers, settings);
+    },
     networkState: config.networkState,
     bootTurns: new BootTurns({ slots: availableParallelism(), clock: systemClock }),
     wireNetwork,
@@ -57,6 +72,7 @@ export async function startAgent(config: AgentConfig, version: string, log: Logg
   const uplink = new Uplink({
     broker,
     registry,
+    metrics: () => cpuBurst.metrics(),
     tokenPath: config.tokenPath,
     port: config.uplinkPort,
     serverName: config.uplink,
@@ -65,12 +81,17 @@ export async function startAgent(config: AgentConfig, version: string, log: Logg
     log,
   });
 
-  // The broker first: with the device plugin's answer a launcher starts, and it dials at once.
+  // By what was announced to the agent before this one: guests need not wait for the operator.
+  obey(announcements.settings);
+  cpuBurst.start(announcements.launchers, announcements.settings);
+  // The broker before the plugins: with the device plugin's answer a launcher starts, and it dials at once.
   await broker.start();
   await devicePlugins.start();
   uplink.start();
   return {
     stop: async () => {
+      // Whatever hangs after this: nothing is left raised.
+      cpuBurst.stop();
       await uplink.stop();
       await devicePlugins.stop();
       await broker.stop();

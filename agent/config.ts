@@ -13,6 +13,10 @@ export interface AgentConfig {
   readonly socketDirectory: string;
   readonly announcementPath: string;
   readonly networkState: string;
+  /** What CPU burst has raised. */
+  readonly burstState: string;
+  /** The node's /sys/fs/cgroup. */
+  readonly cgroupRoot: string;
   /** Written by the agent's init container, which probes KVM. */
   readonly nodeFactsPath: string;
   readonly devicePluginDirectory: string;
@@ -39,6 +43,8 @@ export function parseConfig(environment: Environment): AgentConfig {
     socketDirectory,
     announcementPath: join(stateDirectory, "launchers.json"),
     networkState: join(stateDirectory, "network"),
+    burstState: join(stateDirectory, "cpu-burst"),
+    cgroupRoot: environment["VIRTPOD_CGROUPS"] ?? "/host/sys/fs/cgroup",
     nodeFactsPath: join(socketDirectory, "node-facts.json"),
     devicePluginDirectory: environment["VIRTPOD_DEVICE_PLUGINS"] ?? DEVICE_PLUGIN_DIRECTORY,
     hostNetns: environment["VIRTPOD_HOST_NETNS"] ?? "/proc/1/ns/net",

@@ -28,6 +28,12 @@ export type AgentErrorCode =
   | "StaleTerm"
   /** The kubelet did not accept a device plugin. */
   | "RegistrationFailed"
+  /** A file of a cgroup does not hold what the kernel writes there. */
+  | "CgroupUnreadable"
+  /** What is about to be raised could not be written down. */
+  | "RecordFailed"
+  /** The CPU burst of a launcher whose limit sinks could not be lowered yet. */
+  | "CpuBurstPending"
   /** A protobuf message is cut short or malformed. */
   | "MalformedMessage";
 

@@ -1,22 +1,34 @@
-/** The agent's process: environment, signals, exit. */
+/**
+ * The agent's process: environment, signals, exit.
+ *
+ * `agent reset` puts back what the agent has raised, and ends: the pod's preStop hook, for an agent that hangs.
+ */
 import { pino } from "pino";
 import packageJson from "../package.json" with { type: "json" };
 import { startAgent } from "./agent.ts";
-import { parseConfig } from "./config.ts";
+import { type AgentConfig, parseConfig } from "./config.ts";
+import { resetAll } from "./cpu-burst/reset.ts";
 
 /** Well below the 30 s after which the kubelet kills, in milliseconds. */
 const STOP_DEADLINE_MS = 10_000;
 
 const log = pino({ base: null });
+let config: AgentConfig | undefined;
 
 // Also takes unhandled rejections. The kubelet starts the agent anew, and guests don't notice: so no part is left
 // running in a state that nobody planned for, and there is no liveness probe to tell that it is.
 process.on("uncaughtException", (error) => {
   log.fatal({ err: error }, "the agent ends");
+  // The next agent does it too, if there is one.
+  if (config !== undefined) resetAll(config.burstState, log);
   process.exit(1);
 });
 
-const config = parseConfig(process.env);
+config = parseConfig(process.env);
+if (process.argv[2] === "reset") {
+  resetAll(config.burstState, log);
+  process.exit(0);
+}
 log.level = config.logLevel;
 const agent = await startAgent(config, packageJson.version, log);
 

@@ -1,11 +1,24 @@
 /** The operator's announcement: which launchers the agent may serve on this node. Checks of its shape. Pure. */
-import type {
-  AnnouncedBridge,
-  AnnouncedInterface,
-  AnnouncedLauncher,
-  AnnouncedMasquerade,
-  ForwardedPort,
-  LauncherAnnouncement,
+import {
+  BURST_POLICIES,
+  type CpuBurstStrategy,
+  MAX_BURST_PERCENT,
+  MAX_QUOTA_PERCENT,
+  MAX_QUOTA_PERIOD_SECONDS,
+  MIN_BURST_PERCENT,
+  MIN_QUOTA_PERCENT,
+  UNLIMITED_QUOTA_PERIOD_SECONDS,
+} from "../../api/cpu-burst.ts";
+import {
+  AGENT_LOG_LEVELS,
+  type AgentSettings,
+  type AnnouncedBridge,
+  type AnnouncedCpu,
+  type AnnouncedInterface,
+  type AnnouncedLauncher,
+  type AnnouncedMasquerade,
+  type ForwardedPort,
+  type LauncherAnnouncement,
 } from "../../api/uplink-protocol.ts";
 import { AgentError } from "../errors.ts";
 
@@ -17,6 +30,9 @@ const MAX_NAME = 253;
 const MAX_QUEUES = 256;
 /** The schema's. */
 const MAX_PORTS = 64;
+/** Ten thousand CPUs. */
+const MAX_MILLI_CPU = 10_000_000;
+const MAX_VERSION = 64;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
@@ -31,7 +47,25 @@ export function parseAnnouncement(value: unknown): LauncherAnnouncement {
   if (new Set(launchers.map(({ podUid }) => podUid)).size !== launchers.length) {
     throw invalid("launchers", "no pod twice");
   }
-  return { term: integer(body["term"], "term", 0, Number.MAX_SAFE_INTEGER), launchers };
+  return {
+    term: integer(body["term"], "term", 0, Number.MAX_SAFE_INTEGER),
+    launchers,
+    ...(body["settings"] !== undefined && { settings: parseSettings(body["settings"]) }),
+  };
+}
+
+function parseSettings(value: unknown): AgentSettings {
+  const settings = record(value, "settings");
+  return {
+    version: name(settings["version"], "settings.version", MAX_VERSION),
+    logLevel: oneOf(settings["logLevel"], "settings.logLevel", AGENT_LOG_LEVELS),
+    sharePoolThresholdPercent: integer(
+      settings["sharePoolThresholdPercent"],
+      "settings.sharePoolThresholdPercent",
+      0,
+      100,
+    ),
+  };
 }
 
 function parseLauncher(value: unknown, index: number): AnnouncedLauncher {
@@ -46,6 +80,34 @@ function parseLauncher(value: unknown, index: number): AnnouncedLauncher {
     interfaces: list(launcher["interfaces"], `${at}.interfaces`, MAX_INTERFACES).map((item, i) =>
       parseInterface(item, `${at}.interfaces[${i}]`),
     ),
+    ...(launcher["cpu"] !== undefined && { cpu: parseCpu(launcher["cpu"], `${at}.cpu`) }),
+  };
+}
+
+function parseCpu(value: unknown, at: string): AnnouncedCpu {
+  const cpu = record(value, at);
+  const { podBaseMilliCpu, isResizing } = cpu;
+  const baseMilliCpu = integer(cpu["baseMilliCpu"], `${at}.baseMilliCpu`, 1, MAX_MILLI_CPU);
+  if (isResizing !== undefined && isResizing !== true) throw invalid(`${at}.isResizing`, "`true` or absent");
+  return {
+    baseMilliCpu,
+    ...(podBaseMilliCpu !== undefined && {
+      podBaseMilliCpu: integer(podBaseMilliCpu, `${at}.podBaseMilliCpu`, baseMilliCpu, MAX_MILLI_CPU),
+    }),
+    burst: parseStrategy(cpu["burst"], `${at}.burst`),
+    ...(isResizing === true && { isResizing }),
+  };
+}
+
+function parseStrategy(value: unknown, at: string): CpuBurstStrategy {
+  const strategy = record(value, at);
+  const field = (name: string, min: number, max: number) =>
+    integer(strategy[name], `${at}.${name}`, min, max);
+  return {
+    policy: oneOf(strategy["policy"], `${at}.policy`, BURST_POLICIES),
+    percent: field("percent", MIN_BURST_PERCENT, MAX_BURST_PERCENT),
+    quotaPercent: field("quotaPercent", MIN_QUOTA_PERCENT, MAX_QUOTA_PERCENT),
+    quotaPeriodSeconds: field("quotaPeriodSeconds", UNLIMITED_QUOTA_PERIOD_SECONDS, MAX_QUOTA_PERIOD_SECONDS),
   };
 }
 
@@ -116,11 +178,17 @@ function text(value: unknown, at: string, pattern: RegExp): string {
   return value;
 }
 
-function name(value: unknown, at: string): string {
-  if (typeof value !== "string" || value === "" || value.length > MAX_NAME) {
-    throw invalid(at, `a string of 1 to ${MAX_NAME} characters`);
+function name(value: unknown, at: string, maxLength = MAX_NAME): string {
+  if (typeof value !== "string" || value === "" || value.length > maxLength) {
+    throw invalid(at, `a string of 1 to ${maxLength} characters`);
   }
   return value;
+}
+
+function oneOf<const Word extends string>(value: unknown, at: string, words: readonly Word[]): Word {
+  const word = words.find((one) => one === value);
+  if (word === undefined) throw invalid(at, `one of ${words.join(", ")}`);
+  return word;
 }
 
 function invalid(at: string, expected: string): AgentError {

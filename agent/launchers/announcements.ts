@@ -2,14 +2,17 @@
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Logger } from "pino";
-import type { AnnouncedLauncher, LauncherAnnouncement } from "../../api/uplink-protocol.ts";
+import type { AgentSettings, AnnouncedLauncher, LauncherAnnouncement } from "../../api/uplink-protocol.ts";
 import { AgentError, errno } from "../errors.ts";
 import { parseAnnouncement } from "./announcement.ts";
+
+type Saved = Pick<LauncherAnnouncement, "launchers" | "settings">;
 
 export class Announcements {
   readonly #path: string;
   readonly #waiters = new Map<string, Set<() => void>>();
   #launchers: ReadonlyMap<string, AnnouncedLauncher>;
+  #settings: AgentSettings | undefined;
   #saved: string;
   /**
    * Not kept on disk: it only has to tell two leaders apart that are connected at once. A lease that was deleted
@@ -18,30 +21,37 @@ export class Announcements {
   #term = 0;
   #replacing: Promise<unknown> = Promise.resolve();
 
-  private constructor(path: string, launchers: readonly AnnouncedLauncher[]) {
+  private constructor(path: string, { launchers, settings }: Saved) {
     this.#path = path;
     this.#launchers = byUid(launchers);
-    this.#saved = JSON.stringify(launchers);
+    this.#settings = settings;
+    this.#saved = JSON.stringify({ launchers, settings });
   }
 
   /** The set that was saved at `path`; empty where there is none or it can't be read. */
   static async load(path: string, log: Logger): Promise<Announcements> {
     await mkdir(dirname(path), { recursive: true });
     try {
-      const launchers = parseAnnouncement({
-        term: 0,
-        launchers: JSON.parse(await readFile(path, "utf8")),
-      }).launchers;
-      return new Announcements(path, launchers);
+      const saved: unknown = JSON.parse(await readFile(path, "utf8"));
+      return new Announcements(path, parseAnnouncement({ ...(saved as object), term: 0 }));
     } catch (error) {
       // The operator announces again as soon as it is connected, so a broken file must not end the agent.
       if (errno(error) !== "ENOENT") log.error({ err: error, path }, "the saved announcement is unreadable");
-      return new Announcements(path, []);
+      return new Announcements(path, { launchers: [] });
     }
   }
 
   get podUids(): ReadonlySet<string> {
     return new Set(this.#launchers.keys());
+  }
+
+  get launchers(): readonly AnnouncedLauncher[] {
+    return [...this.#launchers.values()];
+  }
+
+  /** Those that were told last; undefined as long as none were. */
+  get settings(): AgentSettings | undefined {
+    return this.#settings;
   }
 
   get(podUid: string): AnnouncedLauncher | undefined {
@@ -73,16 +83,21 @@ export class Announcements {
     }
   }
 
-  async #replace({ term, launchers }: LauncherAnnouncement): Promise<readonly string[]> {
+  async #replace({
+    term,
+    launchers,
+    settings = this.#settings,
+  }: LauncherAnnouncement): Promise<readonly string[]> {
     if (term < this.#term) {
       throw new AgentError("StaleTerm", `term ${term} is over: term ${this.#term} has announced`);
     }
-    const text = JSON.stringify(launchers);
+    const text = JSON.stringify({ launchers, settings });
     if (text !== this.#saved) {
       await writeAtomically(this.#path, text);
       this.#saved = text;
     }
     this.#term = term;
+    this.#settings = settings;
     const before = this.#launchers;
     this.#launchers = byUid(launchers);
     for (const podUid of this.#launchers.keys()) {

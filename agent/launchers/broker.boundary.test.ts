@@ -84,6 +84,8 @@ async function start(
       forgotten.push(...[pod.podUid, "left-by-another-agent"].filter((podUid) => !isKept(podUid)));
     },
     handOverDevices: () => [],
+    letBurst: () => {},
+    announced: () => {},
     bootTurns: new BootTurns({ slots, clock: systemClock }),
     ...deadline,
     log,

@@ -66,6 +66,8 @@ export class BrokerLab implements AsyncDisposable {
       forgetOtherNetworks,
       // These containers have no device nodes of their own.
       handOverDevices: () => [],
+      letBurst: () => {},
+      announced: () => {},
       ...(announcementDeadlineMs !== undefined && { announcementDeadlineMs }),
       log,
     });

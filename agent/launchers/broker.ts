@@ -4,7 +4,7 @@ import { chmod, mkdir, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { WiredPath } from "../../api/network-path.ts";
-import type { LauncherAnnouncement } from "../../api/uplink-protocol.ts";
+import type { AgentSettings, AnnouncedLauncher, LauncherAnnouncement } from "../../api/uplink-protocol.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { AgentError } from "../errors.ts";
 import { peerCredentials } from "../peer/credentials.ts";
@@ -27,6 +27,8 @@ export interface BrokerOptions extends Omit<SessionContext, "refusals"> {
     isKept: (podUid: string) => boolean,
     stateDirectory: string,
   ) => Promise<void>;
+  /** The set in force, for whoever else acts on it. @throws AgentError CpuBurstPending */
+  readonly announced: (launchers: readonly AnnouncedLauncher[], settings: AgentSettings | undefined) => void;
 }
 
 export class Broker {
@@ -96,7 +98,7 @@ export class Broker {
   /**
    * Serves these launchers and no others from now on. Whoever left the set loses its connection, and its saved network
    * once it has ended: an operator whose view is old may leave out a launcher that runs, and announce it again later.
-   * @throws AgentError StaleTerm
+   * @throws AgentError StaleTerm; CpuBurstPending when all the rest is done
    */
   async announce(announcement: LauncherAnnouncement): Promise<void> {
     const { announcements, registry, forgetOtherNetworks, networkState, log } = this.#options;
@@ -113,6 +115,7 @@ export class Broker {
     // By what is there, not by what has just left: an agent that was killed in between leaves no gap.
     await forgetOtherNetworks(isKept, networkState);
     registry.retain(announcements.podUids);
+    this.#options.announced(announcements.launchers, announcements.settings);
   }
 
   #hold(podUid: string, session: LauncherSession | undefined): void {

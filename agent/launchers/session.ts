@@ -49,6 +49,8 @@ export interface SessionContext {
   readonly hostNetns: string;
   /** Gives a container's device nodes to the launchers' user; returns their paths. */
   readonly handOverDevices: (container: ProcessHandle) => readonly string[];
+  /** Lets the container burst as it was announced, by its /proc/<pid>/cgroup. Throws nothing. */
+  readonly letBurst: (podUid: string, cgroup: string) => void;
   /** Where the wiring keeps what it must not lose. */
   readonly networkState: string;
   /** ANNOUNCEMENT_DEADLINE_MS unless told. */
@@ -152,6 +154,8 @@ export class LauncherSession {
     const { announcements, announcementDeadlineMs = ANNOUNCEMENT_DEADLINE_MS } = this.#context;
     this.#abort.signal.throwIfAborted();
     const announced = await announcements.waitFor(this.podUid, this.#within(announcementDeadlineMs));
+    // Before anything else: what the launcher does meanwhile takes CPU of its pod's.
+    this.#context.letBurst(this.podUid, this.#peer.process.read("cgroup"));
     const options: WireOptions = {
       netns: this.#peer.networkNamespacePath,
       hostNetns: this.#context.hostNetns,

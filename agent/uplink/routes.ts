@@ -1,5 +1,6 @@
 /** What the agent answers to an operator: see api/uplink-protocol.ts. */
 import { readFile } from "node:fs/promises";
+import type { AgentMetrics } from "../../api/agent-metrics.ts";
 import { FREEZE_DEADLINE_MS, LAUNCHER_ROUTES } from "../../api/launcher-protocol.ts";
 import { type AgentIdentity, NETWORK_ROUTE, UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
 import type { Http2Client } from "../../transport/client.ts";
@@ -42,6 +43,7 @@ const LAUNCHER_STREAMS: readonly string[] = [LAUNCHER_ROUTES.console, LAUNCHER_R
 export interface RoutesOptions {
   readonly broker: Pick<Broker, "announce" | "client" | "inspectNetwork">;
   readonly registry: StatusRegistry;
+  readonly metrics: () => AgentMetrics;
   /** The projected token; the kubelet replaces the file's content before it expires. */
   readonly tokenPath: string;
 }
@@ -54,6 +56,7 @@ export function uplinkRoutes(options: RoutesOptions, connection: AgentIdentity["
     },
     [`PUT ${UPLINK_ROUTES.launchers}`]: (request) => announce(options, request),
     [`GET ${UPLINK_ROUTES.status}`]: (request) => request.replyLines(options.registry.subscribe()),
+    [`GET ${UPLINK_ROUTES.metrics}`]: async (request) => request.reply(200, options.metrics()),
     [`GET ${UPLINK_ROUTES.launchers}/{podUid}/${NETWORK_ROUTE}`]: (request) => tellNetwork(options, request),
   };
   for (const relayed of LAUNCHER_REQUESTS) {
@@ -76,9 +79,8 @@ async function announce({ broker }: RoutesOptions, request: TransportRequest): P
     await broker.announce(parseAnnouncement(await request.json()));
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
-    throw new RequestError(error.code === "StaleTerm" ? 409 : 400, error.code, error.message, {
-      cause: error,
-    });
+    const status = { StaleTerm: 409, CpuBurstPending: 503 }[error.code as string] ?? 400;
+    throw new RequestError(status, error.code, error.message, { cause: error });
   }
   request.reply(204);
 }

@@ -10,6 +10,7 @@ import { createServer, type Server, type TLSSocket } from "node:tls";
 import "reflect-metadata";
 import { SubjectAlternativeNameExtension, X509CertificateGenerator } from "@peculiar/x509";
 import { pino } from "pino";
+import type { AgentMetrics } from "../../api/agent-metrics.ts";
 import type { WiredPath } from "../../api/network-path.ts";
 import type { AgentStatus, LauncherAnnouncement } from "../../api/uplink-protocol.ts";
 import { Http2Client } from "../../transport/client.ts";
@@ -22,6 +23,10 @@ import { Uplink } from "./uplink.ts";
 
 const SERVER_NAME = "virtpod-uplink.virtpod.svc";
 const WIRED: WiredPath = { interfaces: [], differences: ["eth0-nic: is down"] };
+const METRICS: AgentMetrics = {
+  node: { cgroupVersion: 2, kernelBurst: "unknown", state: "unknown" },
+  launchers: [],
+};
 const POD_UID = "0f3b6c1e-8d2a-4f5b-9c7d-1e2f3a4b5c6d";
 const TIMEOUT = { timeout: 20_000 };
 
@@ -131,6 +136,7 @@ beforeEach(async () => {
     broker: {
       announce: async (announcement) => {
         if (announcement.term === 0) throw new AgentError("StaleTerm", "term 0 is over");
+        if (announcement.term === 2) throw new AgentError("CpuBurstPending", "the kernel refused");
         announced.push(announcement);
       },
       client: (podUid) => (podUid === POD_UID ? launcher : undefined),
@@ -140,6 +146,7 @@ beforeEach(async () => {
       },
     },
     registry,
+    metrics: () => METRICS,
     tokenPath: join(directory, "token"),
     caPath: join(directory, "ca.crt"),
     port: operator.port,
@@ -190,6 +197,22 @@ async function connectLauncher(): Promise<void> {
   });
   launcher = new Http2Client(agentEnd);
 }
+
+test("what the agent measures is told", TIMEOUT, async () => {
+  uplink.start();
+  const { status } = await operator.agent();
+  assert.deepEqual(await status.request("GET", "/v1/metrics"), METRICS);
+});
+
+test("an announcement whose CPU burst can't be lowered is to be made again", TIMEOUT, async () => {
+  uplink.start();
+  const { status } = await operator.agent();
+  const body = { term: 2, launchers: [] };
+  await assert.rejects(status.request("PUT", "/v1/launchers", { body }), {
+    status: 503,
+    code: "CpuBurstPending",
+  });
+});
 
 test("an agent makes a status and a streams connection, with its token", TIMEOUT, async () => {
   uplink.start();

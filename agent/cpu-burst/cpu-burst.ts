@@ -1,0 +1,248 @@
+/**
+ * CPU burst of a node's launchers. Where quotas are scaled it looks every second; else at what happens (a launcher comes,
+ * an announcement), and slowly beside, because nobody tells when a stranger writes into a cgroup.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { AgentMetrics, LauncherMetrics, NodeMetrics } from "../../api/agent-metrics.ts";
+import { DEFAULT_BURST_STRATEGY } from "../../api/cpu-burst.ts";
+import type { AgentSettings, AnnouncedLauncher } from "../../api/uplink-protocol.ts";
+import { type Clock, systemClock, type Timer } from "../../lib/clock.ts";
+import { AgentError } from "../errors.ts";
+import { LauncherCpu } from "./launcher-cpu.ts";
+import { type CgroupVersion, locate } from "./location.ts";
+import { NodeLoad, nodeState } from "./node-load.ts";
+import { type RaisedRecord, RaisedRecords } from "./record.ts";
+import { resetBandwidth } from "./reset.ts";
+import { Scaler } from "./scaler.ts";
+
+/** Koordinator's interval, which its steps of a fifth are made for. */
+const SCALING_INTERVAL_MS = 1_000;
+/** At most this long a stranger's write goes unseen: the time of grace, which starts then, is as long. */
+const CHECK_INTERVAL_MS = 10_000;
+
+export interface CpuBurstOptions {
+  /** Where the node's /sys/fs/cgroup is mounted. */
+  readonly cgroupRoot: string;
+  /** Keeps what is raised while the agent is away. */
+  readonly stateDirectory: string;
+  readonly log: Logger;
+  readonly clock?: Clock;
+  /** In [0, 1). */
+  readonly random?: () => number;
+  /** Content of /proc/stat. */
+  readonly readStat?: () => string;
+}
+
+interface Managed {
+  readonly launcher: LauncherCpu;
+  readonly scaler: Scaler;
+}
+
+export class CpuBurst {
+  readonly #options: CpuBurstOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #readStat: () => string;
+  readonly #records: RaisedRecords;
+  readonly #log: Logger;
+  readonly #load = new NodeLoad();
+  readonly #managed = new Map<string, Managed>();
+  #announced: ReadonlyMap<string, AnnouncedLauncher> = new Map();
+  #settings: AgentSettings | undefined;
+  /** Kept when the launcher that has shown it is gone. */
+  #takesBurst: boolean | undefined;
+  #timer: Timer | undefined;
+  #dueMs = Number.POSITIVE_INFINITY;
+  #isStopped = false;
+
+  constructor(options: CpuBurstOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    this.#readStat = options.readStat ?? (() => readFileSync("/proc/stat", "utf8"));
+    this.#records = new RaisedRecords(options.stateDirectory);
+    this.#log = options.log;
+  }
+
+  /** Takes over what an agent before this one has raised: goes on with what is announced, and resets the rest. */
+  start(launchers: readonly AnnouncedLauncher[], settings: AgentSettings | undefined): void {
+    this.#remember(launchers, settings);
+    for (const record of this.#records.load(this.#log)) {
+      if (this.#announced.get(record.podUid)?.cpu === undefined) this.#giveBack(record);
+      else this.#manage(new LauncherCpu({ ...this.#common(record), recovered: record }));
+    }
+    this.#schedule();
+  }
+
+  /**
+   * A launcher's container is there.
+   * @param cgroup content of its /proc/<pid>/cgroup
+   */
+  attach(podUid: string, cgroup: string): void {
+    const location = locate(this.#options.cgroupRoot, cgroup, existsSync);
+    if (location === undefined) {
+      this.#log.warn(
+        { podUid, cgroup },
+        "the launcher's CPU cgroup is not where the node's cgroups are mounted",
+      );
+      return;
+    }
+    const before = this.#managed.get(podUid)?.launcher;
+    if (before?.location.container === location.container) {
+      before.check(this.#clock.monotonic());
+    } else {
+      // The pod's cgroup stays, and with it what was raised there for the container before.
+      before?.reset();
+      this.#manage(new LauncherCpu(this.#common({ podUid, location })));
+    }
+    this.#schedule();
+  }
+
+  /**
+   * The whole set, as the operator announces it. When this returns, every limit that sank has been made room for.
+   * @throws AgentError CpuBurstPending where that failed; everything else is done then
+   */
+  announce(launchers: readonly AnnouncedLauncher[], settings: AgentSettings | undefined): void {
+    this.#remember(launchers, settings ?? this.#settings);
+    const nowMs = this.#clock.monotonic();
+    for (const [podUid, { launcher }] of this.#managed) {
+      const announced = this.#announced.get(podUid);
+      launcher.announce(announced?.cpu, nowMs);
+      if (announced === undefined) this.#managed.delete(podUid);
+    }
+    this.#dropGone();
+    this.#schedule();
+    const pending = [...this.#managed.values()].filter(({ launcher }) => launcher.isPending);
+    if (pending.length === 0) return;
+    const pods = pending.map(({ launcher }) => launcher.podUid).join(", ");
+    throw new AgentError("CpuBurstPending", `the CPU burst of pod ${pods} can't be lowered to its new limit`);
+  }
+
+  metrics(): AgentMetrics {
+    const use = this.#load.use();
+    const launchers = [...this.#managed.values()].flatMap(({ launcher, scaler }): LauncherMetrics[] => {
+      const metrics = launcher.metrics(scaler.tokens);
+      return metrics === undefined ? [] : [metrics];
+    });
+    return {
+      node: {
+        ...(this.#settings !== undefined && { settingsVersion: this.#settings.version }),
+        cgroupVersion: this.#version,
+        kernelBurst: this.#kernelBurst(),
+        state: nodeState(use, this.#threshold),
+        ...(use !== undefined && { sharePoolUse: use }),
+      },
+      launchers,
+    };
+  }
+
+  /** Puts everything back. Nothing is raised any more afterwards. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    for (const { launcher } of this.#managed.values()) launcher.reset();
+    this.#managed.clear();
+  }
+
+  get #version(): CgroupVersion {
+    return existsSync(join(this.#options.cgroupRoot, "cgroup.controllers")) ? 2 : 1;
+  }
+
+  get #threshold(): number {
+    return this.#settings?.sharePoolThresholdPercent ?? DEFAULT_BURST_STRATEGY.sharePoolThresholdPercent;
+  }
+
+  get #isScaling(): boolean {
+    return [...this.#managed.values()].some(({ launcher }) => launcher.isScaled);
+  }
+
+  #common<T extends object>(of: T) {
+    return { ...of, records: this.#records, log: this.#log };
+  }
+
+  #remember(launchers: readonly AnnouncedLauncher[], settings: AgentSettings | undefined): void {
+    this.#announced = new Map(launchers.map((launcher) => [launcher.podUid, launcher]));
+    this.#settings = settings;
+  }
+
+  #manage(launcher: LauncherCpu): void {
+    if (this.#isStopped) return;
+    const { podUid } = launcher;
+    this.#managed.set(podUid, { launcher, scaler: new Scaler(launcher, this.#random) });
+    launcher.announce(this.#announced.get(podUid)?.cpu, this.#clock.monotonic());
+    this.#dropGone();
+  }
+
+  #kernelBurst(): NodeMetrics["kernelBurst"] {
+    for (const { launcher } of this.#managed.values()) this.#takesBurst ??= launcher.takesBurst;
+    if (this.#takesBurst === undefined) return "unknown";
+    return this.#takesBurst ? "supported" : "unsupported";
+  }
+
+  #giveBack(record: RaisedRecord): void {
+    try {
+      resetBandwidth(record);
+      this.#records.remove(record.podUid);
+      this.#log.info({ podUid: record.podUid }, "reset the CPU bandwidth that an earlier agent had raised");
+    } catch (error) {
+      this.#log.error({ err: error, podUid: record.podUid }, "a launcher's CPU bandwidth can't be reset");
+    }
+  }
+
+  #dropGone(): void {
+    for (const [podUid, { launcher }] of this.#managed) {
+      if (!launcher.isGone) continue;
+      launcher.reset();
+      this.#managed.delete(podUid);
+    }
+  }
+
+  /** A look that is due already stays due: announcements that come faster than it must not put it off. */
+  #schedule(): void {
+    const isScaling = this.#isScaling;
+    if (!isScaling) this.#load.clear();
+    const isNeeded = [...this.#managed.values()].some(({ launcher }) => launcher.isManaged);
+    const intervalMs = isScaling ? SCALING_INTERVAL_MS : CHECK_INTERVAL_MS;
+    const nowMs = this.#clock.monotonic();
+    const dueMs = Math.min(this.#dueMs, nowMs + intervalMs);
+    if (isNeeded && !this.#isStopped && dueMs === this.#dueMs) return;
+    this.#timer?.cancel();
+    this.#dueMs = Number.POSITIVE_INFINITY;
+    if (!isNeeded || this.#isStopped) return;
+    this.#dueMs = dueMs;
+    this.#timer = this.#clock.setTimeout(() => this.#look(), dueMs - nowMs);
+  }
+
+  #look(): void {
+    this.#dueMs = Number.POSITIVE_INFINITY;
+    const nowMs = this.#clock.monotonic();
+    if (this.#isScaling) this.#measure(nowMs);
+    for (const { launcher, scaler } of this.#managed.values()) {
+      if (launcher.isDue(nowMs, CHECK_INTERVAL_MS)) launcher.check(nowMs);
+      if (launcher.isScaled) this.#step(launcher, scaler, nowMs);
+    }
+    this.#dropGone();
+    this.#schedule();
+  }
+
+  #measure(nowMs: number): void {
+    try {
+      this.#load.add(this.#readStat(), nowMs);
+    } catch (error) {
+      // Then the node's state is unknown, and nothing is raised further.
+      this.#load.clear();
+      this.#log.error({ err: error }, "the node's load can't be read");
+    }
+  }
+
+  #step(launcher: LauncherCpu, scaler: Scaler, nowMs: number): void {
+    try {
+      scaler.step(nodeState(this.#load.use(launcher.cpus), this.#threshold), nowMs);
+    } catch {
+      // What is wrong with the cgroup the check tells.
+      launcher.check(nowMs);
+    }
+  }
+}

@@ -1,7 +1,6 @@
 /** A guest's network as text for a terminal. Pure. */
 import type { InterfacePath, LeaseState, NetworkPath, Traffic } from "../api/network-path.ts";
-
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
+import { columns, printable, size } from "./table.ts";
 
 /** Ends with a line break. */
 export function networkTable({ differences, dhcpCounters, interfaces }: NetworkPath): string {
@@ -60,26 +59,4 @@ function leaseLine(lease: LeaseState | undefined): string {
 function traffic({ bytes, dropped, packets }: Traffic): string {
   const lost = dropped === 0 ? "" : ` (${dropped} dropped)`;
   return `${packets} / ${size(bytes)}${lost}`;
-}
-
-/** `1.5 KiB`: one digit after the point, none for bytes. */
-function size(bytes: number): string {
-  const power = Math.min(UNITS.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
-  return power === 0 ? `${bytes} B` : `${(bytes / 1024 ** power).toFixed(1)} ${UNITS[power]}`;
-}
-
-/** Rows with their cells under each other, two spaces between them. */
-function columns(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
-}
-
-/** A launcher's words are not the terminal's commands. */
-function printable(line: string): string {
-  return line.replace(/\p{Cc}/gu, "?");
 }

@@ -1,7 +1,10 @@
 /** `virtpod start`, `stop`, `restart`, `pause`, `unpause`, `reset`, `soft-reboot`: ask, and say what was asked for, as virtctl does. */
 import { type ClusterFlags, clusterOf } from "../cluster.ts";
+import { CliError } from "../errors.ts";
+import { withProgress } from "../progress.ts";
 import { putJson } from "../request.ts";
 import { subresourcePath } from "../subresource.ts";
+import { parseKind } from "../target.ts";
 
 export interface StateFlags extends ClusterFlags {
   readonly paused?: boolean;
@@ -39,8 +42,18 @@ export async function changeState(
   const cluster = clusterOf(flags);
   const { resource, done } = ACTIONS[subresource];
   const target = { namespace: cluster.namespace, resource, name, subresource };
-  await putJson(cluster, subresourcePath(target), optionsOf(subresource, flags));
+  const asked = putJson(cluster, subresourcePath(target), optionsOf(subresource, flags));
+  await withProgress(`asking for the ${subresource} of ${cluster.namespace}/${name}`, asked);
   process.stdout.write(`${done(name)}${flags.dryRun ? " (dry run)" : ""}\n`);
+}
+
+/** virtctl pauses `vm NAME` and `vmi NAME`, which is the same machine; a name alone will do. @throws CliError */
+export function machineName(words: readonly string[]): string {
+  const [first = "", second] = words;
+  if (second === undefined) return first;
+  parseKind(first);
+  if (second === "") throw new CliError("the machine's name is empty");
+  return second;
 }
 
 /** KubeVirt's options of the request; its StopOptions and RestartOptions name the grace period differently. */

@@ -29,6 +29,7 @@ quickstart: node_modules/.package-lock.json ## a cluster, virtpod in it, and a g
 .PHONY: check
 check: node_modules/.package-lock.json ## types, lint, format, generated files
 	@tsc -p tsconfig.json
+	@tsc -p cli/viewer/tsconfig.json
 	@biome check --error-on-warnings .
 	@$(NODE) api/crd/generate.ts --check
 
@@ -91,7 +92,7 @@ deploy: node_modules/.package-lock.json ## images and chart into the cluster (KU
 	@$(NODE) test/deploy.ts
 
 .PHONY: bench
-bench: node_modules/.package-lock.json ## make bench BENCH=startup|footprint|api-writes|disk|dhcp|network-setup|network-throughput|kube|all; the last line is JSON
+bench: node_modules/.package-lock.json ## make bench BENCH=startup|footprint|api-writes|disk|status|dhcp|network-setup|network-throughput|kube|all; the last line is JSON
 	@$(NODE) bench/run.ts "$(or $(BENCH),all)"
 
 .PHONY: soak

@@ -2,9 +2,10 @@
  * Bundles the programs: `node images/bundle.ts [NAME…]` writes `dist/NAME.mjs`, one file each, with its source map
  * beside it and, in `NAME.files.json`, the files that it loads at run time.
  */
-import { access, chmod, mkdir, writeFile } from "node:fs/promises";
+import { access, chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { build, type Metafile, type Plugin } from "esbuild";
+import { VIEWER_BUILD, VIEWER_SCRIPT } from "../cli/viewer/script.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -63,6 +64,7 @@ export async function bundle(name: Program): Promise<void> {
     throw new BundleError(`${programs[name]} does not exist: ${name} cannot be bundled`, { cause });
   });
   await mkdir(dist, { recursive: true });
+  if (name === "cli") await rm(join(dist, CLI_FOLDER), { recursive: true, force: true });
   const { metafile } = await build({
     entryPoints: { [name]: entry },
     outdir: dist,
@@ -87,12 +89,22 @@ export async function bundle(name: Program): Promise<void> {
     banner: { js: commonJs },
     metafile: true,
     logLevel: "error",
+    ...(name === "cli" && CLI_PARTS),
   }).catch((cause: unknown) => {
     throw new BundleError(`${programs[name]} cannot be bundled: ${(cause as Error).message}`, { cause });
   });
   await writeFile(join(dist, `${name}.files.json`), JSON.stringify(companions(metafile.outputs, name)));
   await writeFile(join(dist, `${name}.meta.json`), JSON.stringify(metafile));
-  if (name === "cli") await chmod(join(dist, "cli.mjs"), 0o755);
+  if (name === "cli") await finishCli();
+}
+
+/** Below `dist`; what a command needs is loaded with it, and `virtpod version` reads little. */
+const CLI_FOLDER = "cli";
+const CLI_PARTS = { splitting: true, chunkNames: `${CLI_FOLDER}/[name]-[hash]` } as const;
+
+async function finishCli(): Promise<void> {
+  await build({ ...VIEWER_BUILD, outfile: join(dist, CLI_FOLDER, VIEWER_SCRIPT) });
+  await chmod(join(dist, "cli.mjs"), 0o755);
 }
 
 if (import.meta.main) {

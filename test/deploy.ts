@@ -50,7 +50,8 @@ runVisible(helm, arguments_, env);
 function contentTag(): string {
   const hash = createHash("sha256");
   const files = [...globSync("dist/*", { cwd: ROOT }), ...globSync("images/*.ts", { cwd: ROOT })].sort();
-  for (const file of files.filter((name) => !name.endsWith(".map")))
+  // What lies in a folder below it is the command line's, which is in no image.
+  for (const file of files.filter((name) => name.includes(".") && !name.endsWith(".map")))
     hash.update(readFileSync(join(ROOT, file)));
   return hash.digest("hex").slice(0, 12);
 }

@@ -13,6 +13,10 @@ export const LABEL_APP_LAUNCHER = "virt-launcher";
 export const LABEL_CREATED_BY = "kubevirt.io/created-by";
 /** Label on the launcher pod and the VMI: name of the VM or VMI. */
 export const LABEL_VM_NAME = "vm.kubevirt.io/name";
+/** Label on a VMI whose launcher is of another image than a new one would be; its value is empty. KubeVirt's. */
+export const LABEL_OUTDATED_LAUNCHER = "kubevirt.io/outdatedLauncherImage";
+/** Label on the launcher pod: name of the VMI, hashed where it is long. What `virtctl expose` selects by. */
+export const LABEL_INSTANCE_ID = "vmi.kubevirt.io/id";
 /** A name as a label's value: at most 63 characters that end in a letter or digit. */
 export function labelValue(name: string): string {
   return name.slice(0, 63).replace(/[-.]+$/, "");
@@ -25,6 +29,9 @@ export const ANNOTATION_STARTED_TEMPLATE = "virtpod.io/started-template";
 export const ANNOTATION_VM_GENERATION = "kubevirt.io/vm-generation";
 /** Annotation on a VMI: names of interfaces, separated by commas, on which its guest may send from any MAC and address. */
 export const ANNOTATION_UNGUARDED_INTERFACES = "virtpod.io/unguarded-interfaces";
+
+/** Readiness gate of a launcher pod whose guest starts paused: True once it runs. KubeVirt's. */
+export const CONDITION_UNPAUSED = "kubevirt.io/virtual-machine-unpaused";
 
 /** Keeps a deleted VM until its VMI is gone. */
 export const FINALIZER_VM = "kubevirt.io/virtualMachineControllerFinalize";
@@ -67,6 +74,10 @@ export const LAUNCHER_PATHS = {
   runtime: "/run/virtpod/runtime",
   /** ISO images that the launcher makes of cloud-init data and mounted files; in `runtime`, because they may hold secrets. */
   images: "/run/virtpod/runtime/images",
+  /** Where the launcher answers a probe that has to go through the guest agent. */
+  probeSocket: "/run/virtpod/runtime/probe.sock",
+  /** The program that asks there. */
+  probe: "/usr/bin/virtpod-probe",
   /** The kubelet's default termination message path. */
   terminationMessage: "/dev/termination-log",
 } as const;

@@ -1,4 +1,7 @@
-/** `readinessProbe`, `livenessProbe`: what the kubelet asks of a guest, at the pod's address, which is the guest's. */
+/**
+ * `readinessProbe`, `livenessProbe`: what the kubelet asks of a guest, at the pod's address, which is the guest's, or
+ * through the guest's agent.
+ */
 import { Type } from "typebox";
 import { choice, type Data, later, list, object } from "./schema.ts";
 
@@ -34,16 +37,32 @@ const tcpSocketSchema = object(
   },
 );
 
+const execSchema = object(
+  {
+    command: list(Type.String({ maxLength: 4096, description: "The program, then an argument each." }), {
+      minItems: 1,
+      maxItems: 64,
+      description: "Program in the guest, by its path, and its arguments; no shell is involved.",
+    }),
+  },
+  { description: "A command that the guest agent runs in the guest, and that ends with status 0." },
+);
+
+const guestAgentPingSchema = object({}, { description: "A ping that the guest agent answers." });
+
 const seconds = (minimum: number, description: string) =>
   Type.Optional(Type.Integer({ minimum, maximum: 86_400, format: "int32", description }));
 
-const HANDLER = "has(self.httpGet) != has(self.tcpSocket)";
+const HANDLER =
+  "[has(self.httpGet), has(self.tcpSocket), has(self.exec), has(self.guestAgentPing)].filter(it, it).size() == 1";
 
 function probe(description: string, successes: { readonly maximum?: number }) {
   return object(
     {
       httpGet: Type.Optional(httpGetSchema),
       tcpSocket: Type.Optional(tcpSocketSchema),
+      exec: Type.Optional(execSchema),
+      guestAgentPing: Type.Optional(guestAgentPingSchema),
       initialDelaySeconds: seconds(0, "Seconds from the pod's start to the first attempt. Default: 0."),
       timeoutSeconds: seconds(1, "Seconds that an attempt may take. Default: 1."),
       periodSeconds: seconds(1, "Seconds from one attempt to the next. Default: 10."),
@@ -65,11 +84,7 @@ function probe(description: string, successes: { readonly maximum?: number }) {
     },
     {
       description,
-      refused: {
-        exec: later("object", "use httpGet or tcpSocket"),
-        guestAgentPing: later("object", "use httpGet or tcpSocket"),
-      },
-      rules: [{ rule: HANDLER, message: "a probe is either an httpGet or a tcpSocket" }],
+      rules: [{ rule: HANDLER, message: "a probe is one of httpGet, tcpSocket, exec and guestAgentPing" }],
     },
   );
 }

@@ -34,6 +34,10 @@ export const VMI_CONDITIONS = {
   addressesHandedOver: "AddressesHandedOver",
   /** Copied from the pod while it can't be scheduled. */
   podScheduled: "PodScheduled",
+  /** False while virtpod's agent on the node is away; absent otherwise. */
+  nodeAgentReady: "NodeAgentReady",
+  /** True while somebody clears the guest off its node; the reason says who. */
+  evictionRequested: "EvictionRequested",
 } as const;
 
 const text = (description: string, maxLength = 1024) => Type.String({ maxLength, description });
@@ -132,6 +136,10 @@ export const virtualMachineInstanceStatusSchema = object(
     ),
     runtimeUser: Type.Optional(Type.Integer({ format: "int64", description: "uid that the guest runs as." })),
     selinuxContext: textOptional("SELinux context of the launcher."),
+    evacuationNodeName: textOptional(
+      "Node that the VMI is to leave, for whoever moves guests with the evictionStrategy External.",
+      253,
+    ),
     virtualMachineRevisionName: textOptional("ControllerRevision that the VMI was started from."),
   },
   { description: "What the operator has seen of the VMI." },

@@ -117,9 +117,10 @@ export const virtualMachineInstanceSpecSchema = object(
       }),
     ),
     evictionStrategy: Type.Optional(
-      choice(["None"], {
-        description: "What an eviction of the pod does. None: the guest is shut down with it. Default: None.",
-        refused: ["LiveMigrate", "LiveMigrateIfPossible", "External"],
+      choice(["None", "External"], {
+        description:
+          "What an eviction of the pod does. None: the guest is shut down with it. External: it is refused, and status.evacuationNodeName names the node while that is cordoned, for whoever moves the guest or stops it. Default: None.",
+        refused: ["LiveMigrate", "LiveMigrateIfPossible"],
       }),
     ),
   },

@@ -2,7 +2,6 @@
  * What the operator writes to the API server: per VM from its creation until it runs and nothing more follows, and
  * in a minute in which nothing changes. Counted in the API server's own audit log, by the operator's user agent.
  */
-import { join } from "node:path";
 import { sleep } from "../lib/clock.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import {
@@ -16,7 +15,7 @@ import {
 import { LEASE } from "../test/harness/log.ts";
 import { createMachine } from "../test/harness/machine.ts";
 import { type AuditEvent, countWrites } from "./audit-log.ts";
-import { AuditLogReader } from "./audit-log-reader.ts";
+import { AuditLogReader, auditLogPath } from "./audit-log-reader.ts";
 import type { Bench, BenchContext } from "./bench.ts";
 import { NAMESPACE } from "./deployment.ts";
 import { rounded } from "./median.ts";
@@ -135,10 +134,4 @@ async function disturb(
       when: (vmi) => !vmi?.status?.nodeName?.startsWith("nowhere-"),
     });
   }
-}
-
-/** The development cluster's audit log; another cluster's is out of reach. */
-function auditLogPath(): string {
-  const state = process.env["VIRTPOD_CLUSTER_STATE"] ?? "/var/lib/virtpod-cluster";
-  return join(state, "node-1/logs/audit.log");
 }

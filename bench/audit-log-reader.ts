@@ -101,3 +101,9 @@ export class AuditLogReader {
     }
   }
 }
+
+/** The development cluster's audit log; another cluster's is out of reach. */
+export function auditLogPath(): string {
+  const state = process.env["VIRTPOD_CLUSTER_STATE"] ?? "/var/lib/virtpod-cluster";
+  return join(state, "node-1/logs/audit.log");
+}

@@ -17,6 +17,7 @@ import { networkSetup } from "./network-setup.ts";
 import { networkThroughput } from "./network-throughput.ts";
 import { type Progress, startProgress } from "./progress.ts";
 import { startup } from "./startup.ts";
+import { status } from "./status.ts";
 
 interface Outcome {
   readonly report: object;
@@ -42,6 +43,7 @@ const ON_CLUSTER: Readonly<Record<string, Runner<BenchContext>>> = {
   footprint: runner(footprint),
   "api-writes": runner(apiWrites),
   disk: runner(disk),
+  status: runner(status),
 };
 
 const { values, positionals } = parseArgs({

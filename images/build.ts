@@ -13,6 +13,7 @@ import { guestLayer } from "./guest-tiny/layer.ts";
 import { epoch, type LayerFile } from "./layer.ts";
 import { baseLayer, bundleLayer, debianLayer, type LayerOptions, nodeLayer } from "./layers.ts";
 import { image } from "./oci.ts";
+import { probeLayer } from "./probe/layer.ts";
 import * as recipes from "./recipes.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -37,8 +38,9 @@ async function layersOf(
   const base = await baseLayer(debian, options);
   const node = await nodeLayer();
   const programs = await debianLayer(debian, name, pick, base, options);
+  const probe = name === "virtpod-launcher" ? [await probeLayer()] : [];
   for (const program of recipes.bundles[name]) await bundle(program);
-  return [base, node, programs, await bundleLayer(recipes.bundles[name], dist, work)];
+  return [base, node, programs, ...probe, await bundleLayer(recipes.bundles[name], dist, work)];
 }
 
 function mebibytes(bytes: number): string {

@@ -118,13 +118,14 @@ describe("a VM's life", () => {
   it("records what happened as events", async (t) => {
     const w = world(t);
     await running(w);
-    await w.until("events", () => w.server.list(EVENTS).length >= 3);
+    await w.until("events", () => w.server.list(EVENTS).length >= 4);
     assert.deepEqual(
       w.server
         .list(EVENTS)
         .map(({ reason }) => reason)
         .sort(),
-      ["Started", "SuccessfulCreate", "SuccessfulCreate"],
+      // Each told of the VM and of its VMI.
+      ["Started", "Started", "SuccessfulCreate", "SuccessfulCreate"],
     );
   });
 });

@@ -41,6 +41,25 @@ export function readAgentVersion(answer: unknown): AgentVersion {
   return { ...optional("version", text(info["version"])), commands };
 }
 
+/** `guest-exec` */
+export function readPid(answer: unknown): number {
+  const { pid } = fields(answer, "guest-exec");
+  if (typeof pid === "number" && Number.isSafeInteger(pid)) return pid;
+  throw new GuestAgentError("GuestAgentAnswerMalformed", "guest-exec: the guest agent told no pid");
+}
+
+/** How a program in the guest ended. */
+export type ExecEnd = { readonly status: number } | { readonly signal: number };
+
+/** `guest-exec-status` */
+export function readExecEnd(answer: unknown): ExecEnd | undefined {
+  const { exited, exitcode, signal } = fields(answer, "guest-exec-status");
+  if (exited !== true) return undefined;
+  if (typeof signal === "number") return { signal };
+  // Windows has no signals; a program that was ended there has neither.
+  return { status: typeof exitcode === "number" ? exitcode : 1 };
+}
+
 /** `guest-get-osinfo` */
 export function readOsInfo(answer: unknown): GuestOsInfo {
   const info = fields(answer, "guest-get-osinfo");

@@ -3,12 +3,15 @@ import type { GuestInterface } from "../../api/guest-agent.ts";
 import type { LaunchAccessCredential } from "../../api/launch-spec.ts";
 import { FREEZE_DEADLINE_MS } from "../../api/launcher-protocol.ts";
 import {
+  type ExecEnd,
   readAgentVersion,
+  readExecEnd,
   readFileSystems,
   readFrozen,
   readHostname,
   readInterfaces,
   readOsInfo,
+  readPid,
   readTimezone,
   readUsers,
 } from "./answers.ts";
@@ -75,6 +78,26 @@ export function setPassword(username: string, password: string): AgentCommand<vo
     arguments: { username, password: Buffer.from(password).toString("base64"), crypted: false },
     deadlineSeconds: CHANGE_DEADLINE_SECONDS,
     read: () => {},
+  };
+}
+
+export function ping(deadlineSeconds: number): AgentCommand<void> {
+  return { name: "guest-ping", deadlineSeconds, read: () => {} };
+}
+
+/** Starts a program in the guest. What it prints is not kept: it could be more than the channel takes. */
+export function execute([path = "", ...arg]: readonly string[]): AgentCommand<number> {
+  const argument = { path, arg, "capture-output": false };
+  return { name: "guest-exec", arguments: argument, deadlineSeconds: DEADLINE_SECONDS, read: readPid };
+}
+
+/** How a program ended that `execute` started; undefined while it runs. */
+export function execution(pid: number): AgentCommand<ExecEnd | undefined> {
+  return {
+    name: "guest-exec-status",
+    arguments: { pid },
+    deadlineSeconds: DEADLINE_SECONDS,
+    read: readExecEnd,
   };
 }
 

@@ -24,6 +24,7 @@ import {
   refused,
   unanswered,
 } from "./polls.ts";
+import { answerProbe, type ProbeAnswer, type ProbeRequest } from "./probe.ts";
 import { answering } from "./requests.ts";
 import { Throttle } from "./throttle.ts";
 
@@ -140,6 +141,16 @@ export class GuestAgent {
   async unfreeze(): Promise<void> {
     this.#requireRunning();
     await this.#freezer.unfreeze().catch(rethrow);
+  }
+
+  /** Never rejects. */
+  probe(request: ProbeRequest): Promise<ProbeAnswer> {
+    return answerProbe(request, {
+      channel: this.#channel,
+      clock: this.#options.clock,
+      stillness: () =>
+        this.#isGuestRunning ? (this.#session?.facts.frozen ? "frozen" : undefined) : "not running",
+    });
   }
 
   close(): void {

@@ -25,7 +25,11 @@ export class AgentDouble {
       },
     });
     this.#connections.add(served);
-    void served.ended.then(() => this.#connections.delete(served));
+    // A pair in memory tells neither side of the other's end.
+    void served.ended.then(() => {
+      operatorSide.destroy();
+      this.#connections.delete(served);
+    });
     const agent = { nodeName: NODE_NAME, connection: "status", expiresAt: Number.MAX_SAFE_INTEGER } as const;
     agents.add({ agent, client: new Http2Client(operatorSide) });
   }

@@ -3,7 +3,8 @@ import type { DomainEnd } from "../../api/launcher-protocol.ts";
 import { LAUNCHER_CONTAINER } from "../../api/names.ts";
 import type { Client } from "../../kube/client.ts";
 import type { FakeApiServer } from "../../kube/fake/server.ts";
-import { PODS, type Pod } from "../../kube/resources.ts";
+import { mergePatch } from "../../kube/request.ts";
+import { NODES, PODS, type Pod } from "../../kube/resources.ts";
 import { type AgentDouble, NODE_NAME } from "./agent.ts";
 
 export interface KubeletScript {
@@ -15,6 +16,8 @@ export interface KubeletScript {
   readonly unbound?: boolean;
   /** The kubelet has the pod, and doesn't get its volumes mounted. */
   readonly stuckOnNode?: boolean;
+  /** It is dead: pods stay as they are. */
+  readonly isAway?: boolean;
 }
 
 const SHUT_DOWN: DomainEnd = {
@@ -30,6 +33,7 @@ export class KubeletDouble {
   readonly #client: Client;
   readonly #agent: AgentDouble;
   readonly #told = new Set<string>();
+  #isRegistered = false;
   readonly #endings = new Map<string, DomainEnd>();
 
   constructor(server: FakeApiServer, client: Client, agent: AgentDouble) {
@@ -44,7 +48,27 @@ export class KubeletDouble {
   }
 
   async step(): Promise<void> {
+    await this.#register();
+    if (this.script.isAway === true) return;
     for (const pod of this.#server.list(PODS)) await this.#stepPod(pod);
+  }
+
+  /** What the kubelet, or the node controller in its place, says of the node. */
+  async setReady(
+    status: "True" | "False" | "Unknown",
+    message = "kubelet is posting ready status",
+  ): Promise<void> {
+    const conditions = [{ type: "Ready", status, message }];
+    await this.#client
+      .resource(NODES)
+      .patch(NODE_NAME, mergePatch({ status: { conditions } }), { subresource: "status" });
+  }
+
+  async #register(): Promise<void> {
+    if (this.#isRegistered) return;
+    this.#isRegistered = true;
+    await this.#client.resource(NODES).create({ metadata: { name: NODE_NAME } });
+    await this.setReady("True");
   }
 
   async #stepPod(pod: Pod): Promise<void> {
@@ -109,7 +133,14 @@ export class KubeletDouble {
     };
     await this.#pods(pod).updateStatus({
       ...pod,
-      status: { phase, qosClass: "Burstable", podIP: "10.244.0.7", containerStatuses: [container] },
+      // Conditions of others, and readiness gates, stay as they are.
+      status: {
+        ...pod.status,
+        phase,
+        qosClass: "Burstable",
+        podIP: "10.244.0.7",
+        containerStatuses: [container],
+      },
     } as Pod);
   }
 

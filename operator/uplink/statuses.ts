@@ -19,6 +19,8 @@ const MAX_FORGOTTEN = 4096;
 export interface ToldLauncher {
   /** Absent while the launcher has told nothing yet. */
   readonly status?: LauncherStatus;
+  /** The launcher's connection to its agent has ended: `status` is the last that it told. */
+  readonly isDisconnected?: boolean;
   /** Why the agent gave this pod nothing. */
   readonly refused?: { readonly code: string; readonly message: string };
 }
@@ -154,10 +156,16 @@ export class Statuses extends EventEmitter<StatusesEvents> {
         this.#set(nodeName, told.podUid, { refused: { code: told.code, message: told.message } });
         return;
       case "disconnected":
-        // The last status stands until the kubelet tells the pod's end; only wake whoever waits for news.
-        this.emit("launcher", told.podUid);
+        // The last status stands until the kubelet tells the pod's end.
+        this.#disconnected(nodeName, told.podUid);
         return;
     }
+  }
+
+  #disconnected(nodeName: string, podUid: string): void {
+    const last = this.#launchers.get(nodeName)?.get(podUid);
+    if (last !== undefined) this.#set(nodeName, podUid, { ...last, isDisconnected: true });
+    else this.emit("launcher", podUid);
   }
 
   #set(nodeName: string, podUid: string, told: ToldLauncher): void {

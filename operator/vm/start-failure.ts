@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { rfc3339 } from "../../lib/time.ts";
+import { NODE_UNRESPONSIVE } from "../vmi/disruption.ts";
 import { runStrategyOf } from "./run-strategy.ts";
 
 /** `lastFailedVMIUID` is the incarnation that was counted last, so that it is counted once. */
@@ -37,6 +38,8 @@ export function startFailureAfter({
   const uid = vmi.metadata.uid ?? "";
   if (vmi.status?.phase !== "Failed" || before?.lastFailedVMIUID === uid) return before;
   const failedAt = Date.parse(transitionTime(vmi, "Failed") ?? new Date(now).toISOString());
+  // A node that is lost says nothing against its guest, which is to move at once.
+  if (vmi.status.reason === NODE_UNRESPONSIVE) return before;
   // Stopped on purpose: that it did not go down cleanly says nothing against the next start.
   if (failedAt > Date.parse(vmi.metadata.deletionTimestamp ?? "")) return before;
   const consecutiveFailCount = (before?.consecutiveFailCount ?? 0) + 1;

@@ -6,7 +6,8 @@ import { qcow2MaxBytes } from "../../lib/qcow2.ts";
 import { OperatorError } from "../errors.ts";
 import { instance } from "./instance.fixture.ts";
 import { resolveLaunchSpec } from "./launch-spec.ts";
-import { launcherPod, launcherPodName } from "./launcher-pod.ts";
+import { launcherPodName } from "./launcher-name.ts";
+import { launcherPod } from "./launcher-pod.ts";
 
 const MIB = 1024 * 1024;
 
@@ -105,6 +106,7 @@ describe("a launcher pod", () => {
       "kubevirt.io": "virt-launcher",
       "kubevirt.io/created-by": "11111111-2222-4333-8444-555555555555",
       "vm.kubevirt.io/name": "tiny",
+      "vmi.kubevirt.io/id": "tiny",
     });
     assert.deepEqual(Object.keys(metadata.annotations ?? {}).sort(), [
       "kubectl.kubernetes.io/default-container",

@@ -1,6 +1,6 @@
 /** Makes, deletes and releases launcher pods, each write noted as the controller's own. */
 import type { LaunchSpec } from "../../api/launch-spec.ts";
-import { FINALIZER_POD } from "../../api/names.ts";
+import { CONDITION_UNPAUSED, FINALIZER_POD, LAUNCHER_CONTAINER } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Client } from "../../kube/client.ts";
 import type { OwnWrites } from "../../kube/consistency.ts";
@@ -12,13 +12,15 @@ import {
   ignoreNotFound,
 } from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
-import { isControlledBy } from "../../kube/ownership.ts";
 import { jsonPatch } from "../../kube/request.ts";
 import { PODS, type Pod } from "../../kube/resources.ts";
-import { BY_UID, type Caches } from "../caches.ts";
+import { BY_UID, type Caches, isPodOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
+import type { LiveConfiguration } from "../configuration/live.ts";
 import { OperatorError } from "../errors.ts";
-import { launcherPod, launcherPodName } from "./launcher-pod.ts";
+import { launcherPodName } from "./launcher-name.ts";
+import { launcherPod } from "./launcher-pod.ts";
+import type { CpuAmounts } from "./pod-cpu.ts";
 import type { PodFacts } from "./pod-facts.ts";
 import type { Problem } from "./problem.ts";
 import { hasStarted } from "./status.ts";
@@ -27,9 +29,15 @@ export interface LauncherPodsOptions {
   readonly client: Client;
   readonly caches: Caches;
   readonly config: OperatorConfig;
+  readonly configuration: Pick<LiveConfiguration, "current">;
   readonly events: EventRecorder;
   readonly ownWrites: OwnWrites;
+  /** Whether a node's agent has taken what it is to know now, within so many milliseconds. */
+  readonly confirm: (nodeName: string, deadlineMs: number) => Promise<boolean>;
 }
+
+/** What an agent takes to lower a burst; one that is away is not waited for any longer. */
+const CONFIRM_MS = 5_000;
 
 export class LauncherPods {
   readonly #options: LauncherPodsOptions;
@@ -52,10 +60,11 @@ export class LauncherPods {
     launch: LaunchSpec,
     signal: AbortSignal,
   ): Promise<{ told: Problem; error: Error } | undefined> {
-    const { caches, config, events } = this.#options;
+    const { caches, config, configuration, events } = this.#options;
     const pods = this.#in(vmi.metadata.namespace);
     try {
-      const pod = await pods.create(launcherPod(vmi, launch, config.launcher), { signal });
+      const options = { ...config.launcher, overcommit: configuration.current };
+      const pod = await pods.create(launcherPod(vmi, launch, options), { signal });
       this.#options.ownWrites.wrote(key, caches.pods, pod);
       events.record(vmi, {
         type: "Normal",
@@ -66,7 +75,7 @@ export class LauncherPods {
     } catch (error) {
       if (error instanceof AlreadyExistsError) {
         const existing = await pods.get(launcherPodName(vmi), { signal });
-        if (isControlledBy(existing, vmi)) {
+        if (isPodOf(existing, vmi)) {
           this.#options.ownWrites.wrote(key, caches.pods, existing);
           return undefined;
         }
@@ -89,6 +98,70 @@ export class LauncherPods {
       .delete(name, { preconditions: { uid }, signal })
       .catch(ignoreNotFound);
     if (isPod(answer)) ownWrites.wrote(key, caches.pods, answer);
+  }
+
+  /** Opens or shuts the pod's readiness gate, beside the conditions that the kubelet writes. */
+  async setUnpaused(
+    key: string,
+    { name }: PodFacts,
+    isUnpaused: boolean,
+    { namespace, now }: { readonly namespace: string; readonly now: string },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { caches, ownWrites } = this.#options;
+    const condition = {
+      type: CONDITION_UNPAUSED,
+      status: isUnpaused ? "True" : "False",
+      reason: isUnpaused ? "NotPaused" : "Paused",
+      message: isUnpaused ? "the guest is not paused" : "the guest is paused",
+      lastTransitionTime: now,
+    };
+    const pod = await this.#in(namespace)
+      .patch(
+        name,
+        { type: "strategic", body: { status: { conditions: [condition] } } },
+        { subresource: "status", signal },
+      )
+      .catch(ignoreNotFound);
+    if (pod !== undefined) ownWrites.wrote(key, caches.pods, pod);
+  }
+
+  /**
+   * Changes the CPU of a running pod. Its agent is told first, so that nothing bursts above what the kubelet is about
+   * to write; an agent that is away does it when it comes back, and the kubelet tries until then.
+   */
+  async resize(
+    key: string,
+    vmi: VirtualMachineInstance,
+    { name, nodeName }: PodFacts,
+    { limit, request }: CpuAmounts,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { caches, confirm, events, ownWrites } = this.#options;
+    if (nodeName !== undefined) await confirm(nodeName, CONFIRM_MS);
+    const resources = {
+      ...(limit === undefined ? {} : { limits: { cpu: `${limit}m` } }),
+      ...(request === undefined ? {} : { requests: { cpu: `${request}m` } }),
+    };
+    const containers = [{ name: LAUNCHER_CONTAINER, resources }];
+    try {
+      const pod = await this.#in(vmi.metadata.namespace).patch(
+        name,
+        { type: "strategic", body: { spec: { containers } } },
+        { subresource: "resize", signal },
+      );
+      ownWrites.wrote(key, caches.pods, pod);
+    } catch (error) {
+      if (error instanceof ForbiddenError || error instanceof InvalidError)
+        events.record(vmi, { type: "Warning", reason: "FailedResize", message: error.message });
+      throw error;
+    }
+    const amounts = [
+      ...(limit === undefined ? [] : [`limit ${limit}m`]),
+      ...(request === undefined ? [] : [`request ${request}m`]),
+    ];
+    const message = `Asked for CPU ${amounts.join(", ")} of the running launcher pod ${name}`;
+    events.record(vmi, { type: "Normal", reason: "ResizeRequested", message });
   }
 
   /** Takes our finalizer off. The test makes sure that nobody else's finalizer goes with ours; kubelet's status writes don't disturb it. */
@@ -126,7 +199,7 @@ export class LauncherPods {
     const pod = await this.#in(vmi.metadata.namespace)
       .get(launcherPodName(vmi), { signal })
       .catch(ignoreNotFound);
-    if (pod === undefined || !isControlledBy(pod, vmi)) return false;
+    if (pod === undefined || !isPodOf(pod, vmi)) return false;
     await caches.pods.waitForVersion(pod.metadata.resourceVersion, { signal });
     return caches.pods.byIndex(BY_UID, pod.metadata.uid).length > 0;
   }

@@ -3,12 +3,17 @@
  * empty plan; a VMI never has two launcher pods, because the pod's name follows from the VMI's UID.
  */
 import { isDeepStrictEqual } from "node:util";
-import { FINALIZER_VMI } from "../../api/names.ts";
+import { FINALIZER_VMI, LABEL_OUTDATED_LAUNCHER } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { VirtualMachineInstanceStatus } from "../../api/virtual-machine-instance-status.ts";
 import type { PlannedEvent } from "../events.ts";
+import type { NodeHealth } from "../node/health.ts";
 import type { ToldLauncher } from "../uplink/statuses.ts";
+import { isTrue } from "./conditions.ts";
+import { cpuChange } from "./cpu.ts";
+import { isGuarded } from "./disruption.ts";
 import type { MountFailure } from "./mount-failures.ts";
+import type { CpuAmounts } from "./pod-cpu.ts";
 import { isOver, type PodFacts } from "./pod-facts.ts";
 import { endingOf, isFinal, type ResolvedFacts, wantedStatus } from "./status.ts";
 import { transitionEvents } from "./transition-events.ts";
@@ -19,6 +24,10 @@ export interface Observed {
   /** Launcher pods whose controller is this VMI, by UID. */
   readonly pods: readonly PodFacts[];
   readonly told?: ToldLauncher;
+  /** Of the node that the pod is on. */
+  readonly node?: NodeHealth;
+  /** The disruption budget stands that keeps its pod from being evicted. */
+  readonly hasBudget?: boolean;
   /** The last attempt to make the pod failed so. */
   readonly createFailure?: { readonly reason: string; readonly message: string };
   readonly resolved?: ResolvedFacts;
@@ -32,8 +41,15 @@ export interface Observed {
 
 export type Write =
   | { readonly kind: "addFinalizer" }
+  | { readonly kind: "createBudget" }
   | { readonly kind: "createPod" }
+  /** Marks a VMI whose launcher is of another image than a new one would be, or takes the mark off. */
+  | { readonly kind: "markOutdated"; readonly isOutdated: boolean }
+  /** Opens or shuts the readiness gate of a pod whose guest started paused. */
+  | { readonly kind: "setUnpaused"; readonly pod: PodFacts; readonly isUnpaused: boolean }
   | { readonly kind: "updateStatus"; readonly status: VirtualMachineInstanceStatus }
+  /** Changes the CPU of a running pod. */
+  | { readonly kind: "resizePod"; readonly pod: PodFacts; readonly cpu: CpuAmounts }
   | { readonly kind: "deletePod"; readonly pod: PodFacts }
   /** Takes our finalizer off a pod that has ended and whose ending has been read. */
   | { readonly kind: "releasePod"; readonly pod: PodFacts }
@@ -57,8 +73,10 @@ export function plan(observed: Observed): Plan {
   // The finalizer comes before the first pod: without it the VMI could go and leave a running guest.
   if (!hasFinalizer && !isFinal(vmi)) writes.push({ kind: "addFinalizer" });
 
+  if (isGuarded(vmi) && observed.hasBudget === false && !isFinal(vmi)) writes.push({ kind: "createBudget" });
   const isNew = pod === undefined && endingOf({ vmi }) === undefined && !isFinal(vmi);
   if (isNew) writes.push({ kind: "createPod" });
+  writes.push(...markWrite(vmi, pod, observed.launcherImage));
 
   const status = wantedStatus({
     ...statusInput(observed, vmi),
@@ -69,6 +87,8 @@ export function plan(observed: Observed): Plan {
     writes.push({ kind: "updateStatus", status });
     events.push(...transitionEvents(vmi, status));
   }
+  if (pod !== undefined) writes.push(...gateWrite(pod, status));
+  if (pod !== undefined) writes.push(...resizeWrite(vmi, pod));
   if (isFinal({ ...vmi, status })) {
     for (const one of pods) {
       if (isDone(one)) writes.push(release(one));
@@ -78,14 +98,47 @@ export function plan(observed: Observed): Plan {
   return { writes, events };
 }
 
+/** As KubeVirt marks them; who updates workloads looks for the label. */
+function markWrite(
+  vmi: VirtualMachineInstance,
+  pod: PodFacts | undefined,
+  launcherImage: string,
+): readonly Write[] {
+  if (pod?.image === undefined || isFinal(vmi) || isOver(pod)) return [];
+  const isOutdated = pod.image !== launcherImage;
+  const isMarked = vmi.metadata.labels?.[LABEL_OUTDATED_LAUNCHER] !== undefined;
+  return isOutdated === isMarked ? [] : [{ kind: "markOutdated", isOutdated }];
+}
+
+function gateWrite(pod: PodFacts, { phase, conditions }: VirtualMachineInstanceStatus): readonly Write[] {
+  if (pod.isUnpaused === undefined || isOver(pod) || phase !== "Running") return [];
+  const isUnpaused = !isTrue(conditions, "Paused");
+  return isUnpaused === pod.isUnpaused ? [] : [{ kind: "setUnpaused", pod, isUnpaused }];
+}
+
+function resizeWrite(vmi: VirtualMachineInstance, pod: PodFacts): readonly Write[] {
+  const cpu = pod.isRunning && !pod.isDeleting && !isFinal(vmi) ? cpuChange(vmi, pod) : undefined;
+  return cpu === undefined ? [] : [{ kind: "resizePod", pod, cpu }];
+}
+
 function statusInput(observed: Observed, vmi: VirtualMachineInstance) {
-  const { told, createFailure, mountFailure, resolved, unboundClaims = [], launcherImage, now } = observed;
+  const {
+    told,
+    node,
+    createFailure,
+    mountFailure,
+    resolved,
+    unboundClaims = [],
+    launcherImage,
+    now,
+  } = observed;
   return {
     vmi,
     unboundClaims,
     launcherImage,
     now,
     ...(told === undefined ? {} : { told }),
+    ...(node === undefined ? {} : { node }),
     ...(createFailure === undefined ? {} : { createFailure }),
     ...(mountFailure === undefined ? {} : { mountFailure }),
     ...(resolved === undefined ? {} : { resolved }),

@@ -2,11 +2,14 @@
 
 import type { Accelerator } from "../../api/launch-spec.ts";
 import type { DomainEnd } from "../../api/launcher-protocol.ts";
-import { FINALIZER_POD, LAUNCHER_CONTAINER } from "../../api/names.ts";
+import { CONDITION_UNPAUSED, FINALIZER_POD, LAUNCHER_CONTAINER } from "../../api/names.ts";
 import type { Pod } from "../../kube/resources.ts";
-import { hasKvm } from "../kinds.ts";
+import { hasKvm, isGated, launcherImageOf } from "../kinds.ts";
+import type { NodeHealth } from "../node/health.ts";
 import { parseDomainEnd } from "../uplink/parse.ts";
+import type { ToldLauncher } from "../uplink/statuses.ts";
 import { ANNOTATION_NETWORK_STATUS, type PodNetwork, parseNetworkStatus } from "./multus.ts";
+import { type PodCpu, podCpu } from "./pod-cpu.ts";
 
 export interface PodFacts {
   readonly name: string;
@@ -17,7 +20,18 @@ export interface PodFacts {
   readonly message?: string;
   readonly nodeName?: string;
   readonly isDeleting: boolean;
+  /** Deleted by force: whoever did it doesn't wait for the kubelet's word. */
+  readonly isForced?: boolean;
+  /** Our finalizer is on it. */
   readonly isHeld: boolean;
+  /** Of its one container. */
+  readonly image?: string;
+  /** Why somebody other than its owner ends it: `EvictionByEvictionAPI`, `DeletionByTaintManager` … */
+  readonly disruption?: { readonly reason: string; readonly message: string };
+  /** The agent tells that the guest runs, whatever a controller has written into the pod's status. */
+  readonly isSeenRunning?: boolean;
+  /** Deleted by force on a node without a kubelet: nobody will ever tell its end. */
+  readonly isAbandoned?: boolean;
   /** What the pod was made for. */
   readonly accelerator: Accelerator;
   readonly qosClass?: "Guaranteed" | "Burstable" | "BestEffort";
@@ -30,6 +44,9 @@ export interface PodFacts {
   readonly isRunning: boolean;
   /** The container runs, and its readiness probe, if it has one, succeeds. */
   readonly isReady: boolean;
+  readonly cpu: PodCpu;
+  /** What its readiness gate says, where it has one. */
+  readonly isUnpaused?: boolean;
   /** What the pod is attached to, as whoever attached it tells. */
   readonly networks?: readonly PodNetwork[];
   /** When the container started, RFC 3339. */
@@ -43,9 +60,29 @@ export interface PodFacts {
 
 /** True once nothing of the pod runs any more: its qemu is gone, its disks have no writer. */
 export function isOver(pod: PodFacts): boolean {
-  if (pod.phase === "Succeeded" || pod.phase === "Failed" || pod.terminated !== undefined) return true;
+  if (pod.terminated !== undefined) return true;
+  // The node was said to be off, and is not.
+  if (pod.isSeenRunning) return false;
+  if (pod.phase === "Succeeded" || pod.phase === "Failed" || pod.isAbandoned) return true;
   // Deleted before it had a node: the API server binds it to none any more, so no kubelet will ever tell its end.
   return pod.isDeleting && pod.nodeName === undefined;
+}
+
+/**
+ * With what the pod's node adds. Kubernetes' contract is that a pod whose node is lost is over when somebody who knows
+ * that the node is off says so: by the taint node.kubernetes.io/out-of-service, by deleting the Node or the pod by force.
+ */
+export function onNode(pod: PodFacts, node: NodeHealth, told: ToldLauncher | undefined): PodFacts {
+  const phase = told?.status?.phase;
+  const isSeenRunning =
+    node.agent === "connected" &&
+    told?.isDisconnected !== true &&
+    (phase === "running" || phase === "stopping");
+  return {
+    ...pod,
+    isSeenRunning,
+    isAbandoned: pod.isForced === true && node.kubelet !== "ready" && !isSeenRunning,
+  };
 }
 
 export function podFacts(pod: Pod): PodFacts {
@@ -54,16 +91,27 @@ export function podFacts(pod: Pod): PodFacts {
   const { waiting, running, terminated } = container?.state ?? {};
   const networks = parseNetworkStatus(metadata.annotations?.[ANNOTATION_NETWORK_STATUS]);
   const scheduled = status?.conditions?.find((condition) => condition.type === "PodScheduled");
+  const disrupted = status?.conditions?.find(
+    (condition) => condition.type === "DisruptionTarget" && condition.status === "True",
+  );
+  const image = launcherImageOf(spec);
   return {
     name: metadata.name,
     uid: metadata.uid,
     phase: status?.phase ?? "Pending",
     isDeleting: metadata.deletionTimestamp !== undefined,
+    ...(metadata.deletionGracePeriodSeconds === 0 ? { isForced: true } : {}),
     isHeld: metadata.finalizers?.includes(FINALIZER_POD) ?? false,
+    ...(image === undefined ? {} : { image }),
+    ...(disrupted === undefined
+      ? {}
+      : { disruption: { reason: disrupted.reason ?? "Disrupted", message: disrupted.message ?? "" } }),
     accelerator: hasKvm(spec) ? "kvm" : "tcg",
     hasSandbox: isConditionTrue(pod, "PodReadyToStartContainers"),
     isRunning: running !== undefined,
     isReady: container?.ready === true,
+    ...(isGated(spec) ? { isUnpaused: isConditionTrue(pod, CONDITION_UNPAUSED) } : {}),
+    cpu: podCpu(pod),
     ...(networks === undefined ? {} : { networks }),
     ...(status?.reason === undefined ? {} : { reason: status.reason }),
     ...(status?.message === undefined ? {} : { message: status.message }),

@@ -4,14 +4,13 @@ import type { Client } from "../../kube/client.ts";
 import { type Watch, watch } from "../../kube/controller.ts";
 import { ignoreNotFound } from "../../kube/errors.ts";
 import { keyOf } from "../../kube/objects.ts";
-import { isControlledBy } from "../../kube/ownership.ts";
 import {
   type CoreEvent,
   PERSISTENT_VOLUME_CLAIMS,
   type PersistentVolumeClaim,
   type Pod,
 } from "../../kube/resources.ts";
-import { BY_CLAIM, BY_UID, BY_VMI, type Caches, vmiKeysOf } from "../caches.ts";
+import { BY_CLAIM, BY_UID, BY_VMI, type Caches, isPodOf, vmiKeysOf } from "../caches.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
 import { type Claims, claimFacts, claimNames } from "./claims.ts";
 import { isMountFailure, type MountFailure, mountFailure } from "./mount-failures.ts";
@@ -72,7 +71,7 @@ export function claimHolders(
 ): VirtualMachineInstance[] {
   return rivalsOf(caches, vmi).filter((other) => {
     if (isFinal(other)) return false;
-    const hasPod = caches.pods.byIndex(BY_VMI, keyOf(other)).some((pod) => isControlledBy(pod, other));
+    const hasPod = caches.pods.byIndex(BY_VMI, keyOf(other)).some((pod) => isPodOf(pod, other));
     return hasPod || hasStarted(other) || starting.get(keyOf(other)) === other.metadata.uid;
   });
 }

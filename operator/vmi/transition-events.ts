@@ -3,13 +3,16 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import type { VirtualMachineInstanceStatus } from "../../api/virtual-machine-instance-status.ts";
 import type { PlannedEvent } from "../events.ts";
 import { conditionOf } from "./conditions.ts";
+import { NODE_NOT_READY, NODE_UNRESPONSIVE } from "./disruption.ts";
 import { PAUSED_IO_ERROR } from "./status.ts";
 
 export function transitionEvents(
   { status: before = {} }: VirtualMachineInstance,
   after: VirtualMachineInstanceStatus,
 ): PlannedEvent[] {
-  return [...phaseEvents(before, after), ...pauseEvents(before, after), ...credentialEvents(before, after)];
+  return [phaseEvents, nodeEvents, evictionEvents, pauseEvents, credentialEvents].flatMap((told) =>
+    told(before, after),
+  );
 }
 
 function phaseEvents(
@@ -30,6 +33,41 @@ function phaseEvents(
     default:
       return [];
   }
+}
+
+const LOST: readonly (string | undefined)[] = [NODE_UNRESPONSIVE, NODE_NOT_READY];
+
+function nodeEvents(
+  before: VirtualMachineInstanceStatus,
+  after: VirtualMachineInstanceStatus,
+): PlannedEvent[] {
+  const [was, is] = [before, after].map(({ conditions }) => conditionOf(conditions, "Ready"));
+  const [wasAgent, isAgent] = [before, after].map(({ conditions }) =>
+    conditionOf(conditions, "NodeAgentReady"),
+  );
+  const events: PlannedEvent[] = [];
+  if (LOST.includes(is?.reason) && is?.reason !== was?.reason)
+    events.push({ type: "Warning", reason: is?.reason ?? "", message: is?.message ?? "" });
+  if (isAgent !== undefined && wasAgent === undefined)
+    events.push({ type: "Warning", reason: isAgent.reason ?? "", message: isAgent.message ?? "" });
+  const wasLost = LOST.includes(was?.reason) || wasAgent !== undefined;
+  const isLost = LOST.includes(is?.reason) || isAgent !== undefined;
+  if (wasLost && !isLost && after.phase === before.phase)
+    events.push({
+      type: "Normal",
+      reason: "NodeResponsive",
+      message: `Node ${after.nodeName ?? "?"} answers again`,
+    });
+  return events;
+}
+
+function evictionEvents(
+  before: VirtualMachineInstanceStatus,
+  after: VirtualMachineInstanceStatus,
+): PlannedEvent[] {
+  const [was, is] = [before, after].map(({ conditions }) => conditionOf(conditions, "EvictionRequested"));
+  if (is === undefined || is.reason === was?.reason) return [];
+  return [{ type: "Warning", reason: "EvictionRequested", message: is.message ?? "" }];
 }
 
 /** A guest that stands still because of its disk is somebody's work; the rest is what somebody wanted. */

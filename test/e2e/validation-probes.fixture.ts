@@ -25,6 +25,10 @@ export const acceptedProbes: Readonly<Record<string, readonly Change[]>> = {
     ],
     [LIVENESS, { tcpSocket: { port: 22 }, initialDelaySeconds: 120, successThreshold: 1 }],
   ],
+  "probes through the guest agent": [
+    [READINESS, { exec: { command: ["/bin/cat", "/tmp/healthy"] }, timeoutSeconds: 3 }],
+    [LIVENESS, { guestAgentPing: {} }],
+  ],
 };
 
 export const refusedProbes: readonly (readonly [string, readonly Change[], string, RegExp])[] = [
@@ -32,13 +36,19 @@ export const refusedProbes: readonly (readonly [string, readonly Change[], strin
     "a probe that asks nothing",
     [[READINESS, { periodSeconds: 1 }]],
     "spec.template.spec.readinessProbe",
-    /either an httpGet or a tcpSocket/,
+    /one of httpGet, tcpSocket, exec and guestAgentPing/,
+  ],
+  [
+    "a probe whose command is empty",
+    [[READINESS, { exec: { command: [] } }]],
+    "spec.template.spec.readinessProbe.exec.command",
+    /at least 1 items/,
   ],
   [
     "a probe that asks twice",
     [[LIVENESS, { httpGet: { port: 80 }, tcpSocket: { port: 80 } }]],
     "spec.template.spec.livenessProbe",
-    /either an httpGet or a tcpSocket/,
+    /one of httpGet, tcpSocket, exec and guestAgentPing/,
   ],
   [
     "a probe without a port",

@@ -15,6 +15,8 @@ export interface BurstState {
   readonly ownership: { readonly [At in Level]?: QuotaOwnership };
   /** The container's quota as scaled; absent at the kubelet's own. */
   readonly scaledMicros?: number;
+  /** The periods that the quotas of `ownership` are of. */
+  readonly periods?: Readonly<Record<Level, number>>;
   /** An agent before this one may have scaled quotas: whatever differs from the base at the first look is its doing. */
   readonly inheritsQuotas?: true;
 }
@@ -49,7 +51,7 @@ export function decide(
   const base = baseQuotas(announced, actual);
   const found = LEVELS.flatMap((level) => {
     const { quotaMicros } = actual[level];
-    const known = before.ownership[level] ?? inherited(before, quotaMicros, base[level]);
+    const known = knownOf(before, level, actual) ?? inherited(before, quotaMicros, base[level]);
     // Not every container of the pod has a limit: the kubelet then sets none for the pod, and nor does the agent.
     if (level === "pod" && known === undefined && quotaMicros === null) return [];
     return { level, ...judgeQuota(known, quotaMicros, base[level], nowMs) };
@@ -61,6 +63,7 @@ export function decide(
   const ownership = Object.fromEntries(found.map((one) => [one.level, one.ownership]));
   const state: BurstState = {
     ownership,
+    periods: { pod: actual.pod.periodMicros, container: actual.container.periodMicros },
     // Scaling goes on from where the quota has been put.
     ...(before.scaledMicros !== undefined && !isOthers && { scaledMicros: before.scaledMicros }),
   };
@@ -71,7 +74,7 @@ export function decide(
 export function resetTarget(state: BurstState, actual: PodBandwidth, base: BaseQuotas): PodTarget {
   const at = (level: Level) => {
     const { quotaMicros } = actual[level];
-    const ownership = state.ownership[level] ?? inherited(state, quotaMicros, base[level]);
+    const ownership = knownOf(state, level, actual) ?? inherited(state, quotaMicros, base[level]);
     const isScaled = ownership?.scaled !== undefined && ownership.scaled === quotaMicros;
     return { quotaMicros: isScaled ? ownership.lawful : quotaMicros, burstMicros: 0 };
   };
@@ -106,6 +109,11 @@ function targetOf(
   // What the container has above its limit, the pod has too.
   const raised = ((scaledMicros - container) * actual.pod.periodMicros) / actual.container.periodMicros;
   return withQuotas(pod === null ? null : pod + Math.ceil(raised), scaledMicros);
+}
+
+/** A quota of another period is another limit: nothing is known of it. */
+function knownOf({ ownership, periods }: BurstState, level: Level, actual: PodBandwidth) {
+  return periods?.[level] === actual[level].periodMicros ? ownership[level] : undefined;
 }
 
 function inherited(

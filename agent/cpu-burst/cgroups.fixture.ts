@@ -1,0 +1,172 @@
+/** Cgroups of pods on this machine's own tree, in a folder of the run's, of whichever version it has; for tests, root. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Bandwidth, Level, PodBandwidth } from "./bandwidth.ts";
+import { cpuCgroup } from "./cgroup.ts";
+import type { CgroupVersion } from "./location.ts";
+
+/** Where the machine's cgroups are mounted. */
+export const CGROUP_ROOT = "/sys/fs/cgroup";
+export const VERSION: CgroupVersion = existsSync(join(CGROUP_ROOT, "cgroup.controllers")) ? 2 : 1;
+/** The hierarchies that are used here; cgroup v2 has one without a name. */
+export const HIERARCHIES = VERSION === 2 ? [""] : ["cpu", "cpuacct", "memory"];
+
+/** One pod with one container, as the kubelet and the runtime make them. */
+export class PodCgroups {
+  readonly podUid = crypto.randomUUID();
+  readonly #folder: string;
+  readonly #containerId = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+  readonly #children: ChildProcess[] = [];
+
+  /** @param folder below each hierarchy's root */
+  constructor(folder: string, milliCpu: number) {
+    this.#folder = folder;
+    for (const path of [this.#path("pod"), this.#path("container")]) {
+      for (const hierarchy of HIERARCHIES) makeCgroup(join(CGROUP_ROOT, hierarchy, path));
+    }
+    this.resize(milliCpu);
+  }
+
+  directory(level: Level): string {
+    return join(CGROUP_ROOT, VERSION === 2 ? "" : "cpu", this.#path(level));
+  }
+
+  get bandwidth(): PodBandwidth {
+    return { pod: this.at("pod"), container: this.at("container") };
+  }
+
+  at(level: Level): Bandwidth {
+    return cpuCgroup(VERSION, this.directory(level)).bandwidth();
+  }
+
+  /** Both bursts, the pod's first. */
+  get bursts(): readonly (number | null)[] {
+    return [this.at("pod").burstMicros, this.at("container").burstMicros];
+  }
+
+  /** Both quotas, the pod's first. */
+  get quotas(): readonly (number | null)[] {
+    return [this.at("pod").quotaMicros, this.at("container").quotaMicros];
+  }
+
+  get throttledPeriods(): number {
+    return cpuCgroup(VERSION, this.directory("container")).stat().throttledPeriods;
+  }
+
+  /** As the kubelet writes a limit: from above when it rises, from below when it sinks. */
+  resize(milliCpu: number | null): void {
+    const micros = milliCpu === null ? null : milliCpu * 100;
+    const rises = (micros ?? Infinity) > (this.at("container").quotaMicros ?? Infinity);
+    const isFirst = this.at("pod").quotaMicros === null && micros !== null;
+    for (const level of rises || isFirst
+      ? (["pod", "container"] as const)
+      : (["container", "pod"] as const)) {
+      this.writeQuota(level, micros);
+    }
+  }
+
+  writeQuota(level: Level, micros: number | null): void {
+    cpuCgroup(VERSION, this.directory(level)).setQuota(micros);
+  }
+
+  writeBurst(level: Level, micros: number): void {
+    cpuCgroup(VERSION, this.directory(level)).setBurst(micros);
+  }
+
+  writePeriod(level: Level, micros: number): void {
+    const directory = this.directory(level);
+    if (VERSION === 1) writeFileSync(join(directory, "cpu.cfs_period_us"), String(micros));
+    else writeFileSync(join(directory, "cpu.max"), `${this.at(level).quotaMicros ?? "max"} ${micros}`);
+  }
+
+  /** /proc/<pid>/cgroup of a process in the container. */
+  async processCgroup(): Promise<string> {
+    const child = await this.#spawn("read line");
+    return readFileSync(`/proc/${child.pid}/cgroup`, "utf8");
+  }
+
+  /** A process in the container that uses all the CPU it can have. */
+  async burn(): Promise<void> {
+    await this.#spawn("while :; do :; done");
+  }
+
+  /** Ends its processes and removes the cgroups, as the runtime does. */
+  async remove(): Promise<void> {
+    await Promise.all(this.#children.map(end));
+    await this.removeContainer();
+    for (const hierarchy of HIERARCHIES) removeCgroup(join(CGROUP_ROOT, hierarchy, this.#path("pod")));
+  }
+
+  async removeContainer(): Promise<void> {
+    await Promise.all(this.#children.map(end));
+    for (const hierarchy of HIERARCHIES) removeCgroup(join(CGROUP_ROOT, hierarchy, this.#path("container")));
+  }
+
+  #path(level: Level): string {
+    const pod = join(this.#folder, `pod${this.podUid}`);
+    return level === "pod" ? pod : join(pod, this.#containerId);
+  }
+
+  /** Resolves once it is in the container's cgroups. */
+  async #spawn(script: string): Promise<ChildProcess> {
+    const enter = HIERARCHIES.map(
+      (hierarchy) => `echo $$ > ${join(CGROUP_ROOT, hierarchy, this.#path("container"), "cgroup.procs")}`,
+    );
+    const child = spawn("sh", ["-ec", `${enter.join("; ")}; echo; ${script}`], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    this.#children.push(child);
+    if (child.stdout !== null) await once(child.stdout, "data");
+    return child;
+  }
+}
+
+/** All cgroups of a run, and a directory for the agent's records. */
+export class CgroupLab implements AsyncDisposable {
+  readonly state = mkdtempSync(join(tmpdir(), "cpu-burst-"));
+  readonly #folder = `virtpod-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
+  readonly #pods: PodCgroups[] = [];
+
+  constructor() {
+    for (const hierarchy of HIERARCHIES) makeCgroup(join(CGROUP_ROOT, hierarchy, this.#folder));
+  }
+
+  /** The folder in a hierarchy. */
+  directory(hierarchy: string): string {
+    return join(CGROUP_ROOT, hierarchy, this.#folder);
+  }
+
+  pod(milliCpu = 500): PodCgroups {
+    const pod = new PodCgroups(this.#folder, milliCpu);
+    this.#pods.push(pod);
+    return pod;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const pod of this.#pods) await pod.remove();
+    for (const hierarchy of HIERARCHIES) removeCgroup(join(CGROUP_ROOT, hierarchy, this.#folder));
+    rmSync(this.state, { recursive: true });
+  }
+}
+
+/** On cgroup v2 a controller is there once the cgroup above hands it down. */
+function makeCgroup(directory: string): void {
+  mkdirSync(directory, { recursive: true });
+  if (VERSION === 1) return;
+  const above = join(directory, "..", "cgroup.subtree_control");
+  writeFileSync(above, "+cpu +memory");
+}
+
+function removeCgroup(directory: string): void {
+  if (existsSync(directory)) rmdirSync(directory);
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, "exit");
+  child.kill("SIGKILL");
+  await exited;
+}

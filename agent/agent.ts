@@ -72,7 +72,10 @@ export async function startAgent(config: AgentConfig, version: string, log: Logg
   const uplink = new Uplink({
     broker,
     registry,
-    metrics: () => cpuBurst.metrics(),
+    metrics: () => {
+      const { node, launchers } = cpuBurst.metrics();
+      return { node: { ...node, refusals: broker.refusals }, launchers };
+    },
     tokenPath: config.tokenPath,
     port: config.uplinkPort,
     serverName: config.uplink,

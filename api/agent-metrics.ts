@@ -16,6 +16,8 @@ export interface NodeMetrics {
   readonly state: "idle" | "cooling" | "overload" | "unknown";
   /** Share of those CPUs in use, 0 to 1; absent while it is unknown. */
   readonly sharePoolUse?: number;
+  /** Callers of the launchers' socket that were turned away since the agent's start, by the reason's code. */
+  readonly refusals: Readonly<Record<string, number>>;
 }
 
 export interface LauncherMetrics {

@@ -35,6 +35,11 @@ export interface CpuBurstOptions {
   readonly readStat?: () => string;
 }
 
+/** AgentMetrics as far as they are of CPU. */
+export interface BurstMetrics extends Omit<AgentMetrics, "node"> {
+  readonly node: Omit<NodeMetrics, "refusals">;
+}
+
 interface Managed {
   readonly launcher: LauncherCpu;
   readonly scaler: Scaler;
@@ -120,7 +125,7 @@ export class CpuBurst {
     throw new AgentError("CpuBurstPending", `the CPU burst of pod ${pods} can't be lowered to its new limit`);
   }
 
-  metrics(): AgentMetrics {
+  metrics(): BurstMetrics {
     const use = this.#load.use();
     const launchers = [...this.#managed.values()].flatMap(({ launcher, scaler }): LauncherMetrics[] => {
       const metrics = launcher.metrics(scaler.tokens);

@@ -24,7 +24,7 @@ import { Uplink } from "./uplink.ts";
 const SERVER_NAME = "virtpod-uplink.virtpod.svc";
 const WIRED: WiredPath = { interfaces: [], differences: ["eth0-nic: is down"] };
 const METRICS: AgentMetrics = {
-  node: { cgroupVersion: 2, kernelBurst: "unknown", state: "unknown" },
+  node: { cgroupVersion: 2, kernelBurst: "unknown", state: "unknown", refusals: { NotAnnounced: 2 } },
   launchers: [],
 };
 const POD_UID = "0f3b6c1e-8d2a-4f5b-9c7d-1e2f3a4b5c6d";

@@ -76,7 +76,7 @@ const strategyFields = {
 /** `domain.cpu.burst`. */
 export const cpuBurstSchema = object(strategyFields, {
   description:
-    "How the VM may use more CPU than its limit for a short time. Only where resources.limits.cpu is set. Default: what the cluster's configuration says of its node.",
+    "virtpod's own field: how the VM may use more CPU than its limit for a short time. Only where resources.limits.cpu is set. Default: what the cluster's configuration says of its node.",
 });
 
 const nodeStrategyFields = {

@@ -1,5 +1,6 @@
 /** `spec.domain`: the virtual machine itself. */
 import { Type } from "typebox";
+import { cpuBurstSchema } from "./cpu-burst.ts";
 import { devicesSchema } from "./devices.ts";
 import { firmwareSchema } from "./firmware.ts";
 import { choice, type Data, later, laterUnless, object, quantity, type Rule } from "./schema.ts";
@@ -26,6 +27,7 @@ const cpuSchema = object(
           "host-model, host-passthrough or a libvirt CPU model. Default: host-model. Under software emulation the guest gets all that the emulator can do.",
       }),
     ),
+    burst: Type.Optional(cpuBurstSchema),
   },
   {
     description: "vCPUs: sockets × cores × threads.",
@@ -103,10 +105,15 @@ const resourcesSchema = object(
   {
     requests: Type.Optional(resourceListSchema("What the node must have free.")),
     limits: Type.Optional(resourceListSchema("What the VM may use at most.")),
+    overcommitGuestOverhead: Type.Optional(
+      Type.Boolean({
+        description:
+          "The launcher's own overhead is not requested of the node; a memory limit still has it on top. Default: false.",
+      }),
+    ),
   },
   {
     description: "What the VM asks of its node. The launcher pod's resources are made from it.",
-    refused: { overcommitGuestOverhead: laterUnless(false) },
     rules: [requestWithinLimit("cpu"), requestWithinLimit("memory"), requestWithinLimit("ephemeral-storage")],
   },
 );
@@ -219,6 +226,13 @@ export const domainSchema = object(
           `!has(self.resources.limits.memory) || ${guestMemory}.compareTo(quantity(string(self.resources.limits.memory))) <= 0`,
         message: "memory.guest must not be above resources.limits.memory",
         fieldPath: ".memory.guest",
+      },
+      {
+        rule:
+          "!has(self.cpu) || !has(self.cpu.burst) || (has(self.cpu.burst.policy) && self.cpu.burst.policy == 'none') || " +
+          "(has(self.resources) && has(self.resources.limits) && has(self.resources.limits.cpu))",
+        message: "burst needs a CPU limit to burst above: set resources.limits.cpu",
+        fieldPath: ".cpu.burst",
       },
       {
         rule:

@@ -9,11 +9,14 @@
  *   POST /v1/pause | unpause | reset | soft-reboot   204
  *   GET  /v1/guest-agent    GuestAgentInfo, as last told; 409 GuestAgentNotConnected
  *   GET  /v1/dhcp           DhcpState
+ *   GET  /v1/statistics     DomainStatistics; 409 DomainNotRunning
  *   POST /v1/freeze         body FreezeRequest; 204 once the guest's file systems take no writes; 409 GuestAgentNotConnected
  *   POST /v1/unfreeze       204; 409 GuestAgentNotConnected
  *   POST /v1/console        full-duplex bytes of the serial console; a newer client displaces an older one
  *   POST /v1/vnc            full-duplex bytes of the VNC socket
+ *   POST /v1/vnc?preserveSession=true   likewise; 409 VncInUse while somebody else has it
  *
+ * A stream that the launcher ends carries the reason in its trailer `virtpod-end`: displaced · stalled · consoleEnded.
  * A failure is answered with its HTTP status and an ErrorBody.
  */
 import type { AccessCredentialsStatus, GuestAgentStatus } from "./guest-agent.ts";
@@ -29,11 +32,15 @@ export const LAUNCHER_ROUTES = {
   softReboot: "/v1/soft-reboot",
   guestAgent: "/v1/guest-agent",
   dhcp: "/v1/dhcp",
+  statistics: "/v1/statistics",
   freeze: "/v1/freeze",
   unfreeze: "/v1/unfreeze",
   console: "/v1/console",
   vnc: "/v1/vnc",
 } as const;
+
+/** Query of the VNC route: whoever is connected already is left alone. */
+export const VNC_PRESERVE_SESSION = "?preserveSession=true";
 
 export type Attachment =
   | { readonly ok: true; readonly interfaces: readonly InterfaceAttachment[] }

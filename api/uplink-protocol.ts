@@ -11,7 +11,7 @@
  *   GET  /v1/metrics                       AgentMetrics
  *   POST /v1/launchers/{podUid}/shutdown | pause | unpause | reset | soft-reboot   relayed to the launcher
  *   POST /v1/launchers/{podUid}/freeze | unfreeze                                 relayed to the launcher
- *   GET  /v1/launchers/{podUid}/guest-agent | dhcp                                relayed to the launcher
+ *   GET  /v1/launchers/{podUid}/guest-agent | dhcp | statistics                   relayed to the launcher
  *   GET  /v1/launchers/{podUid}/network                                           WiredPath; 503 LauncherNotConnected
  *   POST /v1/launchers/{podUid}/console | vnc                                     relayed, full-duplex
  */

@@ -5,6 +5,7 @@ import { declareAccess } from "./declarations/access.ts";
 import { declareGuest } from "./declarations/guest.ts";
 import { declareInformation } from "./declarations/information.ts";
 import { declareManifests } from "./declarations/manifests.ts";
+import { declareMeasurements } from "./declarations/measurements.ts";
 import { declareMissing } from "./declarations/missing.ts";
 import { declareScreen } from "./declarations/screen.ts";
 import { declareState } from "./declarations/state.ts";
@@ -28,6 +29,7 @@ export function buildProgram(name: string, path: string): Command {
   declareGuest(program);
   declareManifests(program);
   declareInformation(program);
+  declareMeasurements(program);
   declareMissing(program);
   return program;
 }

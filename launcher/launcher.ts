@@ -4,10 +4,12 @@
  */
 import { writeFileSync } from "node:fs";
 import type { Writable } from "node:stream";
+import type { DomainStatistics } from "../api/domain-statistics.ts";
 import type { LaunchSpec } from "../api/launch-spec.ts";
 import type { DomainEnd, LauncherStatus } from "../api/launcher-protocol.ts";
 import type { InterfaceAttachment } from "../api/pod-interface.ts";
 import type { Clock, Timer } from "../lib/clock.ts";
+import { RequestError } from "../transport/errors.ts";
 import { AgentLink } from "./agent-link/link.ts";
 import { launcherRoutes } from "./agent-link/routes.ts";
 import { GuestConsole } from "./console/guest-console.ts";
@@ -20,6 +22,7 @@ import type { ResolvedDisk } from "./domain/resources.ts";
 import { describeError } from "./errors.ts";
 import type { AgentConnection } from "./guest-agent/connection.ts";
 import { GuestAgent } from "./guest-agent/guest-agent.ts";
+import { serveProbes } from "./guest-agent/probe-socket.ts";
 import { Driver } from "./lifecycle/driver.ts";
 import type { PreparationStep } from "./lifecycle/events.ts";
 import type { Hypervisor, HypervisorListener } from "./lifecycle/hypervisor.ts";
@@ -40,6 +43,8 @@ export interface LauncherPaths {
   readonly terminationMessage: string;
   readonly serialSocket: string;
   readonly vncSocket: string;
+  /** Where probes through the guest agent are answered. */
+  readonly probeSocket: string;
 }
 
 export interface LauncherOptions {
@@ -97,12 +102,14 @@ export class Launcher {
 
   /** Lives the domain's whole life. Resolves when everything that outlives the process is written. */
   async run(): Promise<DomainEnd> {
-    const { clock } = this.#options;
+    const { clock, log, paths } = this.#options;
     this.#hypervisor.run();
     void this.#link.run();
+    const probes = serveProbes(paths.probeSocket, (request) => this.#guestAgent.probe(request), log);
     this.#attachmentDeadline = clock.setTimeout(() => this.#attachmentOverdue(), ATTACHMENT_DEADLINE_MS);
     void this.#prepareDisks();
     const end = await this.#driver.ended;
+    probes.close();
     await this.#farewell(end);
     return end;
   }
@@ -196,12 +203,30 @@ export class Launcher {
       request: (verb) => this.#driver.request(verb),
       guestAgentInfo: () => this.#guestAgent.info(),
       dhcp: () => this.#network.dhcp(),
+      statistics: () => this.#statistics(),
       freeze: (unfreezeTimeoutSeconds) => this.#guestAgent.freeze(unfreezeTimeoutSeconds),
       unfreeze: () => this.#guestAgent.unfreeze(),
       console: (accept) => this.#console.attachSerial(accept),
       vnc: (accept) => this.#console.attachVnc(accept),
     });
     return new AgentLink({ socketPath: paths.agentSocket, routes, clock, log });
+  }
+
+  /** @throws RequestError */
+  async #statistics(): Promise<DomainStatistics> {
+    const { phase } = this.#driver.state;
+    if (phase !== "running" && phase !== "stopping")
+      throw new RequestError(
+        409,
+        "DomainNotRunning",
+        `there is no domain to measure: the launcher is ${phase}`,
+      );
+    try {
+      return await this.#hypervisor.statistics();
+    } catch (cause) {
+      const { code, message } = describeError(cause);
+      throw new RequestError(503, code, `the domain can't be measured: ${message}`, { cause });
+    }
   }
 
   #leaseFor(attachment: InterfaceAttachment): Lease {

@@ -22,7 +22,7 @@ import { exitCodeOf, terminationMessage } from "./lifecycle/status.ts";
 import { type Daemon, Supervisor } from "./lifecycle/supervisor.ts";
 import { createLog, type Log } from "./log.ts";
 
-const { agentSocket, runtime, terminationMessage: terminationLog } = LAUNCHER_PATHS;
+const { agentSocket, probeSocket, runtime, terminationMessage: terminationLog } = LAUNCHER_PATHS;
 /** qemu's sockets. */
 const SOCKETS = join(runtime, "qemu");
 const PATHS = {
@@ -97,6 +97,7 @@ function newLauncher(spec: LaunchSpec, log: Log): Launcher {
       terminationMessage: terminationLog,
       serialSocket: PATHS.serialSocket,
       vncSocket: PATHS.vncSocket,
+      probeSocket,
     },
     resolvConf: readResolvConf(),
     stdout: process.stdout,

@@ -6,18 +6,25 @@ import type { Client } from "../kube/client.ts";
 import { Informer } from "../kube/informer.ts";
 import type { Logger } from "../kube/logger.ts";
 import type { KubeMetrics } from "../kube/metrics.ts";
-import { controllerOf } from "../kube/ownership.ts";
+import type { KubeObject } from "../kube/objects.ts";
+import { controllerOf, isControlledBy } from "../kube/ownership.ts";
 import {
   type CoreEvent,
   EVENTS,
+  NODES,
+  type Node,
   PERSISTENT_VOLUME_CLAIMS,
   type PersistentVolumeClaim,
+  POD_DISRUPTION_BUDGETS,
   PODS,
   type Pod,
+  type PodDisruptionBudget,
 } from "../kube/resources.ts";
 import type { Clock } from "../lib/clock.ts";
-import { slimPod, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
+import { slimNode, slimPod, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
 import { claimNames, slimClaim } from "./vmi/claims.ts";
+import { slimBudget } from "./vmi/disruption-budget.ts";
+import { launcherPodName, vmiNameOfPod } from "./vmi/launcher-name.ts";
 import { MOUNT_EVENTS, slimEvent } from "./vmi/mount-failures.ts";
 
 export interface Caches {
@@ -30,6 +37,15 @@ export interface Caches {
   readonly claims: Informer<PersistentVolumeClaim>;
   /** What goes wrong with pods before they run, cut down; indexed by the pod's UID. */
   readonly mountEvents: Informer<CoreEvent>;
+  /** Cut down to what tells whether they are lost or being cleared. */
+  readonly nodes: Informer<Node>;
+  /** Those that keep launcher pods from being evicted, cut down. */
+  readonly budgets: Informer<PodDisruptionBudget>;
+}
+
+/** All of them, to be run and waited for. */
+export function informersOf(caches: Caches): Pick<Informer<KubeObject>, "name" | "run" | "waitForSync">[] {
+  return Object.values(caches);
 }
 
 export const BY_UID = "uid";
@@ -37,12 +53,20 @@ export const BY_NODE = "node";
 export const BY_VMI = "vmi";
 export const BY_CLAIM = "claim";
 
-/** Key of the VMI that controls a launcher pod. */
+/** Key of the VMI that a launcher pod was made for: its controller, or, where somebody took that away, by its name. */
 export function vmiKeyOf(pod: Pod): string | undefined {
+  const { name, namespace } = pod.metadata;
   const owner = controllerOf(pod);
-  return owner?.kind === VIRTUAL_MACHINE_INSTANCES.kind
-    ? `${pod.metadata.namespace}/${owner.name}`
-    : undefined;
+  const vmi = owner === undefined ? vmiNameOfPod(name) : owner.name;
+  if (vmi === undefined || (owner !== undefined && owner.kind !== VIRTUAL_MACHINE_INSTANCES.kind))
+    return undefined;
+  return `${namespace}/${vmi}`;
+}
+
+/** The pod was made for this VMI. One that has lost its owner still runs that guest, and nobody but us makes launcher pods. */
+export function isPodOf(pod: Pod, vmi: VirtualMachineInstance): boolean {
+  if (controllerOf(pod) === undefined) return pod.metadata.name === launcherPodName(vmi);
+  return isControlledBy(pod, vmi);
 }
 
 /** Keys of the VMIs, one at most, whose launcher pod has this UID. */
@@ -99,6 +123,21 @@ export function makeCaches(
       fieldSelector: MOUNT_EVENTS,
       transform: slimEvent,
       indexers: { [BY_UID]: ({ involvedObject }) => [involvedObject.uid].filter((uid) => uid !== undefined) },
+      logger,
+      metrics,
+      ...options,
+    }),
+    nodes: new Informer({
+      resource: client.resource(NODES),
+      transform: slimNode,
+      logger,
+      metrics,
+      ...options,
+    }),
+    budgets: new Informer({
+      resource: client.resource(POD_DISRUPTION_BUDGETS),
+      labelSelector: `${LABEL_APP}=${LABEL_APP_LAUNCHER}`,
+      transform: slimBudget,
       logger,
       metrics,
       ...options,

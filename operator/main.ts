@@ -1,14 +1,12 @@
 /** The operator's process: environment in, exit code out. */
-import { readFileSync } from "node:fs";
 import { pino } from "pino";
 import { VERSION } from "../api/version.ts";
 import { connect } from "../kube/connect.ts";
 import { KubeMetrics } from "../kube/metrics.ts";
 import { parseConfig } from "./config.ts";
-import { OperatorError } from "./errors.ts";
 import { runOperator } from "./operator.ts";
 
-const log = pino({ name: "virtpod-operator", level: process.env["VIRTPOD_LOG_LEVEL"] ?? "info" });
+const log = pino({ name: "virtpod-operator" });
 const stop = new AbortController();
 process.once("SIGTERM", () => stop.abort(new Error("SIGTERM")));
 process.once("SIGINT", () => stop.abort(new Error("SIGINT")));
@@ -18,14 +16,15 @@ process.once("unhandledRejection", (err) => {
 });
 
 try {
-  const file = process.env["VIRTPOD_CONFIG"];
-  if (file === undefined) throw new OperatorError("InvalidConfiguration", "VIRTPOD_CONFIG names no file");
-  const config = parseConfig(process.env, readFileSync(file, "utf8"));
+  const config = parseConfig(process.env);
   const metrics = new KubeMetrics();
   const userAgent = `virtpod-operator/${VERSION}`;
   const client = await connect({ environment: process.env, userAgent, metrics });
   log.info({ version: VERSION, pod: config.podName, node: process.version }, "the operator starts");
-  await runOperator({ config, client, logger: log, metrics }, stop.signal);
+  const setLogLevel = (level: string) => {
+    log.level = level;
+  };
+  await runOperator({ config, client, logger: log, setLogLevel, metrics }, stop.signal);
   await client.close();
   process.exit(0);
 } catch (err) {

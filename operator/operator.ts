@@ -7,13 +7,20 @@ import { LeaderElector } from "../kube/leader-election.ts";
 import type { Logger } from "../kube/logger.ts";
 import { Manager, type Runnable } from "../kube/manager.ts";
 import type { KubeMetrics } from "../kube/metrics.ts";
-import type { ConfigMap, Pod } from "../kube/resources.ts";
-import { BY_NODE, type Caches, makeCaches, vmiKeyOf } from "./caches.ts";
+import type { ConfigMap } from "../kube/resources.ts";
+import { systemClock } from "../lib/clock.ts";
+import { announceChanges, announcementFor } from "./announcements.ts";
+import { type Caches, informersOf, makeCaches } from "./caches.ts";
 import { createServingCertificate, type KeyedCertificate, renewalTime } from "./certificates/authority.ts";
 import { type Custody, ensureAuthority, publishBundle } from "./certificates/custody.ts";
 import type { OperatorConfig } from "./config.ts";
+import { configurationKeeper } from "./configuration/keeper.ts";
+import { exportConfiguration } from "./configuration/metrics.ts";
+import { readConfiguration, watchConfiguration } from "./configuration/watch.ts";
 import { probesAndMetrics } from "./http.ts";
 import { refuseForeignInstallation } from "./installation.ts";
+import { exportMeasurements } from "./metrics/export.ts";
+import { AgentPresence } from "./node/presence.ts";
 import { reviewAccess, reviewToken } from "./reviews.ts";
 import { domainVerbHandlers } from "./subresources/domain-verbs.ts";
 import { guestAgentHandlers } from "./subresources/guest-agent.ts";
@@ -22,30 +29,39 @@ import { SubresourceServer } from "./subresources/server.ts";
 import { startStopHandlers } from "./subresources/start-stop.ts";
 import { openLauncherStream } from "./subresources/streams.ts";
 import { readTrust, watchTrust } from "./subresources/trust.ts";
+import { usageHandlers } from "./subresources/usage.ts";
 import { Agents } from "./uplink/agents.ts";
 import { Announcer } from "./uplink/announcer.ts";
 import { UplinkListener } from "./uplink/listener.ts";
 import { Statuses } from "./uplink/statuses.ts";
 import { VmController } from "./vm/controller.ts";
-import { announcedLauncher } from "./vmi/announcement.ts";
 import { VmiController } from "./vmi/controller.ts";
-import { isOver, podFacts } from "./vmi/pod-facts.ts";
 
 export interface OperatorParts {
   readonly config: OperatorConfig;
   readonly client: Client;
   readonly logger: Logger;
   readonly metrics: KubeMetrics;
+  readonly setLogLevel: (level: string) => void;
 }
 
 const MINUTE_MS = 60_000;
 
 /** Runs until the signal aborts. @throws what made it impossible to go on */
 export async function runOperator(
-  { config, client, logger, metrics }: OperatorParts,
+  { config, client, logger, metrics, setLogLevel }: OperatorParts,
   signal: AbortSignal,
 ): Promise<void> {
   await refuseForeignInstallation(client);
+  const { namespace } = config;
+  const configuration = await readConfiguration({ client, namespace });
+  setLogLevel(configuration.current.logLevel);
+  configuration.on("change", (now) => {
+    const { refused, version } = now;
+    if (refused === undefined) logger.info({ version }, "another configuration is in force");
+    else logger.error({ version }, refused);
+    setLogLevel(now.configuration.logLevel);
+  });
   const agents = new Agents();
   const caches = makeCaches(client, logger, metrics);
   const statuses = new Statuses(agents, (node, err) =>
@@ -53,7 +69,7 @@ export async function runOperator(
   );
   const elector = new LeaderElector({
     client,
-    namespace: config.namespace,
+    namespace,
     name: "virtpod-operator",
     identity: `${config.podName}_${randomUUID()}`,
     logger,
@@ -69,13 +85,16 @@ export async function runOperator(
   });
   const announcer = new Announcer({
     agents,
-    launchersOn: (nodeName) => launchersOn(caches, nodeName),
+    announcementFor: (nodeName) => announcementFor(caches, configuration, nodeName),
     onError: (node, err) => logger.warn({ node, err }, "an agent could not be told its launchers"),
   });
-  announceChanges(caches, announcer);
+  announceChanges(caches, configuration, announcer, () => agents.statusConnections().keys());
+  exportMeasurements(metrics.registry, { agents, caches, isLeader: () => elector.isLeader, logger });
+  exportConfiguration(metrics.registry, configuration, () => announcer.versions);
   const shared = { client: leading, caches, events, logger, metrics };
+  const presence = new AgentPresence(agents, systemClock);
   const vm = new VmController(shared);
-  const vmi = new VmiController({ ...shared, statuses, config });
+  const vmi = new VmiController({ ...shared, statuses, presence, config, configuration, announcer });
 
   const manager = new Manager({ elector, logger });
   manager.add(
@@ -83,33 +102,12 @@ export async function runOperator(
     probesAndMetrics(metrics.registry, () => manager.isReady),
   );
   const tls = await tlsServers({ config, client, logger, metrics, caches, agents });
-  manager.add("caches", caches.vms, caches.vmis, caches.pods, caches.claims, caches.mountEvents, tls.trust);
+  manager.add("caches", watchConfiguration({ client, namespace, logger, metrics }, configuration));
+  manager.add("caches", ...informersOf(caches), tls.trust);
   manager.add("others", events, tls.servers);
+  manager.add("controllers", configurationKeeper({ ...shared, namespace, live: configuration }));
   manager.add("controllers", leadership(statuses, announcer, elector), vmi.controller, vm.controller);
   await manager.run(signal);
-}
-
-/** The launchers that a node's agent may serve: pods of ours that still have something to serve. */
-function launchersOn(caches: Caches, nodeName: string) {
-  return caches.pods.byIndex(BY_NODE, nodeName).flatMap((pod) => {
-    const key = vmiKeyOf(pod);
-    const vmi = key === undefined ? undefined : caches.vmis.get(key);
-    const facts = podFacts(pod);
-    const isOurs = pod.metadata.ownerReferences?.some((reference) => reference.uid === vmi?.metadata.uid);
-    return vmi === undefined || !isOurs || isOver(facts) ? [] : (announcedLauncher(vmi, facts) ?? []);
-  });
-}
-
-function announceChanges(caches: Caches, announcer: Announcer): void {
-  const announce = (pod: Pod) => {
-    if (pod.spec.nodeName !== undefined) announcer.announce(pod.spec.nodeName);
-  };
-  caches.pods.addHandler({
-    name: "announcer",
-    onAdd: announce,
-    onUpdate: (_previous, pod) => announce(pod),
-    onDelete: announce,
-  });
 }
 
 /** What only the leader does with the agents: reads their status and tells them their launchers. */
@@ -131,7 +129,7 @@ function leadership(statuses: Statuses, announcer: Announcer, elector: LeaderEle
   };
 }
 
-interface TlsParts extends OperatorParts {
+interface TlsParts extends Omit<OperatorParts, "setLogLevel"> {
   readonly caches: Caches;
   readonly agents: Agents;
 }
@@ -158,6 +156,7 @@ async function tlsServers(parts: TlsParts): Promise<TlsServers> {
       ...domainVerbHandlers(caches, agents),
       ...guestAgentHandlers(caches, agents),
       ...networkHandlers(caches, agents),
+      ...usageHandlers(caches, agents),
     },
     onError: (request, err) => logger.error({ request, err }, "a subresource request failed"),
   });

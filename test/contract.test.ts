@@ -4,8 +4,10 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { parseAnnouncement } from "../agent/launchers/announcement.ts";
 import { parseLauncherStatus as relayed } from "../agent/launchers/status.ts";
+import { CONFIG_KEY } from "../api/configuration.ts";
+import { DEFAULT_BURST_STRATEGY } from "../api/cpu-burst.ts";
 import type { DomainEndReason, LauncherInterfaceStatus } from "../api/launcher-protocol.ts";
-import { LAUNCH_SPEC_MAX_BYTES } from "../api/names.ts";
+import { LAUNCH_SPEC_MAX_BYTES, LAUNCHER_CONTAINER } from "../api/names.ts";
 import type { VirtualMachineInstance } from "../api/virtual-machine-instance.ts";
 import { readInterfaces, readOsInfo } from "../launcher/guest-agent/answers.ts";
 import { agentStatus, NO_FACTS } from "../launcher/guest-agent/facts.ts";
@@ -13,6 +15,8 @@ import { parseLaunchSpec } from "../launcher/launch-spec.ts";
 import type { MachineEvent } from "../launcher/lifecycle/events.ts";
 import { initialState, reduce } from "../launcher/lifecycle/machine.ts";
 import { statusOf, terminationMessage } from "../launcher/lifecycle/status.ts";
+import { announcementFor } from "../operator/announcements.ts";
+import { LiveConfiguration, nextInForce } from "../operator/configuration/live.ts";
 import { parseAgentStatus, parseDomainEnd } from "../operator/uplink/parse.ts";
 import { announcedLauncher } from "../operator/vmi/announcement.ts";
 import type { ClaimFacts } from "../operator/vmi/claims.ts";
@@ -270,12 +274,14 @@ describe("what the operator makes of any VMI that the API takes", () => {
         const launchers = vmis.map((vmi, i) => {
           const uid = `00000000-0000-4000-8000-00000000000${i}`;
           const metadata = { name: `p${i}`, uid, resourceVersion: "1", creationTimestamp: "" };
-          return announcedLauncher(
-            vmi,
-            podFacts({ apiVersion: "v1", kind: "Pod", metadata, spec: { containers: [] } }),
-          );
+          const containers = [{ name: LAUNCHER_CONTAINER, resources: { limits: { cpu: `${100 + i}m` } } }];
+          const pod = podFacts({ apiVersion: "v1", kind: "Pod", metadata, spec: { containers } });
+          return announcedLauncher(vmi, pod, DEFAULT_BURST_STRATEGY);
         });
-        const announcement = { term, launchers };
+        const { inForce } = new LiveConfiguration(nextInForce({ [CONFIG_KEY]: "{}" }, undefined));
+        const caches = { nodes: new Map(), pods: { byIndex: () => [] }, vmis: new Map() } as never;
+        const { settings } = announcementFor(caches, { inForce }, "node-1");
+        const announcement = { term, launchers, settings };
         assert.deepEqual(parseAnnouncement(JSON.parse(JSON.stringify(announcement))), announcement);
       }),
     );

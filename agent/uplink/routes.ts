@@ -35,6 +35,7 @@ const LAUNCHER_REQUESTS: readonly Relayed[] = [
   { method: "POST", path: LAUNCHER_ROUTES.softReboot, status: 204 },
   { method: "GET", path: LAUNCHER_ROUTES.guestAgent, status: 200 },
   { method: "GET", path: LAUNCHER_ROUTES.dhcp, status: 200 },
+  { method: "GET", path: LAUNCHER_ROUTES.statistics, status: 200 },
   { method: "POST", path: LAUNCHER_ROUTES.freeze, status: 204, deadlineMs: FREEZE_DEADLINE_MS },
   { method: "POST", path: LAUNCHER_ROUTES.unfreeze, status: 204, deadlineMs: FREEZE_DEADLINE_MS },
 ];

@@ -63,10 +63,14 @@ const OWN = "virtpod's own field";
 export function fieldsOf(schema: StructuralSchema, kubevirtPaths: readonly string[]): readonly Field[] {
   const known = new Set(kubevirtPaths.flatMap(withParents));
   const theirs = [...known].map((path): Field => ({ ...fieldAt(schema, path), origin: "KubeVirt" }));
-  const others = schemaPaths(schema, "spec")
+  const added = schemaPaths(schema, "spec")
     .filter((path) => !known.has(path) && !PASSED_ON.some((passed) => path.startsWith(passed)))
-    .map((path) => fieldAt(schema, path))
-    .map((field): Field => ({ ...field, origin: field.note.includes(OWN) ? "virtpod" : "Kubernetes" }));
+    .map((path) => fieldAt(schema, path));
+  const own = added.filter(({ note }) => note.includes(OWN)).map(({ path }) => path);
+  const isOwn = (path: string) => own.some((one) => path === one || path.startsWith(`${one}.`));
+  const others = added.map(
+    (field): Field => ({ ...field, origin: isOwn(field.path) ? "virtpod" : "Kubernetes" }),
+  );
   return [...theirs, ...others].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 

@@ -64,6 +64,11 @@ async function bench(t: TestContext): Promise<Bench> {
       told.push(verb);
     },
     dhcp: () => ({ leases: {}, counters: {} }),
+    statistics: async () => ({
+      cpu: { seconds: 1, userSeconds: 1, systemSeconds: 0 },
+      vcpus: [],
+      memory: { resident: 1 },
+    }),
     guestAgentInfo: () => ({ supportedCommands: [], users: [], fileSystems: [], frozen: false }),
     freeze: async (unfreezeTimeoutSeconds) => void told.push(`freeze ${unfreezeTimeoutSeconds}`),
     unfreeze: async () => {

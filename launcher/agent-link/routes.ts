@@ -1,5 +1,6 @@
 /** The agent's requests (api/launcher-protocol.ts), answered by the launcher's parts. */
 import type { Duplex } from "node:stream";
+import type { DomainStatistics } from "../../api/domain-statistics.ts";
 import type { GuestAgentInfo } from "../../api/guest-agent.ts";
 import {
   type Attachment,
@@ -26,6 +27,8 @@ export interface LauncherPorts {
   /** @throws RequestError */
   guestAgentInfo(): GuestAgentInfo;
   dhcp(): DhcpState;
+  /** @throws RequestError */
+  statistics(): Promise<DomainStatistics>;
   /** @throws RequestError */
   freeze(unfreezeTimeoutSeconds: number): Promise<void>;
   /** @throws RequestError */
@@ -68,6 +71,7 @@ export function launcherRoutes(ports: LauncherPorts): Routes {
     [`POST ${LAUNCHER_ROUTES.softReboot}`]: perform("soft-reboot"),
     [`GET ${LAUNCHER_ROUTES.guestAgent}`]: (request) => request.reply(200, ports.guestAgentInfo()),
     [`GET ${LAUNCHER_ROUTES.dhcp}`]: (request) => request.reply(200, ports.dhcp()),
+    [`GET ${LAUNCHER_ROUTES.statistics}`]: async (request) => request.reply(200, await ports.statistics()),
     [`POST ${LAUNCHER_ROUTES.freeze}`]: async (request) => {
       const body = parsed("freeze", freezeRequest, await request.json(MAX_SMALL_BYTES));
       await ports.freeze(body.unfreezeTimeoutSeconds);

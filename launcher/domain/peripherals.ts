@@ -82,7 +82,8 @@ export function memballoonElement({ memBalloon }: LaunchDomain, bus: PciBus): El
   if (!memBalloon) return element("memballoon", { model: "none" });
   // The guest gives back what it freed, without being asked.
   const attributes = { model: "virtio-non-transitional", freePageReporting: "on" };
-  return element("memballoon", attributes, bus.address());
+  // KubeVirt's: the guest tells of its memory each 10 s, else it never would.
+  return element("memballoon", attributes, element("stats", { period: 10 }), bus.address());
 }
 
 export function rngElement({ rng }: LaunchDomain, bus: PciBus): Child {

@@ -115,6 +115,7 @@ describe("domain XML", () => {
       <target type="virtio" name="org.qemu.guest_agent.0"/>
     </channel>
     <memballoon model="virtio-non-transitional" freePageReporting="on">
+      <stats period="10"/>
       <address type="pci" domain="0x0000" bus="0x00" slot="0x06" function="0x0"/>
     </memballoon>
     <panic model="isa"/>

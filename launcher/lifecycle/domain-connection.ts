@@ -1,10 +1,12 @@
 /** The one domain over one connection to libvirtd. */
-import { connectLibvirt, type LibvirtConnection } from "../libvirt/calls.ts";
+import type { DomainStatistics } from "../../api/domain-statistics.ts";
+import { connectLibvirt, type LibvirtConnection, STATS } from "../libvirt/calls.ts";
 import { LibvirtError } from "../libvirt/errors.ts";
 import { type DomainRef, refByUuid } from "../libvirt/structures.ts";
 import type { DomainFact } from "./events.ts";
 import { factOf, factOfState } from "./facts.ts";
 import { START_DEADLINE_MS } from "./machine.ts";
+import { domainStatistics } from "./statistics.ts";
 import type { DomainConnection } from "./supervisor.ts";
 
 /** @throws LibvirtError */
@@ -66,6 +68,11 @@ class LibvirtDomainConnection implements DomainConnection {
       // A libvirtd that was restarted a moment ago ends the domain without an event (seen with 9.0).
       this.#onFact({ kind: "gone", how: "destroyed" });
     }
+  }
+
+  async statistics(): Promise<DomainStatistics> {
+    const groups = STATS.cpu + STATS.balloon + STATS.vcpu;
+    return domainStatistics((await this.#connection.domainStats(this.#domain, groups)) ?? {});
   }
 
   acpiShutdown = () => this.#connection.shutdownDomain(this.#domain);

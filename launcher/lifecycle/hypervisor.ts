@@ -1,4 +1,5 @@
 /** libvirt as the launcher needs it: the calls of the driver's DomainPort, and what it tells by itself. */
+import type { DomainStatistics } from "../../api/domain-statistics.ts";
 import type { DomainFact } from "./events.ts";
 
 export interface HypervisorListener {
@@ -22,6 +23,7 @@ export interface DomainCalls {
   resume(): Promise<void>;
   reset(): Promise<void>;
   softReboot(): Promise<void>;
+  statistics(): Promise<DomainStatistics>;
 }
 
 /** Every call rejects with code `LibvirtUnavailable` while libvirtd is away or when it dies meanwhile. */

@@ -33,6 +33,7 @@ class FakeConnection implements DomainConnection {
   resume = async () => {};
   reset = async () => {};
   softReboot = async () => {};
+  statistics = async () => ({ cpu: { seconds: 0, userSeconds: 0, systemSeconds: 0 }, vcpus: [], memory: {} });
   close = () => this.#close.resolve();
 }
 

@@ -63,6 +63,7 @@ export class Supervisor implements Hypervisor {
   resume = () => this.#call((connection) => connection.resume());
   reset = () => this.#call((connection) => connection.reset());
   softReboot = () => this.#call((connection) => connection.softReboot());
+  statistics = () => this.#call((connection) => connection.statistics());
 
   close(): void {
     this.#closing.abort();

@@ -1,5 +1,6 @@
 /** The operator's controllers, as they are, on an API server in memory with a node beside them. */
 import assert from "node:assert/strict";
+import { DEFAULT_CONFIGURATION } from "../../api/configuration.ts";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { Client } from "../../kube/client.ts";
@@ -10,12 +11,20 @@ import { FakeApiServer, type FakeRequest } from "../../kube/fake/server.ts";
 import { FakeTransport, fakeClient } from "../../kube/fake/transport.ts";
 import { silentLogger } from "../../kube/logger.ts";
 import { KubeMetrics } from "../../kube/metrics.ts";
-import { EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS, type Pod } from "../../kube/resources.ts";
+import {
+  EVENTS,
+  NODES,
+  PERSISTENT_VOLUME_CLAIMS,
+  POD_DISRUPTION_BUDGETS,
+  PODS,
+  type Pod,
+} from "../../kube/resources.ts";
 import type { Transport, TransportRequest, TransportResponse } from "../../kube/transport.ts";
 import { FakeClock } from "../../lib/fake-clock.ts";
-import { type Caches, makeCaches } from "../caches.ts";
+import { type Caches, informersOf, makeCaches } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
+import { AgentPresence } from "../node/presence.ts";
 import { Agents } from "../uplink/agents.ts";
 import { Statuses } from "../uplink/statuses.ts";
 import { VmController } from "../vm/controller.ts";
@@ -29,11 +38,7 @@ export const NAMESPACE = "default";
 const CONFIG: OperatorConfig = {
   podName: "operator-0",
   namespace: "virtpod",
-  useEmulation: false,
-  storage: { allowHostDisk: false, allowServiceAccountDisk: false },
-  network: { allowUnguardedInterfaces: false },
   launcher: { image: "launcher:1", imagePullSecrets: [] },
-  logLevel: "info",
 };
 
 /** A request that the server has carried out, and of which nobody gets the answer. */
@@ -74,13 +79,14 @@ export class OperatorProcess {
   readonly agents = new Agents();
   readonly caches: Caches;
   readonly statuses: Statuses;
+  readonly presence: AgentPresence;
   readonly vm: VmController;
   readonly vmi: VmiController;
   readonly #transport: MortalTransport;
   readonly #stop = new AbortController();
   readonly #runs: Promise<unknown>[];
 
-  constructor(server: FakeApiServer, clock: FakeClock, dieAfterWrite: number) {
+  constructor(server: FakeApiServer, clock: FakeClock, dieAfterWrite: number, launcherImage: string) {
     this.#transport = new MortalTransport(server, dieAfterWrite);
     const client = new Client({
       transport: this.#transport,
@@ -92,6 +98,7 @@ export class OperatorProcess {
     const shared = { client, logger: silentLogger, metrics, clock };
     this.caches = makeCaches(client, silentLogger, metrics, { freeze: true, clock });
     this.statuses = new Statuses(this.agents, () => {});
+    this.presence = new AgentPresence(this.agents, clock);
     const events = new EventRecorder({ ...shared, component: "virtpod-operator" });
     this.vm = new VmController({ ...shared, caches: this.caches, events });
     this.vmi = new VmiController({
@@ -99,14 +106,15 @@ export class OperatorProcess {
       caches: this.caches,
       events,
       statuses: this.statuses,
-      config: CONFIG,
+      presence: this.presence,
+      config: { ...CONFIG, launcher: { ...CONFIG.launcher, image: launcherImage } },
+      configuration: { current: DEFAULT_CONFIGURATION },
+      announcer: { confirm: async () => true },
     });
     this.statuses.start();
     const { signal } = this.#stop;
-    const { vms, vmis, pods, claims, mountEvents } = this.caches;
-    this.#runs = [vms, vmis, pods, claims, mountEvents, events, this.vm.controller, this.vmi.controller].map(
-      (one) => one.run(signal),
-    );
+    const runnables = [...informersOf(this.caches), events, this.vm.controller, this.vmi.controller];
+    this.#runs = runnables.map((one) => one.run(signal));
   }
 
   get isDead(): boolean {
@@ -122,6 +130,7 @@ export class OperatorProcess {
     this.#transport.isDead = true;
     this.#stop.abort(new Error("killed"));
     this.statuses.stop();
+    this.presence.close();
     this.agents.close();
     await Promise.allSettled(this.#runs);
   }
@@ -130,7 +139,15 @@ export class OperatorProcess {
 export class World {
   readonly clock = new FakeClock();
   readonly server = new FakeApiServer({
-    resources: [VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, PODS, PERSISTENT_VOLUME_CLAIMS, EVENTS],
+    resources: [
+      VIRTUAL_MACHINES,
+      VIRTUAL_MACHINE_INSTANCES,
+      PODS,
+      PERSISTENT_VOLUME_CLAIMS,
+      EVENTS,
+      NODES,
+      POD_DISRUPTION_BUDGETS,
+    ],
     clock: this.clock,
   });
   readonly user: Client = fakeClient(this.server, "user");
@@ -138,6 +155,8 @@ export class World {
   readonly kubelet = new KubeletDouble(this.server, fakeClient(this.server, "kubelet"), this.agent);
   /** UIDs of all pods that ever were. */
   readonly podUids = new Set<string>();
+  /** What the next operator makes launchers of. */
+  launcherImage = "launcher:1";
   operator: OperatorProcess;
 
   constructor(options: { readonly dieAfterWrite?: number } = {}) {
@@ -146,7 +165,7 @@ export class World {
   }
 
   #start(dieAfterWrite = 0, isAgentAway = false): OperatorProcess {
-    const operator = new OperatorProcess(this.server, this.clock, dieAfterWrite);
+    const operator = new OperatorProcess(this.server, this.clock, dieAfterWrite, this.launcherImage);
     if (!isAgentAway) this.agent.dial(operator.agents);
     return operator;
   }

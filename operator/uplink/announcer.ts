@@ -1,26 +1,28 @@
 /** Tells each agent which launcher pods it may serve; the leader's job. */
-import {
-  type AnnouncedLauncher,
-  type LauncherAnnouncement,
-  UPLINK_ROUTES,
-} from "../../api/uplink-protocol.ts";
+import { type LauncherAnnouncement, UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
 import { Backoff } from "../../lib/backoff.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import type { Agents } from "./agents.ts";
 
 export interface AnnouncerOptions {
   readonly agents: Agents;
-  /** The launchers that a node's agent may serve, from the caches. */
-  readonly launchersOn: (nodeName: string) => readonly AnnouncedLauncher[];
+  /** What a node's agent is to know, from the caches. */
+  readonly announcementFor: (nodeName: string) => Announced;
   readonly onError: (nodeName: string, error: unknown) => void;
 }
+
+export type Announced = Omit<LauncherAnnouncement, "term">;
 
 /** Per connection: what was last told, whether telling is under way, whether there is something newer. */
 interface Told {
   client: Http2Client;
   body?: string;
+  /** Version of the configuration in `body`. */
+  version?: string;
   isTelling: boolean;
   isStale: boolean;
+  /** Called when nothing is under way any more. */
+  readonly waiters: Set<() => void>;
 }
 
 const RETRY = { initialMs: 500, maxMs: 5_000 };
@@ -52,6 +54,32 @@ export class Announcer {
     this.#told.clear();
   }
 
+  /** Version of the configuration that each agent has taken, by node. */
+  get versions(): ReadonlyMap<string, string> {
+    const taken = new Map<string, string>();
+    for (const [nodeName, { version }] of this.#told) if (version !== undefined) taken.set(nodeName, version);
+    return taken;
+  }
+
+  /**
+   * Resolves with true once the agent has confirmed what is to be announced now, with false when the deadline is over
+   * or the agent away.
+   */
+  async confirm(nodeName: string, deadlineMs: number): Promise<boolean> {
+    this.announce(nodeName);
+    const told = this.#told.get(nodeName);
+    if (told === undefined) return false;
+    const deadline = AbortSignal.timeout(deadlineMs);
+    while (told.isTelling && !deadline.aborted) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      told.waiters.add(resolve);
+      deadline.addEventListener("abort", () => resolve(), { once: true });
+      await promise;
+      told.waiters.delete(resolve);
+    }
+    return !told.isTelling && !told.isStale && told.client.isOpen;
+  }
+
   /** Agents that something is remembered of. */
   get size(): number {
     return this.#told.size;
@@ -67,7 +95,7 @@ export class Announcer {
     if (client === undefined || this.#term === undefined) return;
     let told = this.#told.get(nodeName);
     if (told?.client !== client) {
-      told = { client, isTelling: false, isStale: false };
+      told = { client, isTelling: false, isStale: false, waiters: new Set() };
       this.#told.set(nodeName, told);
     }
     told.isStale = true;
@@ -81,14 +109,13 @@ export class Announcer {
     while (told.isStale && told.client.isOpen && !stopping.aborted && this.#term !== undefined) {
       told.isStale = false;
       try {
-        const announcement: LauncherAnnouncement = {
-          term: this.#term,
-          launchers: this.#options.launchersOn(nodeName),
-        };
+        const announced = this.#options.announcementFor(nodeName);
+        const announcement: LauncherAnnouncement = { term: this.#term, ...announced };
         const body = JSON.stringify(announcement);
         if (body === told.body) continue;
         await told.client.request("PUT", UPLINK_ROUTES.launchers, { body: announcement, signal: stopping });
         told.body = body;
+        if (announced.settings !== undefined) told.version = announced.settings.version;
         backoff.reset();
       } catch (error) {
         if (stopping.aborted) break;
@@ -98,5 +125,6 @@ export class Announcer {
       }
     }
     told.isTelling = false;
+    for (const wake of told.waiters) wake();
   }
 }

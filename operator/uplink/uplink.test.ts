@@ -4,6 +4,7 @@ import { describe, it, type TestContext } from "node:test";
 import { connect } from "node:tls";
 import type { LauncherStatus } from "../../api/launcher-protocol.ts";
 import type { AgentStatus, AnnouncedLauncher, LauncherAnnouncement } from "../../api/uplink-protocol.ts";
+import { RequestError } from "../../transport/errors.ts";
 import { type ServedConnection, serveHttp2 } from "../../transport/server.ts";
 import {
   createAuthority,
@@ -56,6 +57,8 @@ async function uplink(t: TestContext, review: Partial<TokenReviewResult> = {}): 
 interface FakeAgent {
   readonly announcements: LauncherAnnouncement[];
   readonly announced: () => Promise<void>;
+  /** From now on no announcement is taken. */
+  readonly refuse: () => void;
   readonly served: ServedConnection;
 }
 
@@ -70,11 +73,13 @@ async function dial(
   socket.on("error", () => {});
   await once(socket, "secureConnect");
   const announcements: LauncherAnnouncement[] = [];
+  let isRefusing = false;
   let wake = () => {};
   const claims = Buffer.from(JSON.stringify({ exp: Date.now() / 1000 + 3600 })).toString("base64url");
   const served = serveHttp2(socket, {
     "GET /v1/identity": (request) => request.reply(200, { token: `h.${claims}.s`, connection: "status" }),
     "PUT /v1/launchers": async (request) => {
+      if (isRefusing) throw new RequestError(503, "CpuBurstPending", "not yet");
       announcements.push((await request.json()) as LauncherAnnouncement);
       request.reply(204);
       wake();
@@ -90,6 +95,9 @@ async function dial(
   t.after(() => served.destroy());
   return {
     announcements,
+    refuse: () => {
+      isRefusing = true;
+    },
     announced: () =>
       new Promise((resolve) => {
         wake = resolve;
@@ -235,7 +243,7 @@ describe("the uplink", () => {
     const up = await uplink(t);
     const announcer = new Announcer({
       agents: up.agents,
-      launchersOn: () => [launcher("a")],
+      announcementFor: () => ({ launchers: [launcher("a")] }),
       // The agent may be gone before it has answered.
       onError: () => {},
     });
@@ -250,16 +258,43 @@ describe("the uplink", () => {
     announcer.stop();
   });
 
+  it("confirms what an agent has taken, and not what it refuses or what nobody is there to take", async (t) => {
+    const up = await uplink(t);
+    let version = "1";
+    const announcer = new Announcer({
+      agents: up.agents,
+      announcementFor: () => ({
+        launchers: [],
+        settings: { version, logLevel: "info", sharePoolThresholdPercent: 50 },
+      }),
+      onError: () => {},
+    });
+    announcer.start(1);
+    t.after(() => announcer.stop());
+    assert.equal(await announcer.confirm("node-1", 1_000), false, "nobody is there");
+    const agent = await dial(t, up);
+    await agent.announced();
+    version = "2";
+    assert.equal(await announcer.confirm("node-1", 5_000), true);
+    assert.equal(agent.announcements.at(-1)?.settings?.version, "2");
+    assert.deepEqual([...announcer.versions], [["node-1", "2"]]);
+    assert.equal(await announcer.confirm("node-1", 5_000), true, "and nothing is left to tell");
+    agent.refuse();
+    version = "3";
+    assert.equal(await announcer.confirm("node-1", 50), false, "it refuses");
+    assert.deepEqual([...announcer.versions], [["node-1", "2"]]);
+  });
+
   it("reports a defect in gathering an announcement as an error, and tries again", async (t) => {
     const up = await uplink(t);
     const errors: string[] = [];
     let calls = 0;
     const announcer = new Announcer({
       agents: up.agents,
-      launchersOn: () => {
+      announcementFor: () => {
         calls += 1;
         if (calls === 1) throw new Error("a defect");
-        return [launcher("a")];
+        return { launchers: [launcher("a")] };
       },
       onError: (_node, error) => errors.push(String(error)),
     });
@@ -289,7 +324,7 @@ describe("the uplink", () => {
     let launchers = [launcher("a")];
     const announcer = new Announcer({
       agents: up.agents,
-      launchersOn: () => launchers,
+      announcementFor: () => ({ launchers }),
       onError: (_node, error) => assert.fail(String(error)),
     });
     announcer.start(7);

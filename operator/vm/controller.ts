@@ -21,6 +21,7 @@ import type { Caches } from "../caches.ts";
 import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
 import { instanceOf } from "./instance.ts";
+import { livePatch } from "./live-update.ts";
 import { plan, type Write } from "./plan.ts";
 
 export interface VmControllerOptions {
@@ -120,6 +121,14 @@ export class VmController {
       case "deleteInstance":
         await this.#deleteInstance(key, write.vmi, signal);
         return undefined;
+      case "updateInstance": {
+        const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
+        const vmi = await vmis
+          .patch(name, livePatch(write.vmi, write.update), { signal })
+          .catch(ignoreNotFound);
+        if (vmi !== undefined) this.#ownWrites.wrote(key, this.#options.caches.vmis, vmi);
+        return undefined;
+      }
     }
   }
 

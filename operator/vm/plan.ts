@@ -7,9 +7,14 @@ import { FINALIZER_VM } from "../../api/names.ts";
 import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { PlannedEvent } from "../events.ts";
+import { type LiveUpdate, liveUpdate, updated } from "./live-update.ts";
 import { isInstanceUnwanted, isNextWanted, isPauseAsked, isStartAsked } from "./run-strategy.ts";
 import { retryTime, type StartFailure, stableInMs, startFailureAfter } from "./start-failure.ts";
 import { wantedStatus } from "./status.ts";
+import { transitionEvents } from "./transition-events.ts";
+
+/** Kubernetes' own: the garbage collector is to let go of what the object owns. */
+const FINALIZER_ORPHAN = "orphan";
 
 export interface Observed {
   readonly vm: VirtualMachine;
@@ -25,6 +30,8 @@ export type Write =
   | { readonly kind: "addFinalizer" }
   | { readonly kind: "createInstance"; readonly paused: boolean }
   | { readonly kind: "deleteInstance"; readonly vmi: VirtualMachineInstance }
+  /** Gives a running guest what of a changed template it can be given. */
+  | { readonly kind: "updateInstance"; readonly vmi: VirtualMachineInstance; readonly update: LiveUpdate }
   | { readonly kind: "updateStatus"; readonly status: VirtualMachineStatus }
   | { readonly kind: "removeFinalizer" };
 
@@ -44,12 +51,15 @@ export function plan(observed: Observed): Plan {
 function planDeletion({ vm, vmi, now }: Observed): Plan {
   const hasFinalizer = vm.metadata.finalizers?.includes(FINALIZER_VM) ?? false;
   if (!hasFinalizer) return { writes: [], events: [] };
-  if (vmi === undefined) return { writes: [{ kind: "removeFinalizer" }], events: [] };
+  // `kubectl delete --cascade=orphan`: the guest goes on without its VM.
+  const isOrphaning = vm.metadata.finalizers?.includes(FINALIZER_ORPHAN) ?? false;
+  if (vmi === undefined || isOrphaning) return { writes: [{ kind: "removeFinalizer" }], events: [] };
   const writes: Write[] =
     vmi.metadata.deletionTimestamp === undefined ? [{ kind: "deleteInstance", vmi }] : [];
+  const status = wantedStatus({ vm, vmi, now: new Date(now) });
   return {
-    writes: [...writes, ...statusWrite(vm, wantedStatus({ vm, vmi, now: new Date(now) }))],
-    events: [],
+    writes: [...writes, ...statusWrite(vm, status)],
+    events: transitionEvents(vm.status ?? {}, status, vmi),
   };
 }
 
@@ -76,15 +86,27 @@ function planLife(observed: Observed): Plan {
       message: `Stopped the virtual machine by deleting the virtual machine instance ${vm.metadata.name}`,
     });
   }
+  const update = vmi === undefined || decision.kind === "delete" ? undefined : liveUpdate(vm, vmi);
+  if (vmi !== undefined && update !== undefined) {
+    writes.push({ kind: "updateInstance", vmi, update });
+    events.push({
+      type: "Normal",
+      reason: "LiveUpdated",
+      message: "The running guest is given the CPU amounts and the burst of the changed template",
+    });
+  }
+  const seen = vmi === undefined || update === undefined ? vmi : updated(vmi, update);
   const status = wantedStatus({
     vm,
     now: new Date(now),
     isStarting: decision.kind === "create",
-    ...(vmi === undefined ? {} : { vmi }),
+    ...(seen === undefined ? {} : { vmi: seen }),
     ...(foreign === undefined ? {} : { foreign }),
     ...(failure === undefined ? {} : { failure }),
   });
   writes.push(...statusWrite(vm, status));
+  // What has happened comes before what is done about it.
+  events.unshift(...transitionEvents(vm.status ?? {}, status, vmi));
   const waitMs = decision.kind === "wait" ? decision.ms : failure && vmi && stableInMs(vmi, now);
   return waitMs === undefined ? { writes, events } : { writes, events, requeueAfterMs: waitMs };
 }

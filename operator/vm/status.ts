@@ -6,6 +6,7 @@ import { type VirtualMachine, type VirtualMachineStatus, VM_CONDITIONS } from ".
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { rfc3339 } from "../../lib/time.ts";
 import { conditionOf, isTrue, mergeConditions, type WantedCondition } from "../vmi/conditions.ts";
+import { NODE_UNRESPONSIVE } from "../vmi/disruption.ts";
 import { isFinal, NOT_RUNNING } from "../vmi/status.ts";
 import {
   completion,
@@ -68,6 +69,7 @@ export function printableStatus(input: StatusInput): PrintableStatus {
   if (vmi !== undefined) {
     if (vmi.metadata.deletionTimestamp !== undefined) return "Stopping";
     if (isInstanceUnwanted(input) && !isFinal(vmi)) return "Stopping";
+    if (conditionOf(vmi.status?.conditions, "Ready")?.reason === NODE_UNRESPONSIVE) return "Unknown";
     if (isTrue(vmi.status?.conditions, "Paused")) return "Paused";
     if (vmi.status?.phase === "Running") return "Running";
     const stuck = conditionOf(vmi.status?.conditions, "Synchronized");
@@ -94,6 +96,16 @@ const IMAGE_ERRORS: readonly string[] = [
 function isBackingOff(failure: StartFailure | undefined, now: Date): boolean {
   return retryTime(failure) > now.getTime();
 }
+
+/** Conditions of the VMI's that its VM says as well. */
+const COPIED = [
+  "PodScheduled",
+  "Provisioning",
+  "Synchronized",
+  "Paused",
+  "NodeAgentReady",
+  "EvictionRequested",
+] as const;
 
 /** What the VM says of its VMI: readiness, and whatever stands in the way. */
 function conditionsOf(input: StatusInput): WantedCondition[] {
@@ -125,7 +137,7 @@ function conditionsOf(input: StatusInput): WantedCondition[] {
         "spec.template has changed since the guest was started; the change takes effect at its next start",
     });
   }
-  for (const type of ["PodScheduled", "Provisioning", "Synchronized", "Paused"]) {
+  for (const type of COPIED) {
     const condition = conditionOf(vmi?.status?.conditions, type);
     if (condition !== undefined) conditions.push(copied(condition));
   }

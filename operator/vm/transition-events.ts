@@ -18,6 +18,9 @@ const NEWS: Readonly<Record<string, Words>> = {
   WaitingForVolumeBinding: { type: "Normal", condition: "Provisioning" },
 };
 
+/** It has run before: what it comes back from, and what that is called. */
+const AGAIN: Readonly<Record<string, string>> = { Paused: "Resumed", Unknown: "NodeResponsive" };
+
 /** Conditions that are news by themselves when they come. */
 const ARRIVALS: Readonly<Record<string, PlannedEvent["type"]>> = {
   Completed: "Normal",
@@ -55,7 +58,7 @@ function statusEvents(
   if (is === before.printableStatus) return [];
   if (is === "Running") {
     const message = `The guest runs on node ${vmi?.status?.nodeName ?? "?"}`;
-    return [{ type: "Normal", reason: before.printableStatus === "Paused" ? "Resumed" : "Started", message }];
+    return [{ type: "Normal", reason: AGAIN[before.printableStatus ?? ""] ?? "Started", message }];
   }
   const news = NEWS[is];
   if (news === undefined) return [];

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { DEFAULT_BURST_STRATEGY } from "../../api/cpu-burst.ts";
 import type { Interface } from "../../api/interfaces.ts";
 import type { Network } from "../../api/networks.ts";
 import type { AnnouncedInterface } from "../../api/uplink-protocol.ts";
@@ -16,8 +17,8 @@ function announced(
   { metadata = {}, told }: { readonly metadata?: Metadata; readonly told?: readonly PodNetwork[] } = {},
 ): readonly AnnouncedInterface[] | undefined {
   const vmi = instance({ domain: { devices: { interfaces } }, networks }, metadata);
-  return announcedLauncher(vmi, told === undefined ? PENDING_POD : { ...PENDING_POD, networks: told })
-    ?.interfaces;
+  const pod = told === undefined ? PENDING_POD : { ...PENDING_POD, networks: told };
+  return announcedLauncher(vmi, pod, DEFAULT_BURST_STRATEGY)?.interfaces;
 }
 
 function only(

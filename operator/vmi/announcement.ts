@@ -1,16 +1,26 @@
 /** What an agent is told of a launcher pod: which pod may be served, and what it may have; pure. */
+import type { NodeBurstStrategy } from "../../api/cpu-burst.ts";
 import type { AnnouncedInterface, AnnouncedLauncher } from "../../api/uplink-protocol.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import { announcedCpu } from "./cpu.ts";
 import { type AttachedInterface, attachedInterfaces, resolveInterfaces, subnetOf } from "./interfaces.ts";
 import { macAddressOf } from "./mac-address.ts";
 import { type PodNetwork, toldInterfaceOf } from "./multus.ts";
 import type { PodFacts } from "./pod-facts.ts";
 import { unguardedInterfaces } from "./unguarded.ts";
 
-/** Undefined as long as nobody has told how the pod's further networks are called in it. */
-export function announcedLauncher(vmi: VirtualMachineInstance, pod: PodFacts): AnnouncedLauncher | undefined {
+/**
+ * Undefined as long as nobody has told how the pod's further networks are called in it.
+ * @param burst how VMs on the pod's node may burst
+ */
+export function announcedLauncher(
+  vmi: VirtualMachineInstance,
+  pod: PodFacts,
+  burst: NodeBurstStrategy,
+): AnnouncedLauncher | undefined {
   const interfaces = announcedInterfaces(vmi, pod.networks);
   if (interfaces.length < attachedInterfaces(vmi.spec).length) return undefined;
+  const cpu = announcedCpu(vmi, pod, burst);
   return {
     podUid: pod.uid,
     podName: pod.name,
@@ -18,6 +28,7 @@ export function announcedLauncher(vmi: VirtualMachineInstance, pod: PodFacts): A
     vmiName: vmi.metadata.name ?? "",
     vmiUid: vmi.metadata.uid ?? "",
     interfaces,
+    ...(cpu === undefined ? {} : { cpu }),
   };
 }
 

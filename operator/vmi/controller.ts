@@ -1,35 +1,47 @@
 /** The VMI controller's shell: observe through the caches, plan, then write what the plan says. */
 
 import type { Accelerator, LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
-import { FINALIZER_VMI } from "../../api/names.ts";
+import { FINALIZER_VMI, LABEL_OUTDATED_LAUNCHER } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Client } from "../../kube/client.ts";
 import { OwnWrites } from "../../kube/consistency.ts";
 import { Controller, type Request, type Result } from "../../kube/controller.ts";
-import { ConflictError, ignoreNotFound } from "../../kube/errors.ts";
+import { AlreadyExistsError, ConflictError, ignoreNotFound } from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
-import { isControlledBy } from "../../kube/ownership.ts";
+import { controllerOf, isControlledBy } from "../../kube/ownership.ts";
 import { ItemExponentialFailureRateLimiter } from "../../kube/rate-limiter.ts";
-import type { Pod } from "../../kube/resources.ts";
+import { mergePatch } from "../../kube/request.ts";
+import {
+  type Node,
+  POD_DISRUPTION_BUDGETS,
+  type Pod,
+  type PodDisruptionBudget,
+} from "../../kube/resources.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { formatBytes, QuantityError } from "../../lib/quantity.ts";
 import { rfc3339 } from "../../lib/time.ts";
-import { BY_VMI, type Caches, vmiKeyOf, vmiKeysOf } from "../caches.ts";
+import { BY_NODE, BY_VMI, type Caches, isPodOf, vmiKeyOf, vmiKeysOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
+import type { LiveConfiguration } from "../configuration/live.ts";
 import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
+import { nodeHealth } from "../node/health.ts";
+import type { AgentPresence } from "../node/presence.ts";
+import type { Announcer } from "../uplink/announcer.ts";
 import type { Statuses } from "../uplink/statuses.ts";
 import { claimConflict } from "./claim-conflict.ts";
 import { type Claims, claimProblem, unboundClaims } from "./claims.ts";
+import { isGuarded } from "./disruption.ts";
+import { budgetName, disruptionBudget } from "./disruption-budget.ts";
 import { resolveDomain } from "./domain.ts";
 import { resolveInterfaces } from "./interfaces.ts";
 import { resolveLaunchSpec } from "./launch-spec.ts";
 import { LauncherPods } from "./launcher-pods.ts";
 import { overheadBytes } from "./memory.ts";
 import { type Observed, plan, type Write } from "./plan.ts";
-import { type PodFacts, podFacts } from "./pod-facts.ts";
+import { onNode, type PodFacts, podFacts } from "./pod-facts.ts";
 import type { Problem } from "./problem.ts";
 import { SpecError } from "./spec-error.ts";
 import { hasStarted, type ResolvedFacts } from "./status.ts";
@@ -42,8 +54,11 @@ export interface VmiControllerOptions {
   readonly client: Client;
   readonly caches: Caches;
   readonly statuses: Statuses;
+  readonly presence: AgentPresence;
   readonly events: EventRecorder;
   readonly config: OperatorConfig;
+  readonly configuration: Pick<LiveConfiguration, "current">;
+  readonly announcer: Pick<Announcer, "confirm">;
   readonly logger: Logger;
   readonly metrics: KubeMetrics;
   readonly clock?: Clock;
@@ -68,14 +83,26 @@ export class VmiController {
 
   constructor(options: VmiControllerOptions) {
     this.#options = options;
-    this.#pods = new LauncherPods({ ...options, ownWrites: this.#ownWrites });
+    this.#pods = new LauncherPods({
+      ...options,
+      ownWrites: this.#ownWrites,
+      confirm: (nodeName, deadlineMs) => options.announcer.confirm(nodeName, deadlineMs),
+    });
     this.#clock = options.clock ?? systemClock;
-    const { caches, statuses, logger, metrics } = options;
+    const { caches, statuses, presence, logger, metrics } = options;
     this.controller = new Controller({
       name: "virtualmachineinstance",
       for: { informer: caches.vmis },
       watches: [
         { informer: caches.pods, map: (pod: Pod) => [vmiKeyOf(pod)].filter((key) => key !== undefined) },
+        { informer: caches.nodes, map: ({ metadata }: Node) => this.#keysOn(metadata.name) },
+        {
+          informer: caches.budgets,
+          map: (budget: PodDisruptionBudget) => {
+            const owner = controllerOf(budget);
+            return owner === undefined ? [] : [`${budget.metadata.namespace}/${owner.name}`];
+          },
+        },
         ...storageWatches(caches),
       ],
       concurrency: 8,
@@ -92,6 +119,20 @@ export class VmiController {
     statuses.on("launcher", (podUid) => {
       for (const key of vmiKeysOf(caches, podUid)) this.controller.enqueue(key);
     });
+    const wake = (nodeName: string) => {
+      for (const key of this.#keysOn(nodeName)) this.controller.enqueue(key);
+    };
+    presence.on("changed", wake);
+    presence.on("settled", () => {
+      for (const { metadata } of caches.nodes.list())
+        if (presence.of(metadata.name) === "away") wake(metadata.name);
+    });
+    caches.nodes.addHandler({ name: "presence", onDelete: ({ metadata }) => presence.forget(metadata.name) });
+  }
+
+  #keysOn(nodeName: string): string[] {
+    const pods = this.#options.caches.pods.byIndex(BY_NODE, nodeName);
+    return pods.map(vmiKeyOf).filter((key) => key !== undefined);
   }
 
   async #reconcile({ key }: Request, signal: AbortSignal): Promise<Result | undefined> {
@@ -106,7 +147,7 @@ export class VmiController {
       this.#starting.delete(key);
       return undefined;
     }
-    const own = pods.filter((pod) => isControlledBy(pod, vmi));
+    const own = pods.filter((pod) => isPodOf(pod, vmi));
     if (own.length === 0 && (await this.#pods.isCacheBehind(vmi, signal))) return undefined;
     return this.#carryOut(key, vmi, own, signal);
   }
@@ -118,7 +159,7 @@ export class VmiController {
     pods: readonly Pod[],
     signal: AbortSignal,
   ): Promise<void> {
-    const strangers = pods.filter((pod) => vmi === undefined || !isControlledBy(pod, vmi));
+    const strangers = pods.filter((pod) => vmi === undefined || !isPodOf(pod, vmi));
     const { writes } = plan({ ...this.#observed(strangers) });
     for (const write of writes) {
       if (write.kind === "releasePod")
@@ -151,6 +192,7 @@ export class VmiController {
       ...seen,
       vmi,
       unboundClaims: unboundClaims(vmi.spec, claims),
+      ...(isGuarded(vmi) ? { hasBudget: this.#hasBudget(vmi) } : {}),
       ...(unmounted === undefined ? {} : { mountFailure: unmounted }),
       ...(domain === undefined ? {} : { resolved: resolvedFacts(domain) }),
     };
@@ -172,26 +214,44 @@ export class VmiController {
 
   #observed(pods: readonly Pod[]): Observed {
     const { statuses, config } = this.#options;
-    const facts = pods.map(podFacts);
+    const facts = pods.map((pod) => this.#factsOf(pod));
     const placed = facts.find((pod) => pod.nodeName !== undefined);
     const told = placed?.nodeName === undefined ? undefined : statuses.launcher(placed.uid, placed.nodeName);
     return {
       pods: facts,
+      ...(placed?.nodeName === undefined ? {} : { node: this.#healthOf(placed.nodeName) }),
       launcherImage: config.launcher.image,
       now: rfc3339(new Date(this.#clock.now())),
       ...(told === undefined ? {} : { told }),
     };
   }
 
+  #factsOf(pod: Pod): PodFacts {
+    const facts = podFacts(pod);
+    const { nodeName, uid } = facts;
+    if (nodeName === undefined) return facts;
+    return onNode(facts, this.#healthOf(nodeName), this.#options.statuses.launcher(uid, nodeName));
+  }
+
+  #healthOf(nodeName: string) {
+    const { caches, presence } = this.#options;
+    return nodeHealth(nodeName, caches.nodes.get(nodeName), presence.of(nodeName));
+  }
+
+  #hasBudget(vmi: VirtualMachineInstance): boolean {
+    const budget = this.#options.caches.budgets.get(`${vmi.metadata.namespace}/${budgetName(vmi)}`);
+    return budget !== undefined && isControlledBy(budget, vmi);
+  }
+
   /** True for a moment after a start: whether KVM works is known once the agents have told. */
   #awaitsFacts(): boolean {
-    const { statuses, config } = this.#options;
-    return config.useEmulation && !statuses.hasFacts && statuses.ageMs < FACTS_PATIENCE_MS;
+    const { statuses, configuration } = this.#options;
+    return configuration.current.useEmulation && !statuses.hasFacts && statuses.ageMs < FACTS_PATIENCE_MS;
   }
 
   #accelerator(): Accelerator {
-    const { statuses, config } = this.#options;
-    return config.useEmulation && !statuses.isKvmUsable() ? "tcg" : "kvm";
+    const { statuses, configuration } = this.#options;
+    return configuration.current.useEmulation && !statuses.isKvmUsable() ? "tcg" : "kvm";
   }
 
   /** What a pod was made from that an operator made and did not live to tell of. */
@@ -209,10 +269,10 @@ export class VmiController {
     rivals: readonly VirtualMachineInstance[],
   ): LaunchSpec | Problem {
     const holders = [...claimHolders(this.#options.caches, vmi, this.#starting), ...rivals];
-    const { storage, network } = this.#options.config;
+    const { current } = this.#options.configuration;
     return (
-      policyProblem(vmi.spec, storage) ??
-      resolvedOrWhy(() => unguardedProblem(vmi, resolveInterfaces(vmi.spec), network)) ??
+      policyProblem(vmi.spec, current) ??
+      resolvedOrWhy(() => unguardedProblem(vmi, resolveInterfaces(vmi.spec), current)) ??
       claimProblem(vmi.spec, claims) ??
       claimConflict(vmi, holders) ??
       resolvedOrWhy(() => resolveLaunchSpec(vmi, accelerator, claims))
@@ -269,8 +329,34 @@ export class VmiController {
       case "releasePod":
         await this.#pods.release(key, write.pod.name, namespace ?? "", signal);
         return undefined;
+      case "resizePod":
+        await this.#pods.resize(key, vmi, write.pod, write.cpu, signal);
+        return undefined;
+      case "createBudget":
+        await this.#createBudget(key, vmi, signal);
+        return undefined;
+      case "markOutdated": {
+        const labels = { [LABEL_OUTDATED_LAUNCHER]: write.isOutdated ? "" : null };
+        return this.#noted(key, await vmis.patch(name, mergePatch({ metadata: { labels } }), { signal }));
+      }
+      case "setUnpaused": {
+        const where = { namespace: namespace ?? "", now: rfc3339(new Date(this.#clock.now())) };
+        await this.#pods.setUnpaused(key, write.pod, write.isUnpaused, where, signal);
+        return undefined;
+      }
       case "createPod":
         return undefined;
+    }
+  }
+
+  async #createBudget(key: string, vmi: VirtualMachineInstance, signal: AbortSignal): Promise<void> {
+    const { caches, client } = this.#options;
+    const budgets = client.resource(POD_DISRUPTION_BUDGETS).namespace(vmi.metadata.namespace);
+    try {
+      this.#ownWrites.wrote(key, caches.budgets, await budgets.create(disruptionBudget(vmi), { signal }));
+    } catch (error) {
+      // Ours by a lost reply: the cache will show it.
+      if (!(error instanceof AlreadyExistsError)) throw error;
     }
   }
 

@@ -1,11 +1,9 @@
 /** The launcher pod of a VMI: admitted by Pod Security `restricted`, one container, no API token; pure. */
-import { createHash } from "node:crypto";
+import { DEFAULT_CONFIGURATION } from "../../api/configuration.ts";
 import type { LaunchSpec } from "../../api/launch-spec.ts";
 import {
   ANNOTATION_DOMAIN,
-  DEVICE_KVM,
-  DEVICE_LAUNCHER,
-  DEVICE_TUN,
+  CONDITION_UNPAUSED,
   ENV_LAUNCH_SPEC,
   FINALIZER_POD,
   KUBEVIRT_GROUP,
@@ -13,53 +11,36 @@ import {
   LABEL_APP,
   LABEL_APP_LAUNCHER,
   LABEL_CREATED_BY,
+  LABEL_INSTANCE_ID,
   LABEL_VM_NAME,
   LAUNCH_SPEC_MAX_BYTES,
   LAUNCHER_CONTAINER,
   LAUNCHER_UID,
   labelValue,
 } from "../../api/names.ts";
-import type { Quantity } from "../../api/schema.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Draft } from "../../kube/objects.ts";
-import type { Container, Pod, PodSpec, Probe, ResourceRequirements } from "../../kube/resources.ts";
-import { parseQuantity } from "../../lib/quantity.ts";
+import type { Container, Pod, PodSpec } from "../../kube/resources.ts";
 import { OperatorError } from "../errors.ts";
+import { instanceId } from "./instance-id.ts";
 import { attachedInterfaces } from "./interfaces.ts";
+import { launcherPodName } from "./launcher-name.ts";
 import { macAddressOf } from "./mac-address.ts";
-import { overheadBytes } from "./memory.ts";
 import { networkAnnotations } from "./multus.ts";
-import { mebibytes, podStorage, tmpfsBytes } from "./pod-volumes.ts";
+import { podStorage } from "./pod-volumes.ts";
+import { probesOf } from "./probes.ts";
+import { type Overcommit, resourcesOf } from "./resources.ts";
 
 export interface LauncherPodOptions {
   readonly image: string;
   readonly imagePullPolicy?: "Always" | "IfNotPresent" | "Never";
   readonly imagePullSecrets: readonly string[];
+  /** KubeVirt's defaults unless told. */
+  readonly overcommit?: Overcommit;
 }
 
 /** The kubelet kills after the pod's grace period; the launcher must have ended its guest before. */
 const GRACE_MARGIN_SECONDS = 15;
-/** Of the VMI's name in the pod's, which may be 253 characters long. */
-const MAX_NAME_CHARACTERS = 232;
-/** KubeVirt's cpuAllocationRatio: a vCPU requests a tenth of a CPU. */
-const MILLICPU_PER_VCPU = 100;
-
-/** Of the node's disk: logs, and the container's own files. KubeVirt's figure. */
-const EPHEMERAL_STORAGE_BYTES = 50_000_000;
-
-/** Deterministic, so that two operators, or one that restarts, can only ever make the same pod. */
-export function launcherPodName(vmi: VirtualMachineInstance): string {
-  const suffix = createHash("sha256")
-    .update(vmi.metadata.uid ?? "")
-    .digest("hex")
-    .slice(0, 5);
-  return `virt-launcher-${prefixOf(vmi.metadata.name ?? "", MAX_NAME_CHARACTERS)}-${suffix}`;
-}
-
-/** The start of a DNS name; one cut at a dot or hyphen would make the whole invalid. */
-function prefixOf(name: string, maxCharacters: number): string {
-  return name.slice(0, maxCharacters).replace(/[-.]+$/, "");
-}
 
 /**
  * The pod as it is to be created.
@@ -82,6 +63,7 @@ export function launcherPod(
         [LABEL_APP]: LABEL_APP_LAUNCHER,
         [LABEL_CREATED_BY]: vmi.metadata.uid ?? "",
         [LABEL_VM_NAME]: labelValue(vmi.metadata.name ?? ""),
+        [LABEL_INSTANCE_ID]: instanceId(vmi.metadata.name ?? ""),
       },
       annotations: {
         ...passedOn(vmi.metadata.annotations),
@@ -118,6 +100,8 @@ export function launcherPod(
         // DHCP is served from port 67 by a process without any capability.
         sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }],
       },
+      // A paused guest answers nobody. One that is paused later fails its readinessProbe; a gate would be a write more per start.
+      ...(launch.startPaused ? { readinessGates: [{ conditionType: CONDITION_UNPAUSED }] } : {}),
       ...schedulingOf(spec),
       ...pullSecretsOf(spec, options),
       containers: [
@@ -128,7 +112,7 @@ export function launcherPod(
           env: [{ name: ENV_LAUNCH_SPEC, value: launchSpecText(launch) }],
           ...portsOf(spec),
           ...probesOf(spec),
-          resources: resourcesOf(vmi, launch),
+          resources: resourcesOf(vmi, launch, options.overcommit ?? DEFAULT_CONFIGURATION),
           securityContext: {
             allowPrivilegeEscalation: false,
             readOnlyRootFilesystem: true,
@@ -166,15 +150,6 @@ function portsOf(spec: VirtualMachineInstance["spec"]): Pick<Container, "ports">
       protocol: protocol ?? "TCP",
       ...(name === undefined ? {} : { name }),
     })),
-  };
-}
-
-/** The kubelet asks at the pod's address, and so the guest. */
-function probesOf(spec: VirtualMachineInstance["spec"]): Pick<Container, "readinessProbe" | "livenessProbe"> {
-  const { readinessProbe, livenessProbe } = spec;
-  return {
-    ...(readinessProbe === undefined ? {} : { readinessProbe: structuredClone(readinessProbe) as Probe }),
-    ...(livenessProbe === undefined ? {} : { livenessProbe: structuredClone(livenessProbe) as Probe }),
   };
 }
 
@@ -223,37 +198,4 @@ function pullSecretsOf(spec: VirtualMachineInstance["spec"], { imagePullSecrets 
   const kernelSecret = spec.domain.firmware?.kernelBoot?.container?.imagePullSecret;
   if (kernelSecret !== undefined) names.add(kernelSecret);
   return names.size === 0 ? {} : { imagePullSecrets: [...names].map((name) => ({ name })) };
-}
-
-/** KubeVirt's mapping: what the user asked for plus what the machine itself needs. */
-export function resourcesOf(vmi: VirtualMachineInstance, launch: LaunchSpec): ResourceRequirements {
-  const { requests = {}, limits = {} } = vmi.spec.domain.resources ?? {};
-  const { cpu } = launch.domain;
-  const overhead = overheadBytes(launch.domain) + tmpfsBytes(vmi, launch);
-  const devices: Record<string, string> = { [DEVICE_LAUNCHER]: "1" };
-  if (launch.interfaces.length > 0) devices[DEVICE_TUN] = "1";
-  if (launch.domain.accelerator === "kvm") devices[DEVICE_KVM] = "1";
-  const memory = requests.memory === undefined ? launch.domain.memoryBytes : parseQuantity(requests.memory);
-  return {
-    requests: {
-      cpu: String(
-        requests.cpu ?? limits.cpu ?? `${MILLICPU_PER_VCPU * cpu.sockets * cpu.cores * cpu.threads}m`,
-      ),
-      memory: mebibytes(memory + overhead),
-      ...ephemeralStorage(requests),
-      ...devices,
-    },
-    limits: {
-      ...(limits.cpu === undefined ? {} : { cpu: String(limits.cpu) }),
-      ...(limits.memory === undefined ? {} : { memory: mebibytes(parseQuantity(limits.memory) + overhead) }),
-      ...ephemeralStorage(limits),
-      ...devices,
-    },
-  };
-}
-
-function ephemeralStorage({ "ephemeral-storage": bytes }: { readonly "ephemeral-storage"?: Quantity }) {
-  return bytes === undefined
-    ? {}
-    : { "ephemeral-storage": String(Math.floor(parseQuantity(bytes)) + EPHEMERAL_STORAGE_BYTES) };
 }

@@ -11,6 +11,7 @@ export const PENDING_POD: PodFacts = {
   hasSandbox: false,
   isRunning: false,
   isReady: false,
+  cpu: {},
 };
 
 /** On its node, with its container running. */

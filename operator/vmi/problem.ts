@@ -41,6 +41,13 @@ export function problemOf(input: ProblemInput): Problem | undefined {
   if (networkFailure !== undefined) return networkFailure;
   if (told?.refused !== undefined) return { reason: told.refused.code, message: told.refused.message };
   if (pod?.nodeName === undefined) return undefined;
+  const { resize } = pod.cpu;
+  if (resize !== undefined && resize.reason !== "InProgress") {
+    return {
+      reason: `Resize${resize.reason}`,
+      message: `the node's kubelet has not made the launcher pod's CPU as it is wanted: ${resize.message}`,
+    };
+  }
   if (pod.waiting !== undefined && STUCK.includes(pod.waiting.reason)) return pod.waiting;
   // The events that tell of it stay long after the pod has its volumes.
   return pod.hasSandbox || pod.isRunning ? undefined : mountFailure;

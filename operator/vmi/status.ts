@@ -11,11 +11,18 @@ import type {
 } from "../../api/virtual-machine-instance-status.ts";
 import { addressConditions } from "./addresses.ts";
 import { isTrue, mergeConditions, type WantedCondition } from "./conditions.ts";
+import {
+  type DisruptionInput,
+  disruptionConditions,
+  evacuationNode,
+  lostEnding,
+  lostReadiness,
+} from "./disruption.ts";
 import { guestAgentConditions, guestStatus, mergeInterfaces } from "./guest-agent.ts";
 import { isOver, type PodFacts } from "./pod-facts.ts";
 import { type ProblemInput, problemOf } from "./problem.ts";
 
-export interface StatusInput extends ProblemInput {
+export interface StatusInput extends ProblemInput, Pick<DisruptionInput, "node"> {
   readonly vmi: VirtualMachineInstance;
   /** The pod is made in this very reconcile. */
   readonly isCreating?: boolean;
@@ -67,17 +74,20 @@ export function wantedStatus(input: StatusInput): VirtualMachineInstanceStatus {
   const conditions = conditionsOf(input, phase, ending);
   // Where the pod landed is told with the first thing worth telling, not in a write of its own.
   const isWorthTelling = phase === "Running" || ending !== undefined || conditions.some(isProblem);
-  const { activePods: _, fsFreezeStatus: __, ...kept } = before;
+  const { activePods: _, fsFreezeStatus: __, evacuationNodeName: ___, ...kept } = before;
+  const evacuated = ending === undefined ? evacuationNode(input) : undefined;
   return {
     ...kept,
     phase,
     conditions: mergeConditions(before.conditions ?? [], conditions, now),
     phaseTransitionTimestamps: transitions(before, phase, vmi, now),
-    launcherContainerImageVersion: input.launcherImage,
+    launcherContainerImageVersion:
+      input.pod?.image ?? before.launcherContainerImageVersion ?? input.launcherImage,
     runtimeUser: LAUNCHER_UID,
     ...(isWorthTelling ? placement(input, ending === undefined) : {}),
     ...(phase === "Running" ? domainStatus(input.told?.status, vmi, before) : {}),
     ...(input.resolved === undefined ? {} : resolvedStatus(input.resolved)),
+    ...(evacuated === undefined ? {} : { evacuationNodeName: evacuated }),
     ...(ending === undefined ? {} : { reason: ending.reason }),
   };
 }
@@ -132,14 +142,18 @@ export function endingOf({ vmi, pod, told }: Pick<StatusInput, "vmi" | "pod" | "
   if (!isOver(pod)) return undefined;
   const end = pod.terminated?.end ?? told?.status?.end;
   if (end?.acpiRequested && isUnasked(vmi, pod)) return unhealthy(end);
-  if (end !== undefined) return endingOfDomain(end);
-  if (pod.terminated?.reason === "OOMKilled") {
+  // Where the kernel ends only qemu, the launcher sees no more than a crash.
+  const isCrash = end === undefined || end.reason === "crashed";
+  if (isCrash && pod.terminated?.reason === "OOMKilled") {
     return {
       phase: "Failed",
       reason: "OOMKilled",
       message: "the launcher pod ran out of memory; raise spec.domain.resources.limits.memory",
     };
   }
+  if (end !== undefined) return endingOfDomain(end, pod);
+  const lost = lostEnding(pod);
+  if (lost !== undefined) return lost;
   if (pod.nodeName === undefined) {
     return {
       phase: "Failed",
@@ -147,9 +161,10 @@ export function endingOf({ vmi, pod, told }: Pick<StatusInput, "vmi" | "pod" | "
       message: "the launcher pod was deleted before there was a node for it",
     };
   }
-  const reason = pod.reason ?? pod.terminated?.reason ?? "PodFailed";
+  const reason = pod.reason ?? pod.disruption?.reason ?? pod.terminated?.reason ?? "PodFailed";
   const detail =
     pod.message ??
+    pod.disruption?.message ??
     (pod.terminated === undefined ? "no reason given" : `exit code ${pod.terminated.exitCode}`);
   return {
     phase: "Failed",
@@ -172,11 +187,16 @@ function unhealthy({ message }: DomainEnd): Ending {
 }
 
 /** KubeVirt's mapping: what the guest or its owner wanted is a success, the rest a failure. */
-function endingOfDomain({ reason, acpiRequested, code, message }: DomainEnd): Ending {
+function endingOfDomain(
+  { reason, acpiRequested, code, message }: DomainEnd,
+  { disruption }: PodFacts,
+): Ending {
   // Destroyed after an ACPI request means that the guest did not obey it in its grace period.
   const isWanted = reason === "shutdown" || (reason === "destroyed" && !acpiRequested);
   const phase = isWanted ? "Succeeded" : "Failed";
-  return { phase, reason: code, message };
+  const why =
+    disruption === undefined ? "" : `; its launcher pod was taken off its node: ${disruption.message}`;
+  return { phase, reason: code, message: `${message}${why}` };
 }
 
 function later(before: string | undefined, wanted: VirtualMachineInstancePhase): VirtualMachineInstancePhase {
@@ -206,6 +226,7 @@ function conditionsOf(input: StatusInput, phase: string, ending: Ending | undefi
   }
   const problem = ending === undefined ? problemOf(input) : undefined;
   if (problem !== undefined) conditions.push({ type: "Synchronized", status: "False", ...problem });
+  if (ending === undefined) conditions.push(...disruptionConditions(input));
   if (phase === "Running") conditions.push(...guestConditions(input));
   conditions.push({
     type: "LiveMigratable",
@@ -262,6 +283,8 @@ function readyCondition(input: StatusInput, phase: string, ending: Ending | unde
     message,
   });
   if (ending !== undefined) return notReady("PodTerminated", ending.message);
+  const lost = lostReadiness(input, phase);
+  if (lost !== undefined) return lost;
   if (input.pod?.isDeleting)
     return notReady("PodTerminating", "the launcher pod is being deleted: the guest is shutting down");
   if (phase !== "Running") return NOT_RUNNING;
@@ -271,8 +294,8 @@ function readyCondition(input: StatusInput, phase: string, ending: Ending | unde
   return { type: "Ready", status: "True" };
 }
 
-function isProblem(condition: WantedCondition): boolean {
-  return condition.type === "Synchronized";
+function isProblem({ type, status }: WantedCondition): boolean {
+  return type === "Synchronized" || (type === "Ready" && status === "Unknown");
 }
 
 function interfacesOf(

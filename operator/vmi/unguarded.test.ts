@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { DEFAULT_BURST_STRATEGY } from "../../api/cpu-burst.ts";
 import { announcedLauncher } from "./announcement.ts";
 import { instance } from "./instance.fixture.ts";
 import { resolveInterfaces } from "./interfaces.ts";
@@ -32,7 +33,9 @@ describe("interfaces without the guard", () => {
     assert.deepEqual(unguardedInterfaces(vmi), ["wan"]);
     assert.equal(problem(" wan ,"), undefined);
     assert.deepEqual(
-      announcedLauncher(vmi, PENDING_POD)?.interfaces.map((one) => "unguarded" in one),
+      announcedLauncher(vmi, PENDING_POD, DEFAULT_BURST_STRATEGY)?.interfaces.map(
+        (one) => "unguarded" in one,
+      ),
       [true, false],
     );
   });

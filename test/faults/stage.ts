@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Client } from "../../kube/client.ts";
 import { loadConfig } from "../../kube/connect.ts";
 import { ignoreNotFound } from "../../kube/errors.ts";
-import { CONFIG_MAPS, ENDPOINT_SLICES, NODES } from "../../kube/resources.ts";
+import { ENDPOINT_SLICES, NODES } from "../../kube/resources.ts";
 import { connectCluster, kubeconfigPath, makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { PROXY_NAME, proxyCertificate } from "./certificate.ts";
 import { freeLease, type OperatorContainer, SYSTEM, scaleAway, scaleBack } from "./cluster-operator.ts";
@@ -75,8 +75,6 @@ export class Stage {
       const { ca, certificate } = await proxyCertificate();
       const host = hostAddress(node.address);
       proxy = await FaultProxy.start({ host, server, ca: tls.ca ?? "", certificate });
-      const config = await client.resource(CONFIG_MAPS).namespace(SYSTEM).get("virtpod-config");
-      await writeFile(join(directory, "config.json"), config.data?.["config.json"] ?? "");
       const kubeconfig = kubeconfigOf({ server: proxy.url, ca, token: await operatorToken(client) });
       await writeFile(join(directory, "kubeconfig"), kubeconfig, { mode: 0o600 });
       const stage = new Stage({
@@ -91,7 +89,6 @@ export class Stage {
           environment: {
             ...environment,
             POD_NAMESPACE: SYSTEM,
-            VIRTPOD_CONFIG: join(directory, "config.json"),
             KUBECONFIG: join(directory, "kubeconfig"),
             // It is compiled once for all the restarts.
             NODE_COMPILE_CACHE: join(directory, "compiled"),

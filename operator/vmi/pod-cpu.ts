@@ -1,0 +1,74 @@
+/** The CPU of a launcher pod: what its spec says, and what the kubelet has made of it; pure. */
+import { LAUNCHER_CONTAINER } from "../../api/names.ts";
+import type { Quantity } from "../../api/schema.ts";
+import type { Pod, ResourceRequirements } from "../../kube/resources.ts";
+import { quantityNanos } from "../../lib/quantity.ts";
+
+const NANOS_PER_MILLI = 1_000_000n;
+
+/** In thousandths of a CPU; absent where there is none. */
+export interface CpuAmounts {
+  readonly limit?: number;
+  readonly request?: number;
+}
+
+/** Of the launcher's container. */
+export interface PodCpu extends CpuAmounts {
+  /** What all containers may use together; absent where one of them has no limit. */
+  readonly podLimit?: number;
+  /** As the kubelet tells it has made it; absent before it told. */
+  readonly actual?: CpuAmounts;
+  /** The kubelet has been asked for another amount, and hasn't made it so. */
+  readonly resize?: PodResize;
+}
+
+export interface PodResize {
+  /** `Deferred`: the node has no room now. `Infeasible`: never there. `InProgress`; `Error`. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+export function podCpu({ spec, status }: Pod): PodCpu {
+  const container = spec.containers.find(({ name }) => name === LAUNCHER_CONTAINER);
+  const told = status?.containerStatuses?.find(({ name }) => name === LAUNCHER_CONTAINER)?.resources;
+  const limits = spec.containers.map(({ resources }) => cpuAmounts(resources).limit);
+  const podLimit = limits.reduce(
+    (sum, one) => (sum === undefined || one === undefined ? undefined : sum + one),
+    0,
+  );
+  const resize = resizeOf(status);
+  return {
+    ...cpuAmounts(container?.resources),
+    ...(podLimit === undefined || limits.length === 0 ? {} : { podLimit }),
+    ...(told === undefined ? {} : { actual: cpuAmounts(told) }),
+    ...(resize === undefined ? {} : { resize }),
+  };
+}
+
+function cpuAmounts({ limits, requests }: ResourceRequirements = {}): CpuAmounts {
+  return amountsOf(limits?.["cpu"], requests?.["cpu"]);
+}
+
+/** A limit of 0 is none. @throws QuantityError */
+export function amountsOf(limit: Quantity | undefined, request: Quantity | undefined): CpuAmounts {
+  const milliLimit = limit === undefined ? 0 : milliCpu(limit);
+  return {
+    ...(milliLimit === 0 ? {} : { limit: milliLimit }),
+    ...(request === undefined ? {} : { request: milliCpu(request) }),
+  };
+}
+
+/** Rounded up, as Kubernetes keeps CPU. */
+function milliCpu(quantity: string | number): number {
+  return Number((quantityNanos(quantity) + NANOS_PER_MILLI - 1n) / NANOS_PER_MILLI);
+}
+
+function resizeOf(status: Pod["status"]): PodResize | undefined {
+  const of = (type: string) =>
+    status?.conditions?.find((condition) => condition.type === type && condition.status === "True");
+  const pending = of("PodResizePending");
+  if (pending !== undefined) return { reason: pending.reason ?? "Deferred", message: pending.message ?? "" };
+  const inProgress = of("PodResizeInProgress");
+  if (inProgress === undefined) return undefined;
+  return { reason: inProgress.reason || "InProgress", message: inProgress.message ?? "" };
+}

@@ -1,8 +1,14 @@
 /** Reads a namespace and makes it as planned; each function is one process. */
 import { NetworkError } from "./errors.ts";
 import type { Namespace } from "./namespace.ts";
-import { OBSERVE_ARGUMENTS, OBSERVE_BATCH, type Observed, parseObserved } from "./observed.ts";
-import type { PlannedSysctl } from "./plan/types.ts";
+import {
+  OBSERVE_ARGUMENTS,
+  OBSERVE_BATCH,
+  type Observed,
+  parseForwarding,
+  parseObserved,
+} from "./observed.ts";
+import type { PlannedForwarding, PlannedSysctl } from "./plan/types.ts";
 import { type LoadedRule, parseLoadedRules } from "./ruleset.ts";
 import { type LinkStatistics, parseStatistics } from "./statistics.ts";
 
@@ -69,6 +75,25 @@ export async function changeLinks(
     const command = `ip ${commands[Number(line) - 1]}`;
     throw new NetworkError("CommandFailed", `${error.message} (${command})`, { cause: error });
   }
+}
+
+export async function readForwarding(
+  namespace: Namespace,
+  signal?: AbortSignal,
+): Promise<readonly PlannedForwarding[]> {
+  return parseForwarding(await namespace.run(["bridge", "-json", "fdb", "show"], "", signal));
+}
+
+/** ip(8) can't. */
+export async function writeForwarding(
+  namespace: Namespace,
+  forwarding: readonly PlannedForwarding[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const lines = forwarding.map(
+    ({ macAddress, port }) => `fdb replace ${macAddress} dev ${port} master static`,
+  );
+  await namespace.run(["bridge", "-batch", "-"], `${lines.join("\n")}\n`, signal);
 }
 
 export async function writeSysctls(

@@ -7,6 +7,7 @@ import type { Observed, ObservedLink } from "./observed.ts";
 import type {
   InterfacePlan,
   PlannedBridge,
+  PlannedForwarding,
   PlannedPlaceholder,
   PlannedTap,
   PlannedUplink,
@@ -212,6 +213,11 @@ function portDifferences(
     const command = `link set dev ${uplink.name} type bridge_slave learning off`;
     found.push(difference(`${uplink.name}: learns addresses`, command));
   }
+  if (uplink?.proxyArp === true && podLink.proxyArp !== true) {
+    // Not proxy_arp: a port with that is sent no broadcasts.
+    const command = `link set dev ${uplink.name} type bridge_slave proxy_arp_wifi on`;
+    found.push(difference(`${uplink.name}: has no proxy for ARP`, command));
+  }
   return found;
 }
 
@@ -257,4 +263,15 @@ function routeDifferences(observed: Observed, plan: InterfacePlan): readonly Dif
     }
   }
   return found;
+}
+
+/** Entries that a pod's bridges lack. */
+export function missingForwarding(
+  planned: readonly PlannedForwarding[],
+  present: readonly PlannedForwarding[],
+): readonly PlannedForwarding[] {
+  return planned.filter(
+    ({ macAddress, port }) =>
+      !present.some((entry) => entry.macAddress === macAddress && entry.port === port),
+  );
 }

@@ -1,4 +1,5 @@
 /** What `ip -json` says about a network namespace, reduced to what the wiring cares for. Pure. */
+import type { PlannedForwarding } from "./plan/types.ts";
 
 /** Prints four JSON arrays in one process; the order is what {@link parseObserved} expects. */
 export const OBSERVE_BATCH = [
@@ -25,6 +26,8 @@ export interface ObservedLink {
   readonly addressGenerationOff: boolean;
   /** Of a bridge port only. */
   readonly learning: boolean | undefined;
+  /** The kind that answers for what is behind the port. As `learning`. */
+  readonly proxyArp: boolean | undefined;
   readonly tap: ObservedTap | undefined;
   /** CIDR notation; link-local ones included. */
   readonly addresses: readonly ObservedAddress[];
@@ -102,6 +105,7 @@ function parseLink(link: Json, addresses: readonly Json[]): ObservedLink {
   const info = object(link["linkinfo"]);
   const data = object(info["info_data"]);
   const flags = strings(link["flags"]);
+  const port = info["info_slave_kind"] === "bridge" ? object(info["info_slave_data"]) : undefined;
   const kind = text(info["info_kind"]);
   const linkType = text(link["link_type"]) ?? "";
   return {
@@ -115,8 +119,8 @@ function parseLink(link: Json, addresses: readonly Json[]): ObservedLink {
     kind,
     master: text(link["master"]),
     addressGenerationOff: link["inet6_addr_gen_mode"] === "none" || link["inet6_addr_gen_mode"] === undefined,
-    learning:
-      info["info_slave_kind"] === "bridge" ? object(info["info_slave_data"])["learning"] === true : undefined,
+    learning: port && port["learning"] === true,
+    proxyArp: port && port["proxy_arp_wifi"] === true,
     tap:
       kind === "tun" && data["type"] === "tap"
         ? {
@@ -178,6 +182,20 @@ function parseNeighbour(neighbour: Json): ObservedNeighbour[] {
   const macAddress = text(neighbour["lladdr"]);
   if (address === undefined || device === undefined || macAddress === undefined) return [];
   return [{ address, device, macAddress }];
+}
+
+/**
+ * The static entries of a namespace's bridges.
+ * @param output what `bridge -json fdb show` prints
+ * @throws SyntaxError when it is not
+ */
+export function parseForwarding(output: string): readonly PlannedForwarding[] {
+  return array(JSON.parse(output)).flatMap((entry) => {
+    const macAddress = text(entry["mac"]);
+    const port = text(entry["ifname"]);
+    const isStatic = entry["state"] === "static" && entry["master"] !== undefined;
+    return macAddress === undefined || port === undefined || !isStatic ? [] : [{ macAddress, port }];
+  });
 }
 
 function array(value: unknown): readonly Json[] {

@@ -131,6 +131,7 @@ const UNTOUCHED: Observed = {
       master: undefined,
       addressGenerationOff: false,
       learning: undefined,
+      proxyArp: undefined,
       tap: undefined,
       addresses: [{ cidr: "10.244.1.7/24", isGlobal: true, isAdvertised: false }],
     },

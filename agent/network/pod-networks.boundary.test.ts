@@ -10,7 +10,14 @@ import { NetworkError } from "./errors.ts";
 import { serve, takeLease, until } from "./guest.fixture.ts";
 import { type Guest, inside, Lab, type Pod, succeeds } from "./lab.fixture.ts";
 import { optionsFor } from "./pod.fixture.ts";
-import { calicoNode, cniNode, joinByVxlan, joinNodes, type NodeNetwork } from "./pod-networks.fixture.ts";
+import {
+  awsNode,
+  calicoNode,
+  cniNode,
+  joinByVxlan,
+  joinNodes,
+  type NodeNetwork,
+} from "./pod-networks.fixture.ts";
 import { observeNetwork, wireNetwork } from "./wire.ts";
 
 const IP_HEADER_BYTES = 20;
@@ -174,6 +181,47 @@ describe("a guest has its pod's network", () => {
       from: [node.netns, neighbour.pod.netns, remote.pod.netns],
     });
     assert.match(inside(guest.netns, "ip neighbour show 169.254.1.1"), /ee:ee:ee:ee:ee:ee/);
+    await end(lab, node, [pod, neighbour.pod]);
+    await end(lab, other, [remote.pod]);
+  });
+
+  test("as AWS makes it: a /32, and a gateway whose MAC is pinned in the pod, for nobody answers ARP for it", async () => {
+    await using lab = new Lab();
+    const [node, other] = [awsNode(lab, "192.168.7"), awsNode(lab, "192.168.8")];
+    joinNodes(node, other);
+    const [neighbour, remote] = [node.addPod(), other.addPod()];
+    const { pod, addresses } = node.addPod();
+    const [address = ""] = addresses;
+    const gateway = { address: "169.254.1.1", macAddress: "ee:ee:ee:ee:ee:ee" };
+    const guest = await hold(lab, {
+      node,
+      pod,
+      address,
+      mtu: 1450,
+      prefixLength: 32,
+      found: {
+        mtu: 1450,
+        addresses: [`${address}/32`],
+        routes: [
+          { destination: DEFAULT, gateway: gateway.address },
+          { destination: `${gateway.address}/32` },
+        ],
+        neighbours: [gateway],
+      },
+      reached: ["172.18.0.1", "172.18.0.2", ...neighbour.addresses, ...remote.addresses],
+      from: [node.netns, neighbour.pod.netns, remote.pod.netns],
+    });
+    assert.match(inside(guest.netns, `ip neighbour show ${gateway.address}`), new RegExp(gateway.macAddress));
+    // Whatever of it gets lost is seen, and mended.
+    const options = optionsFor({ path: node.path, stateDirectory: lab.stateDirectory }, pod);
+    inside(pod.netns, `bridge fdb del ${gateway.macAddress} dev eth0-nic master`);
+    inside(pod.netns, "ip link set dev eth0-nic type bridge_slave proxy_arp_wifi off");
+    assert.deepEqual(await observeNetwork(options), [
+      "eth0-nic: has no proxy for ARP",
+      `eth0-nic: ${gateway.macAddress} is not known behind it`,
+    ]);
+    await wireNetwork(options);
+    assert.deepEqual(await observeNetwork(options), []);
     await end(lab, node, [pod, neighbour.pod]);
     await end(lab, other, [remote.pod]);
   });

@@ -42,15 +42,33 @@ export function cniNode(lab: Lab, config: CniConfig): NodeNetwork {
   };
 }
 
-const CALICO_GATEWAY = "169.254.1.1";
-/** The MAC that Calico gives its side of every pod. */
-const CALICO_MAC = "ee:ee:ee:ee:ee:ee";
+const ROUTED_GATEWAY = "169.254.1.1";
+/** The MAC that the node has towards every pod. */
+const ROUTED_GATEWAY_MAC = "ee:ee:ee:ee:ee:ee";
 
 /**
  * As Calico does without its own datastore: a /32, a gateway that nobody has, and a node that answers ARP for it and
  * routes to each pod by itself.
  */
 export function calicoNode(lab: Lab, subnet: string): NodeNetwork {
+  return routedNode(lab, subnet, (netns, host) =>
+    inside(netns, `sysctl -qw net.ipv4.conf.${host}.proxy_arp=1 net.ipv4.neigh.${host}.proxy_delay=0`),
+  );
+}
+
+/** As the VPC CNI plugin of AWS does: the same, but the pod is given the gateway's MAC, and nobody answers ARP for it. */
+export function awsNode(lab: Lab, subnet: string): NodeNetwork {
+  return routedNode(lab, subnet, (_netns, _host, { netns: pod }) =>
+    inside(pod, `ip neighbour add ${ROUTED_GATEWAY} lladdr ${ROUTED_GATEWAY_MAC} nud permanent dev eth0`),
+  );
+}
+
+/** @param introduce makes pod and gateway known to each other, once their cable is there */
+function routedNode(
+  lab: Lab,
+  subnet: string,
+  introduce: (netns: string, host: string, pod: Pod) => void,
+): NodeNetwork {
   const netns = lab.makeNamespace("node");
   inside(netns, "sysctl -qw net.ipv4.ip_forward=1");
   const hosts = new Map<string, string>();
@@ -63,13 +81,13 @@ export function calicoNode(lab: Lab, subnet: string): NodeNetwork {
       const address = `${subnet}.${hosts.size + 9}`;
       hosts.set(pod.netns, host);
       const ends = `name ${host} mtu 1450 type veth peer name eth0 mtu 1450 netns ${pod.netns}`;
-      inside(netns, `ip link add address ${CALICO_MAC} ${ends}`);
-      inside(netns, `sysctl -qw net.ipv4.conf.${host}.proxy_arp=1 net.ipv4.neigh.${host}.proxy_delay=0`);
+      inside(netns, `ip link add address ${ROUTED_GATEWAY_MAC} ${ends}`);
       inside(netns, `ip link set dev ${host} up`);
       inside(pod.netns, "ip link set dev eth0 up");
       inside(pod.netns, `ip address add ${address}/32 dev eth0`);
-      inside(pod.netns, `ip route add ${CALICO_GATEWAY} dev eth0 scope link`);
-      inside(pod.netns, `ip route add default via ${CALICO_GATEWAY} dev eth0`);
+      inside(pod.netns, `ip route add ${ROUTED_GATEWAY} dev eth0 scope link`);
+      inside(pod.netns, `ip route add default via ${ROUTED_GATEWAY} dev eth0`);
+      introduce(netns, host, pod);
       inside(netns, `ip route add ${address}/32 dev ${host} scope link`);
       return { pod, addresses: [address] };
     },

@@ -1,14 +1,23 @@
 /** Wires a launcher pod's network: save, guard, links, sysctls. May be called again at any time. */
 import type { InterfaceAttachment } from "../../api/pod-interface.ts";
 import type { AnnouncedInterface } from "../../api/uplink-protocol.ts";
-import { changeLinks, loadGuard, readGuard, readNetwork, readSysctls, writeSysctls } from "./apply.ts";
-import { type Difference, linkDifferences } from "./difference.ts";
+import {
+  changeLinks,
+  loadGuard,
+  readForwarding,
+  readGuard,
+  readNetwork,
+  readSysctls,
+  writeForwarding,
+  writeSysctls,
+} from "./apply.ts";
+import { type Difference, linkDifferences, missingForwarding } from "./difference.ts";
 import { type DiscoveredInterface, discoverInterface } from "./discover.ts";
 import { NetworkError } from "./errors.ts";
 import { namesFor } from "./link-names.ts";
 import { type Namespace, openNamespace } from "./namespace.ts";
 import type { Observed, ObservedLink } from "./observed.ts";
-import type { NetworkPlan } from "./plan/types.ts";
+import type { NetworkPlan, PlannedForwarding } from "./plan/types.ts";
 import { type PlannedInput, planNetwork } from "./plan.ts";
 import { isLoaded } from "./ruleset.ts";
 import { loadState, removeOtherStates, type SavedNetwork, saveState } from "./state.ts";
@@ -19,7 +28,8 @@ const MAX_ROUNDS = 3;
 
 /**
  * Brings the pod's interfaces to taps and tells the launcher's part of it, in the order of the announcement. A
- * fresh pod takes four processes, a wired one three that only read. Calls for one pod must not overlap.
+ * fresh pod takes four processes, a wired one three that only read; one more each where the network has pinned a
+ * neighbour's MAC. Calls for one pod must not overlap.
  * @throws NetworkError what could not be done, on which pod and interface; a call that failed may be repeated.
  */
 export async function wireNetwork(options: WireOptions): Promise<readonly InterfaceAttachment[]> {
@@ -186,6 +196,8 @@ async function applyFresh(
   const differences = plan.interfaces.flatMap((planned) => linkDifferences(observed, planned));
   await loadFreshGuard(namespace, plan, signal);
   await changeLinks(namespace, commandsOf(differences), signal);
+  const forwarding = plan.interfaces.flatMap((planned) => planned.forwarding);
+  if (forwarding.length > 0) await writeForwarding(namespace, forwarding, signal);
   await writeSysctls(namespace, plan.sysctls, signal);
 }
 
@@ -220,6 +232,7 @@ async function mend(
     }
     if (survey.guard.length > 0) await loadGuard(namespace, plan.guard.text, signal);
     if (survey.links.length > 0) await changeLinks(namespace, commandsOf(survey.links), signal);
+    if (survey.forwarding.length > 0) await writeForwarding(namespace, survey.forwarding, signal);
     if (survey.links.length > 0 || survey.sysctls.length > 0) {
       await writeSysctls(namespace, plan.sysctls, signal);
     }
@@ -229,6 +242,7 @@ async function mend(
 
 interface Survey {
   readonly links: readonly Difference[];
+  readonly forwarding: readonly PlannedForwarding[];
   readonly guard: readonly string[];
   readonly sysctls: readonly string[];
 }
@@ -239,12 +253,15 @@ async function surveyNetwork(
   observed: Observed,
   signal: AbortSignal | undefined,
 ): Promise<Survey> {
-  const [rules, sysctls] = await Promise.all([
+  const forwarding = plan.interfaces.flatMap((planned) => planned.forwarding);
+  const [rules, sysctls, present] = await Promise.all([
     readGuard(namespace, signal),
     readSysctls(namespace, plan.sysctls, signal),
+    forwarding.length > 0 ? readForwarding(namespace, signal) : [],
   ]);
   return {
     links: plan.interfaces.flatMap((planned) => linkDifferences(observed, planned)),
+    forwarding: missingForwarding(forwarding, present),
     guard: isLoaded(plan.guard, rules) ? [] : ["the guard's rules are not those planned"],
     sysctls: plan.sysctls
       .filter(({ path, value, optional }) => (sysctls.get(path) ?? (optional ? value : undefined)) !== value)
@@ -253,7 +270,10 @@ async function surveyNetwork(
 }
 
 function sentences(survey: Survey): readonly string[] {
-  return [...survey.guard, ...survey.links.map(({ what }) => what), ...survey.sysctls];
+  const unreached = survey.forwarding.map(
+    ({ macAddress, port }) => `${port}: ${macAddress} is not known behind it`,
+  );
+  return [...survey.guard, ...survey.links.map(({ what }) => what), ...unreached, ...survey.sysctls];
 }
 
 function commandsOf(differences: readonly Difference[]): readonly string[] {

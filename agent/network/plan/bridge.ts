@@ -2,7 +2,7 @@
 import { bridgeAddress, LAUNCHER_UID } from "../../../api/names.ts";
 import type { PodInterface } from "../../../api/pod-interface.ts";
 import type { AnnouncedBridge } from "../../../api/uplink-protocol.ts";
-import { parseIpv4Cidr } from "../../../lib/cidr.ts";
+import { parseIpv4, parseIpv4Cidr } from "../../../lib/cidr.ts";
 import { eui64Address } from "../../../lib/ipv6.ts";
 import type { DiscoveredInterface } from "../discover.ts";
 import { guardChains } from "../guard.ts";
@@ -21,7 +21,12 @@ export function planBridge(
   const { podInterface } = discovered;
   const names = namesFor(podInterface.name);
   const guestMac = (announced.macAddress ?? podInterface.macAddress).toLowerCase();
-  const uplink = { name: names.uplink, macAddress: derivedMac(podUid, podInterface.name, "uplink") };
+  const pinned = pinnedNeighbours(podInterface);
+  const uplink = {
+    name: names.uplink,
+    macAddress: derivedMac(podUid, podInterface.name, "uplink"),
+    proxyArp: pinned.length > 0,
+  };
   const bridge = { name: names.bridge, macAddress: derivedMac(podUid, podInterface.name, "bridge") };
   const tap = { name: `tap${index}`, queues: announced.queues };
   const links = { uplink: uplink.name, tap: tap.name, bridge: bridge.name };
@@ -37,13 +42,18 @@ export function planBridge(
       macAddress: podInterface.macAddress,
       addresses: podInterface.addresses,
     },
+    forwarding: [...new Set(pinned.map(({ macAddress }) => macAddress))].map((macAddress) => ({
+      macAddress,
+      port: uplink.name,
+    })),
     sysctls: sysctlsOf(bridge.name),
     attachment: { name: announced.name, podInterface, guest: { macAddress: guestMac }, tap, bridge },
   };
+  const pinnedToBridge = pinned.map((neighbour) => ({ ...neighbour, device: bridge.name }));
   const guestAddress = guestAddressOf(podInterface);
   if (guestAddress === undefined) {
     const chains = layerTwoChains({ ...links, guestMac, isUnguarded });
-    return { ...common, routes: [], neighbours: [], chains };
+    return { ...common, routes: [], neighbours: pinnedToBridge, chains };
   }
   const launcherAddress = bridgeAddress(index);
   return {
@@ -52,7 +62,7 @@ export function planBridge(
     // The launcher reaches its guest by a route and a neighbour that need no ARP, so that an unprivileged DHCP
     // server can unicast to a guest that has no address yet (RFC 2131 section 4.1).
     routes: [{ destination: `${guestAddress}/32`, device: names.bridge }],
-    neighbours: [{ address: guestAddress, macAddress: guestMac, device: names.bridge }],
+    neighbours: [{ address: guestAddress, macAddress: guestMac, device: names.bridge }, ...pinnedToBridge],
     chains: guardChains({
       ...links,
       bridgeMac: bridge.macAddress,
@@ -64,6 +74,15 @@ export function planBridge(
     }),
     attachment: { ...common.attachment, bridge: { ...bridge, address: launcherAddress } },
   };
+}
+
+/**
+ * Where a CNI plugin gives the pod its gateway's MAC beforehand (AWS), nobody on the network answers ARP for it. The
+ * guest asks, so its bridge has to: it does for permanent neighbours of its own whose MAC it has a port for
+ * (br_do_proxy_suppress_arp in the kernel).
+ */
+function pinnedNeighbours({ neighbours }: PodInterface): PodInterface["neighbours"] {
+  return neighbours.filter(({ address }) => parseIpv4(address) !== undefined);
 }
 
 function guestAddressOf({ addresses }: PodInterface): string | undefined {

@@ -67,6 +67,7 @@ export function planMasquerade(
     // The subnet's own route comes with the gateway's address.
     routes: [],
     neighbours: [{ address: subnet.guest, macAddress: guestMac, device: bridge.name }],
+    forwarding: [],
     chains: masqueradeChains({
       podLink: podInterface.name,
       tap: tap.name,

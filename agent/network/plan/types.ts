@@ -6,6 +6,8 @@ import type { Chain, Ruleset } from "../ruleset.ts";
 export interface PlannedUplink {
   readonly name: string;
   readonly macAddress: string;
+  /** The bridge answers ARP for its own permanent neighbours behind this port. */
+  readonly proxyArp: boolean;
 }
 
 export interface PlannedBridge {
@@ -41,6 +43,12 @@ export interface PlannedNeighbour {
   readonly device: string;
 }
 
+/** Which port of a bridge a MAC is behind. */
+export interface PlannedForwarding {
+  readonly macAddress: string;
+  readonly port: string;
+}
+
 /** A file below /proc/sys; an optional one may not exist. */
 export interface PlannedSysctl {
   readonly path: string;
@@ -59,6 +67,8 @@ export interface InterfacePlan {
   readonly tap: PlannedTap;
   readonly routes: readonly PlannedRoute[];
   readonly neighbours: readonly PlannedNeighbour[];
+  /** Without these a bridge does not answer ARP for its neighbours. Most pods need none. */
+  readonly forwarding: readonly PlannedForwarding[];
   readonly chains: readonly Chain[];
   readonly sysctls: readonly PlannedSysctl[];
   readonly attachment: InterfaceAttachment;

@@ -35,7 +35,13 @@ const DOMAIN: DomainStatistics = {
 const SAMPLES: readonly NodeSample[] = [
   {
     nodeName: "node-1",
-    node: { cgroupVersion: 1, kernelBurst: "supported", state: "cooling", sharePoolUse: 0.47 },
+    node: {
+      cgroupVersion: 1,
+      kernelBurst: "supported",
+      state: "cooling",
+      sharePoolUse: 0.47,
+      refusals: { NotAnnounced: 2 },
+    },
     instances: [{ namespace: "default", name: "tiny", launcher: LAUNCHER, domain: DOMAIN }],
   },
   { nodeName: "node-2", instances: [{ namespace: "default", name: "dark" }] },
@@ -64,6 +70,9 @@ describe("the metrics of VMIs and nodes", () => {
     assert.deepEqual(read("virtpod_vmi_cpu_quota_cpus"), [{ labels: TINY, value: 0.75 }]);
     assert.deepEqual(read("virtpod_vmi_cpu_burst_seconds"), [{ labels: TINY, value: 0.05 }]);
     assert.deepEqual(read("virtpod_vmi_cpu_burst_tokens"), []);
+    assert.deepEqual(read("virtpod_agent_refusals_total"), [
+      { labels: { node: "node-1", code: "NotAnnounced" }, value: 2 },
+    ]);
     assert.deepEqual(
       read("virtpod_node_agent_measured").map(({ labels, value }) => [labels["node"], value]),
       [
@@ -76,7 +85,7 @@ describe("the metrics of VMIs and nodes", () => {
   it("have names, types and texts as Prometheus' linter wants them", () => {
     assert.equal(new Set(FAMILIES.map(({ name }) => name)).size, FAMILIES.length);
     for (const { help, name, type } of FAMILIES) {
-      assert.match(name, /^(kubevirt_vmi|virtpod_vmi|virtpod_node)_[a-z_]+[a-z]$/);
+      assert.match(name, /^(kubevirt_vmi|virtpod_vmi|virtpod_node|virtpod_agent)_[a-z_]+[a-z]$/);
       assert.equal(type === "counter", name.endsWith("_total"), name);
       assert.doesNotMatch(name, /milli|micro|nano|_count$|_sum$|_bucket$/);
       assert.match(help, /^[A-Z0-9].*\.$/);

@@ -92,7 +92,7 @@ function cpus(quotaMicros: number | null, { periodMicros }: LauncherCpuMetrics):
 function ofNodes(name: string, help: string, read: (sample: NodeSample) => readonly Value[]): Family {
   return {
     name,
-    type: "gauge",
+    type: name.endsWith("_total") ? "counter" : "gauge",
     help,
     read: (samples) =>
       samples.flatMap((sample) =>
@@ -211,6 +211,11 @@ export const FAMILIES: readonly Family[] = [
     node === undefined
       ? []
       : NODE_STATES.map((state) => ({ labels: { state }, value: node.state === state ? 1 : 0 })),
+  ),
+  ofNodes(
+    "virtpod_agent_refusals_total",
+    "Launchers that the node's agent turned away, by why.",
+    ({ node }) => Object.entries(node?.refusals ?? {}).map(([code, value]) => ({ labels: { code }, value })),
   ),
   ofNodes("virtpod_node_share_pool_use_ratio", "Use of the CPUs that VMs share.", ({ node }) =>
     one(node?.sharePoolUse),

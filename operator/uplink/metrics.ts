@@ -16,6 +16,7 @@ import { list, malformed, number, object, oneOf, optionalText, sentence, text } 
 /** As many as an agent may tell of; see statuses.ts. */
 const MAX_LAUNCHERS = 4096;
 const MAX_VCPUS = 512;
+const MAX_CODES = 64;
 
 /** @throws OperatorError MalformedStatus naming the field */
 export function parseAgentMetrics(value: unknown): AgentMetrics {
@@ -37,7 +38,15 @@ function parseNode(value: unknown): NodeMetrics {
     kernelBurst: oneOf(node["kernelBurst"], ["supported", "unsupported", "unknown"], `${field}.kernelBurst`),
     state: oneOf(node["state"], ["idle", "cooling", "overload", "unknown"], `${field}.state`),
     ...optionalAmount(node, "sharePoolUse", field),
+    refusals: parseRefusals(node["refusals"] ?? {}),
   };
+}
+
+/** By code; an agent of an earlier version tells none. */
+function parseRefusals(value: unknown): Readonly<Record<string, number>> {
+  const field = "metrics.node.refusals";
+  const entries = list(Object.entries(object(value, field)), field, MAX_CODES) as [string, unknown][];
+  return Object.fromEntries(entries.map(([code, count]) => [text(code, field), amount(count, field)]));
 }
 
 function parseLauncher(value: unknown): LauncherMetrics {

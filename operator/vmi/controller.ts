@@ -33,6 +33,7 @@ import type { Announcer } from "../uplink/announcer.ts";
 import type { Statuses } from "../uplink/statuses.ts";
 import { claimConflict } from "./claim-conflict.ts";
 import { type Claims, claimProblem, unboundClaims } from "./claims.ts";
+import { cpuChange } from "./cpu.ts";
 import { isGuarded } from "./disruption.ts";
 import { budgetName, disruptionBudget } from "./disruption-budget.ts";
 import { resolveDomain } from "./domain.ts";
@@ -77,6 +78,7 @@ export class VmiController {
   readonly #pods: LauncherPods;
   /** By key, so that they go with the VMI, whichever way that goes. */
   readonly #failures = new Map<string, Problem & { readonly uid: string }>();
+  readonly #resizeFailures = new Map<string, Problem>();
   /** UIDs of the VMIs whose pod is being made, which no cache knows yet, by key. */
   readonly #starting = new Map<string, string>();
   readonly #clock: Clock;
@@ -144,6 +146,7 @@ export class VmiController {
     if (vmi === undefined) {
       this.#ownWrites.delete(key);
       this.#failures.delete(key);
+      this.#resizeFailures.delete(key);
       this.#starting.delete(key);
       return undefined;
     }
@@ -188,11 +191,14 @@ export class VmiController {
     const seen = this.#observed(pods);
     const unmounted = mountFailureOf(caches, vmi, pods);
     const domain = launch?.domain ?? this.#resolvedBefore(vmi, seen.pods);
+    if (!seen.pods.some((pod) => cpuChange(vmi, pod) !== undefined)) this.#resizeFailures.delete(key);
+    const resizeFailure = this.#resizeFailures.get(key);
     const observed: Observed = {
       ...seen,
       vmi,
       unboundClaims: unboundClaims(vmi.spec, claims),
       ...(isGuarded(vmi) ? { hasBudget: this.#hasBudget(vmi) } : {}),
+      ...(resizeFailure === undefined ? {} : { resizeFailure }),
       ...(unmounted === undefined ? {} : { mountFailure: unmounted }),
       ...(domain === undefined ? {} : { resolved: resolvedFacts(domain) }),
     };
@@ -204,6 +210,10 @@ export class VmiController {
         if (failure !== undefined)
           return this.#cannotCreate(key, current, failure.told, failure.error, signal);
         this.#failures.delete(key);
+      } else if (write.kind === "resizePod") {
+        const failure = await this.#pods.resize(key, current, write.pod, write.cpu, signal);
+        if (failure !== undefined)
+          return this.#cannotResize(key, current, observed, failure.told, failure.error, signal);
       } else {
         current = (await this.#write(key, current, write, signal)) ?? current;
       }
@@ -299,6 +309,23 @@ export class VmiController {
     return undefined;
   }
 
+  /** Tells the user why the guest's CPU stays as it is; tries again by back-off, for a quota may be raised. */
+  async #cannotResize(
+    key: string,
+    vmi: VirtualMachineInstance,
+    observed: Observed,
+    told: Problem,
+    error: Error,
+    signal: AbortSignal,
+  ): Promise<never> {
+    if (this.#resizeFailures.get(key)?.message !== told.message)
+      this.#options.events.record(vmi, { type: "Warning", ...told });
+    this.#resizeFailures.set(key, told);
+    const { writes } = plan({ ...observed, vmi, resizeFailure: told });
+    for (const write of writes) if (write.kind === "updateStatus") await this.#write(key, vmi, write, signal);
+    throw error;
+  }
+
   /** The VMI after a write to it; undefined after a write to a pod. */
   async #write(
     key: string,
@@ -329,9 +356,6 @@ export class VmiController {
       case "releasePod":
         await this.#pods.release(key, write.pod.name, namespace ?? "", signal);
         return undefined;
-      case "resizePod":
-        await this.#pods.resize(key, vmi, write.pod, write.cpu, signal);
-        return undefined;
       case "createBudget":
         await this.#createBudget(key, vmi, signal);
         return undefined;
@@ -344,6 +368,7 @@ export class VmiController {
         await this.#pods.setUnpaused(key, write.pod, write.isUnpaused, where, signal);
         return undefined;
       }
+      case "resizePod":
       case "createPod":
         return undefined;
     }

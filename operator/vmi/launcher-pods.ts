@@ -127,7 +127,7 @@ export class LauncherPods {
   }
 
   /**
-   * Changes the CPU of a running pod. Its agent is told first, so that nothing bursts above what the kubelet is about
+   * Changes the CPU of a running pod; tells why, where the API server doesn't take it. Its agent is told first, so that nothing bursts above what the kubelet is about
    * to write; an agent that is away does it when it comes back, and the kubelet tries until then.
    */
   async resize(
@@ -136,7 +136,7 @@ export class LauncherPods {
     { name, nodeName }: PodFacts,
     { limit, request }: CpuAmounts,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<{ told: Problem; error: Error } | undefined> {
     const { caches, confirm, events, ownWrites } = this.#options;
     if (nodeName !== undefined) await confirm(nodeName, CONFIRM_MS);
     const resources = {
@@ -153,7 +153,7 @@ export class LauncherPods {
       ownWrites.wrote(key, caches.pods, pod);
     } catch (error) {
       if (error instanceof ForbiddenError || error instanceof InvalidError)
-        events.record(vmi, { type: "Warning", reason: "FailedResize", message: error.message });
+        return { told: { reason: "FailedResize", message: error.message }, error };
       throw error;
     }
     const amounts = [
@@ -162,6 +162,7 @@ export class LauncherPods {
     ];
     const message = `Asked for CPU ${amounts.join(", ")} of the running launcher pod ${name}`;
     events.record(vmi, { type: "Normal", reason: "ResizeRequested", message });
+    return undefined;
   }
 
   /** Takes our finalizer off. The test makes sure that nobody else's finalizer goes with ours; kubelet's status writes don't disturb it. */

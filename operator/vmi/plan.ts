@@ -30,6 +30,8 @@ export interface Observed {
   readonly hasBudget?: boolean;
   /** The last attempt to make the pod failed so. */
   readonly createFailure?: { readonly reason: string; readonly message: string };
+  /** The last attempt to change its CPU failed so. */
+  readonly resizeFailure?: { readonly reason: string; readonly message: string };
   readonly resolved?: ResolvedFacts;
   /** What the kubelet says of the pod's volumes. */
   readonly mountFailure?: MountFailure;
@@ -126,6 +128,7 @@ function statusInput(observed: Observed, vmi: VirtualMachineInstance) {
     told,
     node,
     createFailure,
+    resizeFailure,
     mountFailure,
     resolved,
     unboundClaims = [],
@@ -140,6 +143,7 @@ function statusInput(observed: Observed, vmi: VirtualMachineInstance) {
     ...(told === undefined ? {} : { told }),
     ...(node === undefined ? {} : { node }),
     ...(createFailure === undefined ? {} : { createFailure }),
+    ...(resizeFailure === undefined ? {} : { resizeFailure }),
     ...(mountFailure === undefined ? {} : { mountFailure }),
     ...(resolved === undefined ? {} : { resolved }),
   };

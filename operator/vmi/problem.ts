@@ -30,6 +30,8 @@ export interface ProblemInput {
   readonly told?: ToldLauncher;
   /** Why no launcher pod could be made. */
   readonly createFailure?: Problem;
+  /** Why the running pod can't be given other amounts of CPU. */
+  readonly resizeFailure?: Problem;
   /** Why the pod doesn't get its volumes. */
   readonly mountFailure?: MountFailure;
 }
@@ -41,6 +43,7 @@ export function problemOf(input: ProblemInput): Problem | undefined {
   if (networkFailure !== undefined) return networkFailure;
   if (told?.refused !== undefined) return { reason: told.refused.code, message: told.refused.message };
   if (pod?.nodeName === undefined) return undefined;
+  if (input.resizeFailure !== undefined) return input.resizeFailure;
   const { resize } = pod.cpu;
   if (resize !== undefined && resize.reason !== "InProgress") {
     return {

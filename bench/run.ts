@@ -8,6 +8,7 @@
 import { parseArgs } from "node:util";
 import { apiWrites } from "./api-writes.ts";
 import { type Bench, type BenchContext, judge, type LocalContext, type Verdict } from "./bench.ts";
+import { cpuBurst } from "./cpu-burst.ts";
 import { deployedCluster } from "./deployment.ts";
 import { dhcp } from "./dhcp.ts";
 import { disk } from "./disk.ts";
@@ -44,6 +45,7 @@ const ON_CLUSTER: Readonly<Record<string, Runner<BenchContext>>> = {
   "api-writes": runner(apiWrites),
   disk: runner(disk),
   status: runner(status),
+  "cpu-burst": runner(cpuBurst),
 };
 
 const { values, positionals } = parseArgs({

@@ -17,7 +17,8 @@ h1 { font-size: 14px; font-weight: 600; margin: 0; white-space: nowrap; overflow
 button { font: inherit; color: var(--text); background: transparent; border: 1px solid var(--line);
   border-radius: 6px; padding: 3px 10px; cursor: pointer; white-space: nowrap; }
 button:hover { background: var(--line); }
-button:focus-visible, canvas:focus-visible { outline: 2px solid #6aa3ff; outline-offset: 1px; }
+button:focus-visible { outline: 2px solid #6aa3ff; outline-offset: 1px; }
+canvas:focus { outline: none; box-shadow: 0 4px 24px rgb(0 0 0 / 50%), 0 0 0 1px #3f5f94; }
 button[aria-pressed="true"] { background: var(--line); }
 main { position: relative; display: grid; place-items: center; overflow: auto; padding: 12px; min-height: 0; }
 canvas { background: #000; box-shadow: 0 4px 24px rgb(0 0 0 / 50%); border-radius: 3px; }

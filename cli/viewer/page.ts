@@ -36,10 +36,10 @@ async function stayConnected(): Promise<void> {
     const { code, reason } = await connectOnce();
     client = undefined;
     if (OVER_CODES.includes(code)) {
-      tell("over", reason);
+      tell("over", capital(reason));
       return;
     }
-    tell("lost", `${reason || "the connection was lost"}; connecting again`);
+    tell("lost", `${capital(reason || "the connection was lost")}; connecting again`);
     await backoff.wait();
   }
 }
@@ -74,6 +74,10 @@ function tell(state: "connected" | "lost" | "over", text: string): void {
   notice.hidden = state === "connected";
   const [line] = notice.children;
   if (line !== undefined) line.textContent = text;
+}
+
+function capital(sentence: string): string {
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
 function showCursor(

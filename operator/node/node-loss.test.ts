@@ -94,6 +94,16 @@ describe("a node that is lost", () => {
     await loseNode(w);
     await collect(w);
     await w.until("another incarnation", () => w.podUids.size === 2, 5);
+    assert.equal(w.vm("tiny")?.status?.startFailure, undefined);
+  });
+
+  it("gives its VM up at once when the Node is deleted", async (t) => {
+    const w = await running(t);
+    await loseNode(w);
+    await w.user.resource(NODES).delete(NODE_NAME);
+    await collect(w, "DeletionByPodGC");
+    await w.until("another incarnation", () => w.podUids.size === 2, 5);
+    await w.until("told", () => w.server.list(EVENTS).some(({ message }) => /was lost/.test(message ?? "")));
   });
 
   it("keeps its VM while its agent tells that the guest runs, whatever is said of the node", async (t) => {
@@ -109,9 +119,8 @@ describe("a node that is lost", () => {
     await w.until("another incarnation, once the agent has gone as well", () => w.podUids.size === 2, 50);
   });
 
-  /** As the pod garbage collector does: on nodes with the taint out-of-service, and on those that have been deleted. */
-  async function collect(w: World): Promise<void> {
-    const reason = "DeletionByPodGC";
+  /** As the pod garbage collector does on a node with the taint out-of-service: who deleted the pod before stands in it. */
+  async function collect(w: World, reason = "DeletionByTaintManager"): Promise<void> {
     const conditions = [{ type: "DisruptionTarget", status: "True", reason, message: "PodGC: node is gone" }];
     await pods(w).patch(podName(w), mergePatch({ status: { phase: "Failed", conditions } }), {
       subresource: "status",

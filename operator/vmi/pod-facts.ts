@@ -30,7 +30,7 @@ export interface PodFacts {
   readonly disruption?: { readonly reason: string; readonly message: string };
   /** The agent tells that the guest runs, whatever a controller has written into the pod's status. */
   readonly isSeenRunning?: boolean;
-  /** Deleted by force on a node without a kubelet: nobody will ever tell its end. */
+  /** Deleted by force, or declared to have failed, on a node without a kubelet: nobody will ever tell its end. */
   readonly isAbandoned?: boolean;
   /** What the pod was made for. */
   readonly accelerator: Accelerator;
@@ -81,8 +81,13 @@ export function onNode(pod: PodFacts, node: NodeHealth, told: ToldLauncher | und
   return {
     ...pod,
     isSeenRunning,
-    isAbandoned: pod.isForced === true && node.kubelet !== "ready" && !isSeenRunning,
+    isAbandoned: node.kubelet !== "ready" && !isSeenRunning && isGivenUp(pod),
   };
+}
+
+/** By somebody other than its kubelet, which would have told how its container ended, or why it refused the pod. */
+function isGivenUp({ isForced, phase, reason, terminated }: PodFacts): boolean {
+  return terminated === undefined && (isForced === true || (phase === "Failed" && reason === undefined));
 }
 
 export function podFacts(pod: Pod): PodFacts {

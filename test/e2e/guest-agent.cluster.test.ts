@@ -1,9 +1,11 @@
 /** The guest agent of a Debian guest, from the VMI's status and its subresources to keys that change while it runs. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { LAUNCHER_PATHS } from "../../api/names.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { SECRETS } from "../../kube/resources.ts";
 import { conditionOf, isTrue } from "../../operator/vmi/conditions.ts";
@@ -16,6 +18,8 @@ import { loadDebianImage } from "../harness/storage.ts";
 
 const NAME = "agent";
 const USER = "tester";
+/** The guest is ready while it has this file. */
+const HEALTHY = "/run/healthy";
 /** From the VM to what its agent has told; half a minute where nothing else uses the CPUs. */
 const BOOT_TIMEOUT_MS = 480_000;
 /** The kubelet looks at a mounted Secret about once a minute. */
@@ -44,6 +48,12 @@ describe("the agent of a Debian guest", { concurrency: 1 }, () => {
         [root, { volume: drive }],
         { devices: { rng: {} } },
         {
+          readinessProbe: {
+            exec: { command: ["/usr/bin/test", "-e", HEALTHY] },
+            periodSeconds: 1,
+            timeoutSeconds: 10,
+          },
+          livenessProbe: { guestAgentPing: {}, timeoutSeconds: 10, failureThreshold: 1_000 },
           accessCredentials: [
             {
               sshPublicKey: {
@@ -122,6 +132,47 @@ describe("the agent of a Debian guest", { concurrency: 1 }, () => {
     assert(Array.isArray(get<{ items: unknown[] }>("userlist").items));
   });
 
+  it("runs the readinessProbe's command in the guest, and the VM is Ready as that says", async () => {
+    const untilReady = (is: boolean) =>
+      guests.untilVm(
+        NAME,
+        is ? "Ready" : "not Ready",
+        STATUS_TIMEOUT_MS,
+        ({ status }) => status?.ready === is,
+      );
+    await untilReady(false);
+    await guests.untilEventOfPod(
+      NAME,
+      "Unhealthy",
+      /Readiness probe.*\/usr\/bin\/test ended with status 1/,
+      60_000,
+    );
+    await ssh.run(`touch ${HEALTHY}`);
+    await untilReady(true);
+    await ssh.run(`rm ${HEALTHY}`);
+    await untilReady(false);
+  });
+
+  it("answers a ping, and its failures are told in words", async () => {
+    assert.equal(await probe("ping"), "the guest agent answers\n");
+    const command = ["exec", "/bin/sh", "-c", "kill -9 $$"];
+    await assert.rejects(probe(...command), /was ended by signal 9/);
+    await assert.rejects(probe("exec", "/no/such/program"), /No such file or directory/);
+  });
+
+  /** What the kubelet does for a probe. */
+  async function probe(...what: string[]): Promise<string> {
+    const { metadata } = await guests.pod(NAME);
+    const command = [LAUNCHER_PATHS.probe, "readiness", "20", ...what];
+    const { status, stdout, stderr } = spawnSync(
+      clusterTool("kubectl"),
+      ["exec", "--namespace", guests.namespace, metadata.name, "--", ...command],
+      { encoding: "utf8", env: { ...process.env, KUBECONFIG: kubeconfigPath() } },
+    );
+    if (status !== 0) throw new Error(stdout + stderr);
+    return stdout;
+  }
+
   it("freezes the guest's file systems until they are unfrozen, or for the time asked for", async () => {
     const frozen = (is: boolean) =>
       guests.untilVmi(
@@ -173,6 +224,7 @@ describe("the agent of a Debian guest", { concurrency: 1 }, () => {
     assert.equal(status?.guestOSInfo?.id, "debian");
     assert.equal(status?.interfaces?.[0]?.infoSource, "domain");
     assert.throws(() => get("guestosinfo"), /Conflict.*no guest agent is connected/);
+    await assert.rejects(probe("ping"), /no guest agent is connected/);
     assert.throws(() => put("freeze", { unfreezeTimeout: "5s" }), /Conflict.*no guest agent is connected/);
     await ssh.run("systemctl start qemu-guest-agent");
     await guests.untilVmi(NAME, "the agent", STATUS_TIMEOUT_MS, (seen) =>

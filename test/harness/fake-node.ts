@@ -1,0 +1,80 @@
+/**
+ * A second node that has no machine behind it: a Node object that offers what launchers ask for, so that the
+ * scheduler, the node controller, the taint manager and the pod garbage collector treat it as any other.
+ */
+import type { Client } from "../../kube/client.ts";
+import { mergePatch } from "../../kube/request.ts";
+import { NODES, type Node } from "../../kube/resources.ts";
+import { untilGone } from "./cluster.ts";
+
+type Taint = NonNullable<NonNullable<Node["spec"]>["taints"]>[number];
+
+/** Only pods that tolerate it come here. */
+export const FAKE_TAINT: Taint = { key: "test.virtpod.io/fake-node", effect: "NoSchedule" };
+export const FAKE_LABEL = "test.virtpod.io/fake-node";
+
+const RESOURCES = {
+  cpu: "8",
+  memory: "16Gi",
+  pods: "20",
+  "ephemeral-storage": "20Gi",
+  "virtpod.io/launcher": "20",
+  "devices.kubevirt.io/tun": "20",
+  "devices.kubevirt.io/kvm": "20",
+};
+
+export class FakeNode {
+  readonly name: string;
+  readonly #client: Client;
+
+  private constructor(client: Client, name: string) {
+    this.#client = client;
+    this.name = name;
+  }
+
+  /** Ready at once; since nobody renews its lease, the node controller will call it Unknown after its grace period. */
+  static async create(client: Client, name: string): Promise<FakeNode> {
+    const labels = { [FAKE_LABEL]: name, "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" };
+    await client.resource(NODES).create({ metadata: { name, labels }, spec: { taints: [FAKE_TAINT] } });
+    const node = new FakeNode(client, name);
+    await node.setReady("True");
+    return node;
+  }
+
+  /** As its kubelet would. */
+  async setReady(status: "True" | "False"): Promise<void> {
+    const now = new Date().toISOString();
+    const condition = {
+      lastHeartbeatTime: now,
+      lastTransitionTime: now,
+      reason: "Test",
+      message: "as a test says",
+    };
+    await this.#client.resource(NODES).patch(
+      this.name,
+      {
+        type: "strategic",
+        body: {
+          status: {
+            capacity: RESOURCES,
+            allocatable: RESOURCES,
+            conditions: [{ type: "Ready", status, ...condition }],
+          },
+        },
+      },
+      { subresource: "status" },
+    );
+  }
+
+  /** Beside those that the node controller has put on it. */
+  async taint(taint: Taint): Promise<void> {
+    const { spec } = await this.#client.resource(NODES).get(this.name);
+    const taints = [...(spec?.taints ?? []), taint];
+    await this.#client.resource(NODES).patch(this.name, mergePatch({ spec: { taints } }));
+  }
+
+  async remove(): Promise<void> {
+    await this.#client.resource(NODES).delete(this.name);
+    await untilGone(this.#client, NODES, { name: this.name, timeoutMs: 30_000 });
+  }
+}

@@ -207,7 +207,7 @@ export class Launcher {
       freeze: (unfreezeTimeoutSeconds) => this.#guestAgent.freeze(unfreezeTimeoutSeconds),
       unfreeze: () => this.#guestAgent.unfreeze(),
       console: (accept) => this.#console.attachSerial(accept),
-      vnc: (accept) => this.#console.attachVnc(accept),
+      vnc: (accept, preserveSession) => this.#console.attachVnc(accept, preserveSession),
     });
     return new AgentLink({ socketPath: paths.agentSocket, routes, clock, log });
   }

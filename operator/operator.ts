@@ -23,11 +23,13 @@ import { exportMeasurements } from "./metrics/export.ts";
 import { AgentPresence } from "./node/presence.ts";
 import { reviewAccess, reviewToken } from "./reviews.ts";
 import { domainVerbHandlers } from "./subresources/domain-verbs.ts";
+import { expandSpecHandlers } from "./subresources/expand-spec.ts";
 import { guestAgentHandlers } from "./subresources/guest-agent.ts";
 import { networkHandlers } from "./subresources/network.ts";
+import { screenshotHandlers } from "./subresources/screenshot.ts";
 import { SubresourceServer } from "./subresources/server.ts";
 import { startStopHandlers } from "./subresources/start-stop.ts";
-import { openLauncherStream } from "./subresources/streams.ts";
+import { openSession } from "./subresources/streams.ts";
 import { readTrust, watchTrust } from "./subresources/trust.ts";
 import { usageHandlers } from "./subresources/usage.ts";
 import { Agents } from "./uplink/agents.ts";
@@ -150,13 +152,15 @@ async function tlsServers(parts: TlsParts): Promise<TlsServers> {
     certificate,
     trust,
     authorize: (caller, verb, path) => reviewAccess(client, caller, verb, path),
-    openStream: (path) => openLauncherStream(caches, agents, path),
+    open: (path) => openSession(caches, agents, path),
     handlers: {
       ...startStopHandlers(client),
       ...domainVerbHandlers(caches, agents),
       ...guestAgentHandlers(caches, agents),
       ...networkHandlers(caches, agents),
       ...usageHandlers(caches, agents),
+      ...screenshotHandlers(caches, agents),
+      ...expandSpecHandlers(client),
     },
     onError: (request, err) => logger.error({ request, err }, "a subresource request failed"),
   });

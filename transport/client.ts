@@ -7,7 +7,14 @@ import type { Duplex } from "node:stream";
 import { RequestError, TransportError } from "./errors.ts";
 import { parseJson, readLines } from "./lines.ts";
 import { MAX_BODY_BYTES } from "./server.ts";
-import { destroySession, type KeepAliveOptions, keepAlive, SESSION_OPTIONS, sessionEnd } from "./session.ts";
+import {
+  destroySession,
+  END_REASON_TRAILER,
+  type KeepAliveOptions,
+  keepAlive,
+  SESSION_OPTIONS,
+  sessionEnd,
+} from "./session.ts";
 
 /** Until a response's headers (and for `request` its body) must be there, in milliseconds. */
 export const DEFAULT_DEADLINE_MS = 10_000;
@@ -71,6 +78,10 @@ export class Http2Client {
   /** POST that becomes a stream of bytes in both directions once the peer has answered 200. */
   async open(path: string, options: { readonly signal?: AbortSignal } = {}): Promise<ClientHttp2Stream> {
     const stream = this.#start("POST", path, false);
+    stream.once("trailers", (trailers) => {
+      const reason = trailers[END_REASON_TRAILER];
+      if (typeof reason === "string") endReasons.set(stream, reason);
+    });
     await this.#expectSuccess(stream, "POST", path, options.signal);
     return stream;
   }
@@ -105,6 +116,13 @@ export class Http2Client {
       throw refusal(status, await readBody(stream, signal, `${method} ${path}`), method, path);
     }
   }
+}
+
+const endReasons = new WeakMap<ClientHttp2Stream, string>();
+
+/** Why the peer has ended a stream that `open` returned: known a moment after its end, if the peer told. */
+export function endReason(stream: ClientHttp2Stream): string | undefined {
+  return endReasons.get(stream);
 }
 
 function responseStatus(stream: ClientHttp2Stream, signal: AbortSignal, request: string): Promise<number> {

@@ -7,7 +7,14 @@ import type { Duplex } from "node:stream";
 import type { ErrorBody } from "../api/launcher-protocol.ts";
 import { RequestError, TransportError } from "./errors.ts";
 import { parseJson } from "./lines.ts";
-import { destroySession, type KeepAliveOptions, keepAlive, SESSION_OPTIONS, sessionEnd } from "./session.ts";
+import {
+  destroySession,
+  END_REASON_TRAILER,
+  type KeepAliveOptions,
+  keepAlive,
+  SESSION_OPTIONS,
+  sessionEnd,
+} from "./session.ts";
 
 /** Largest JSON body of a request, in bytes. */
 export const MAX_BODY_BYTES = 4 * 1024 * 1024;
@@ -126,10 +133,18 @@ export class TransportRequest {
     }
   }
 
-  /** Answers 200 and hands over the stream for bytes in both directions. */
-  accept(): ServerHttp2Stream {
-    this.stream.respond({ ":status": 200, "content-type": "application/octet-stream" });
-    return this.stream;
+  /**
+   * Answers 200 and hands over the stream for bytes in both directions.
+   * @param endReason why this side has ended it, asked once all is sent; travels in a trailer
+   */
+  accept(endReason: () => string | undefined = () => undefined): ServerHttp2Stream {
+    const { stream } = this;
+    stream.once("wantTrailers", () => {
+      const reason = endReason();
+      stream.sendTrailers(reason === undefined ? {} : { [END_REASON_TRAILER]: reason });
+    });
+    stream.respond({ ":status": 200, "content-type": "application/octet-stream" }, { waitForTrailers: true });
+    return stream;
   }
 
   fail(status: number, body: ErrorBody): void {

@@ -9,6 +9,9 @@ export const SESSION_OPTIONS: SessionOptions = {
   settings: { initialWindowSize: 256 * 1024, maxConcurrentStreams: 256, enablePush: false },
 };
 
+/** Says why the side that accepted a stream of bytes has ended it. */
+export const END_REASON_TRAILER = "virtpod-end";
+
 export interface KeepAliveOptions {
   /** A ping is sent after each interval, in milliseconds. */
   readonly intervalMs: number;

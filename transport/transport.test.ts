@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { Http2Client } from "./client.ts";
+import { endReason, Http2Client } from "./client.ts";
 import { RequestError, TransportError } from "./errors.ts";
 import { readLines } from "./lines.ts";
 import { relay } from "./relay.ts";
@@ -178,5 +178,44 @@ describe("full-duplex streams", () => {
     const echoed: Buffer[] = [];
     for await (const chunk of stream as AsyncIterable<Buffer>) echoed.push(chunk);
     assert(Buffer.concat(echoed).equals(megabyte));
+  });
+});
+
+describe("a stream of bytes that its accepting end ends", () => {
+  it("says why once all has been read, also across a relay", async (t) => {
+    const first = await pair(t, {
+      "POST /v1/console": (request) =>
+        void request
+          .accept(() => "displaced")
+          .resume()
+          .end("last words"),
+    });
+    const second = await pair(t, {
+      "POST /v1/relayed": async (request) => {
+        const upstream = await first.client.open("/v1/console");
+        await relay(
+          request.accept(() => endReason(upstream)),
+          upstream,
+        );
+      },
+    });
+    const stream = await second.client.open("/v1/relayed");
+    const said: Buffer[] = [];
+    stream.on("data", (chunk: Buffer) => said.push(chunk));
+    await once(stream, "end");
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(Buffer.concat(said).toString(), "last words");
+    assert.equal(endReason(stream), "displaced");
+  });
+
+  it("says nothing where nothing is known, and ends all the same", async (t) => {
+    const { client } = await pair(t, {
+      "POST /v1/console": (request) => void request.accept().resume().end(),
+    });
+    const stream = await client.open("/v1/console");
+    stream.resume();
+    stream.end();
+    await once(stream, "close");
+    assert.equal(endReason(stream), undefined);
   });
 });

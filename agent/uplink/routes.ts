@@ -1,9 +1,9 @@
 /** What the agent answers to an operator: see api/uplink-protocol.ts. */
 import { readFile } from "node:fs/promises";
 import type { AgentMetrics } from "../../api/agent-metrics.ts";
-import { FREEZE_DEADLINE_MS, LAUNCHER_ROUTES } from "../../api/launcher-protocol.ts";
+import { FREEZE_DEADLINE_MS, LAUNCHER_ROUTES, VNC_PRESERVE_SESSION } from "../../api/launcher-protocol.ts";
 import { type AgentIdentity, NETWORK_ROUTE, UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
-import type { Http2Client } from "../../transport/client.ts";
+import { endReason, type Http2Client } from "../../transport/client.ts";
 import { RequestError, TransportError } from "../../transport/errors.ts";
 import { relay } from "../../transport/relay.ts";
 import type { Handler, Routes, TransportRequest } from "../../transport/server.ts";
@@ -118,8 +118,12 @@ async function relayStream(options: RoutesOptions, request: TransportRequest, pa
   const launcher = launcherOf(options, request);
   const gone = new AbortController();
   request.stream.once("close", () => gone.abort());
-  const upstream = await passingFailures(() => launcher.open(path, { signal: gone.signal }));
-  await relay(request.accept(), upstream);
+  const query = request.path.endsWith(VNC_PRESERVE_SESSION) ? VNC_PRESERVE_SESSION : "";
+  const upstream = await passingFailures(() => launcher.open(path + query, { signal: gone.signal }));
+  await relay(
+    request.accept(() => endReason(upstream)),
+    upstream,
+  );
 }
 
 /** @throws RequestError LauncherNotConnected */

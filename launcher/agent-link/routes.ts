@@ -8,6 +8,7 @@ import {
   LAUNCHER_ROUTES,
   type LauncherStatus,
   type ShutdownRequest,
+  VNC_PRESERVE_SESSION,
 } from "../../api/launcher-protocol.ts";
 import type { DhcpState } from "../../api/network-path.ts";
 import { RequestError } from "../../transport/errors.ts";
@@ -15,6 +16,9 @@ import type { Routes, TransportRequest } from "../../transport/server.ts";
 import { type Check, integer, object } from "../check.ts";
 import type { Verb } from "../lifecycle/admission.ts";
 import { parseAttachment } from "./attachment.ts";
+
+/** @param endReason asked once the stream has been ended from this side and all is sent */
+export type AcceptStream = (endReason?: () => string | undefined) => Duplex;
 
 export interface LauncherPorts {
   /** @throws RequestError 409 when it contradicts an earlier one */
@@ -34,9 +38,9 @@ export interface LauncherPorts {
   /** @throws RequestError */
   unfreeze(): Promise<void>;
   /** @throws RequestError where there is no console, before `accept` is called */
-  console(accept: () => Duplex): Promise<void>;
-  /** @throws RequestError where there is no VNC, before `accept` is called */
-  vnc(accept: () => Duplex): Promise<void>;
+  console(accept: AcceptStream): Promise<void>;
+  /** @throws RequestError where there is no VNC or it is in use, before `accept` is called */
+  vnc(accept: AcceptStream, preserveSession: boolean): Promise<void>;
 }
 
 /** Largest body of a request with a number or two in it, in bytes. */
@@ -81,8 +85,9 @@ export function launcherRoutes(ports: LauncherPorts): Routes {
       await ports.unfreeze();
       request.reply(204);
     },
-    [`POST ${LAUNCHER_ROUTES.console}`]: (request) => ports.console(() => request.accept()),
-    [`POST ${LAUNCHER_ROUTES.vnc}`]: (request) => ports.vnc(() => request.accept()),
+    [`POST ${LAUNCHER_ROUTES.console}`]: (request) => ports.console((endReason) => request.accept(endReason)),
+    [`POST ${LAUNCHER_ROUTES.vnc}`]: (request) =>
+      ports.vnc((endReason) => request.accept(endReason), request.path.endsWith(VNC_PRESERVE_SESSION)),
   };
 }
 

@@ -1,11 +1,12 @@
 /** The guest's two consoles, serial and VNC, as the agent's requests reach them. */
-import type { Duplex, Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import { RequestError } from "../../transport/errors.ts";
 import { relay } from "../../transport/relay.ts";
+import type { AcceptStream } from "../agent-link/routes.ts";
 import type { Log } from "../log.ts";
 import { connectSocket, connectWhenServed } from "../unix-socket.ts";
 import { GuestLog } from "./guest-log.ts";
-import { SerialConsole } from "./serial.ts";
+import { type DetachReason, SerialConsole } from "./serial.ts";
 
 export interface GuestConsoleOptions {
   /** qemu's sockets; absent where the guest has no such console. */
@@ -21,6 +22,7 @@ export class GuestConsole {
   readonly #guestLog: GuestLog;
   readonly #closing = new AbortController();
   #serial: SerialConsole | undefined;
+  #viewers = 0;
 
   constructor(options: GuestConsoleOptions) {
     this.#options = options;
@@ -46,7 +48,7 @@ export class GuestConsole {
    * Gives the serial console to a client, for as long as that one stays and no newer one comes.
    * @throws RequestError 404 the guest has none, 409 it isn't there yet or any more
    */
-  async attachSerial(accept: () => Duplex): Promise<void> {
+  async attachSerial(accept: AcceptStream): Promise<void> {
     if (this.#options.serialSocket === undefined) {
       throw new RequestError(
         404,
@@ -61,27 +63,38 @@ export class GuestConsole {
         "the guest's serial console is open only while the domain runs",
       );
     }
-    const reason = await this.#serial.attach(accept());
+    let reason: DetachReason | undefined;
+    reason = await this.#serial.attach(accept(() => reason));
     this.#options.log.debug({ reason }, "console client detached");
   }
 
-  /** @throws RequestError 404 the guest has none, 409 it isn't there yet or any more */
-  async attachVnc(accept: () => Duplex): Promise<void> {
+  /**
+   * Several may look at once; the viewers say in VNC's own protocol whether they share.
+   * @param preserveSession refused where somebody looks already
+   * @throws RequestError 404 the guest has none, 409 it isn't there yet or any more, or is in use
+   */
+  async attachVnc(accept: AcceptStream, preserveSession = false): Promise<void> {
     const { vncSocket } = this.#options;
     if (vncSocket === undefined) {
       throw new RequestError(404, "VncAbsent", "the guest has no graphics (autoattachGraphicsDevice)");
     }
-    const socket = await connectSocket(vncSocket).catch((cause: unknown) => {
+    if (preserveSession && this.#viewers > 0) {
       throw new RequestError(
         409,
-        "VncNotOpen",
-        "the guest's VNC server is there only while the domain runs",
-        {
-          cause,
-        },
+        "VncInUse",
+        "somebody looks at the guest's screen, and is to be left alone",
       );
-    });
-    await relay(accept(), socket);
+    }
+    this.#viewers += 1;
+    try {
+      const socket = await connectSocket(vncSocket).catch((cause: unknown) => {
+        const message = "the guest's VNC server is there only while the domain runs";
+        throw new RequestError(409, "VncNotOpen", message, { cause });
+      });
+      await relay(accept(), socket);
+    } finally {
+      this.#viewers -= 1;
+    }
   }
 
   close(): void {

@@ -104,12 +104,23 @@ export async function put(
   headers: RawHeaders,
   body: string,
 ): Promise<{ status: number; text: string }> {
+  const { status, text } = await send(target, "PUT", path, headers, body);
+  return { status, text };
+}
+
+export async function send(
+  target: Target,
+  method: string,
+  path: string,
+  headers: RawHeaders,
+  body = "",
+): Promise<{ status: number; text: string; bytes: Buffer; headers: IncomingMessage["headers"] }> {
   const socket = await dial(target);
   try {
     const length = ["content-length", String(Buffer.byteLength(body))];
     const sent = request({
       createConnection: () => socket,
-      method: "PUT",
+      method,
       path,
       headers: ["host", target.servername, ...length, ...headers],
     });
@@ -117,7 +128,13 @@ export async function put(
     const [response] = (await once(sent, "response")) as [IncomingMessage];
     const chunks: Buffer[] = [];
     for await (const chunk of response) chunks.push(chunk as Buffer);
-    return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") };
+    const answer = Buffer.concat(chunks);
+    return {
+      status: response.statusCode ?? 0,
+      text: answer.toString("utf8"),
+      bytes: answer,
+      headers: response.headers,
+    };
   } finally {
     socket.destroy();
   }

@@ -28,8 +28,13 @@ export function guestAgentHandlers(caches: Caches, agents: Agents): SubresourceH
     method: "PUT",
     answer: async (path, body) => {
       const request = bodyOf(body);
-      await askLauncher(caches, agents, path, (client, route) =>
-        client.request("POST", launcherPath(route, verb), { body: request, deadlineMs: DEADLINE_MS }),
+      await askLauncher(
+        caches,
+        agents,
+        path,
+        (client, route) =>
+          client.request("POST", launcherPath(route, verb), { body: request, deadlineMs: DEADLINE_MS }),
+        { needsGuest: true },
       );
     },
   });

@@ -17,26 +17,71 @@ export interface Reachable {
 
 let sockets = 0;
 
+export interface MachineState {
+  /** Of the VMI and its pod. */
+  readonly phase?: string;
+  readonly isDeleted?: boolean;
+  readonly isPaused?: boolean;
+  /** The pod is bound to no node yet. */
+  readonly isUnplaced?: boolean;
+  readonly podIP?: string;
+  /** Of the virtual machine that the VMI belongs to; there is none unless told. */
+  readonly vmStatus?: string;
+  /** The VMI is not there. */
+  readonly isAbsent?: boolean;
+  readonly spec?: object;
+}
+
+const ref = (kind: string, uid: string) => [
+  { apiVersion: "kubevirt.io/v1", kind, name: "tiny", uid, controller: true },
+];
+
+export function cachesOf(state: MachineState): Caches {
+  const { phase = "Running", isDeleted = false, isPaused = false, isUnplaced = false } = state;
+  const deleted = isDeleted ? { deletionTimestamp: "2026-01-01T00:00:00Z" } : {};
+  const pod = {
+    metadata: {
+      name: "p",
+      uid: "pod-1",
+      ownerReferences: ref("VirtualMachineInstance", "vmi-1"),
+      ...deleted,
+    },
+    spec: isUnplaced ? {} : { nodeName: "node-1" },
+    status: {
+      phase,
+      containerStatuses: [{ name: LAUNCHER_CONTAINER, state: { running: {} } }],
+      ...(state.podIP !== undefined && { podIP: state.podIP }),
+    },
+  };
+  const place = { namespace: "default", name: "tiny" };
+  const vmi = {
+    metadata: {
+      ...place,
+      uid: "vmi-1",
+      ...deleted,
+      ...(state.vmStatus !== undefined && { ownerReferences: ref("VirtualMachine", "vm-1") }),
+    },
+    spec: state.spec ?? { domain: { devices: {} } },
+    status: { phase, conditions: isPaused ? [{ type: "Paused", status: "True" }] : [] },
+  };
+  const vm = { metadata: { ...place, uid: "vm-1" }, status: { printableStatus: state.vmStatus } };
+  const named = (object: object | undefined) => ({
+    get: (key: string) => (key === "default/tiny" ? object : undefined),
+  });
+  return {
+    vms: named(state.vmStatus === undefined ? undefined : vm),
+    vmis: named(state.isAbsent === true ? undefined : vmi),
+    pods: { byIndex: () => (state.isAbsent === true ? [] : [pod]) },
+  } as unknown as Caches;
+}
+
 /** @param routes of the agent, the launcher's under `/v1/launchers/pod-1` */
 export async function reachableLauncher(
   t: TestContext,
   routes: Routes,
-  { phase = "Running", isDeleted = false }: { readonly phase?: string; readonly isDeleted?: boolean } = {},
+  state: MachineState = {},
 ): Promise<Reachable> {
-  const owner = [
-    { apiVersion: "kubevirt.io/v1", kind: "VirtualMachineInstance", name: "tiny", uid: "vmi-1" },
-  ];
-  const deleted = isDeleted ? { deletionTimestamp: "2026-01-01T00:00:00Z" } : {};
-  const pod = {
-    metadata: { name: "p", uid: "pod-1", ownerReferences: owner, ...deleted },
-    spec: { nodeName: "node-1" },
-    status: { phase, containerStatuses: [{ name: LAUNCHER_CONTAINER, state: { running: {} } }] },
-  };
-  const vmi = { metadata: { name: "tiny", uid: "vmi-1", ...deleted }, status: { phase } };
-  const caches = {
-    vmis: { get: (key: string) => (key === "default/tiny" ? vmi : undefined) },
-    pods: { byIndex: () => [pod] },
-  } as unknown as Caches;
+  const caches = cachesOf(state);
   const agents = new Agents();
   const listener = createServer().listen(join(tmpdir(), `launcher-${process.pid}-${sockets++}.sock`));
   await once(listener, "listening");

@@ -3,48 +3,31 @@ import { LAUNCHER_CONTAINER } from "../../api/names.ts";
 import { UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { RequestError } from "../../transport/errors.ts";
-import { BY_VMI, type Caches } from "../caches.ts";
+import type { Caches } from "../caches.ts";
 import { OperatorError } from "../errors.ts";
 import type { Agents } from "../uplink/agents.ts";
+import { type PlacedMachine, placedMachine, requireUnpaused } from "./machine.ts";
 import type { SubresourcePath } from "./path.ts";
 import { StatusError, type StatusReason } from "./status.ts";
 
-export interface ReachableLauncher {
-  readonly nodeName: string;
+export interface ReachableLauncher extends PlacedMachine {
   /** Of requests to the launcher, on its agent's connection: `/v1/launchers/<pod UID>`. */
   readonly route: string;
   /** The kubelet has told that the container runs. */
   readonly isRunning: boolean;
-  /** The VMI is on its way down: what reaches its launcher now may not a moment later. */
-  readonly isShuttingDown: boolean;
 }
 
-/** @throws StatusError NotFound; Conflict while the VMI has no launcher */
-export function launcherOf(caches: Caches, { namespace, name }: SubresourcePath): ReachableLauncher {
-  const vmi = caches.vmis.get(`${namespace}/${name}`);
-  if (vmi === undefined) {
-    throw new StatusError("NotFound", `virtualmachineinstances.kubevirt.io "${name}" not found`);
-  }
-  const { uid, deletionTimestamp } = vmi.metadata;
-  const pod = caches.pods
-    .byIndex(BY_VMI, `${namespace}/${name}`)
-    .find(({ metadata }) => metadata.ownerReferences?.some((reference) => reference.uid === uid));
-  const nodeName = pod?.spec.nodeName;
-  // The kubelet tells late that a container runs; the agent, asked directly, knows better. Only its end is certain.
-  const isOver = pod?.status?.phase === "Succeeded" || pod?.status?.phase === "Failed";
-  if (pod === undefined || nodeName === undefined || isOver) {
-    const phase = vmi.status?.phase ?? "Pending";
-    const state = deletionTimestamp === undefined ? `not running (phase ${phase})` : "shutting down";
-    throw new StatusError("Conflict", `the VMI ${namespace}/${name} is ${state}`);
-  }
-  const isRunning = pod.status?.containerStatuses?.some(
-    ({ name: container, state }) => container === LAUNCHER_CONTAINER && state?.running !== undefined,
+/** @throws StatusError NotFound; Conflict or BadRequest while the VMI has no launcher */
+export function launcherOf(caches: Caches, path: SubresourcePath): ReachableLauncher {
+  const machine = placedMachine(caches, path);
+  const { metadata, status } = machine.pod;
+  const isRunning = status?.containerStatuses?.some(
+    ({ name, state }) => name === LAUNCHER_CONTAINER && state?.running !== undefined,
   );
   return {
-    nodeName,
-    route: `${UPLINK_ROUTES.launchers}/${pod.metadata.uid}`,
+    ...machine,
+    route: `${UPLINK_ROUTES.launchers}/${metadata.uid}`,
     isRunning: isRunning === true,
-    isShuttingDown: [vmi, pod].some(({ metadata }) => metadata.deletionTimestamp !== undefined),
   };
 }
 
@@ -60,6 +43,11 @@ const REASONS: Readonly<Record<number, StatusReason>> = {
   500: "InternalError",
 };
 
+export interface AskOptions {
+  /** The guest itself must answer, so a paused one is refused. */
+  readonly needsGuest?: boolean;
+}
+
 /**
  * Asks the VMI's launcher; its refusal is the caller's answer, with its own sentence.
  * @throws StatusError
@@ -69,8 +57,11 @@ export async function askLauncher<T>(
   agents: Agents,
   path: SubresourcePath,
   ask: (client: Http2Client, route: string) => Promise<T>,
+  { needsGuest = false }: AskOptions = {},
 ): Promise<T> {
-  const { nodeName, route, isShuttingDown } = launcherOf(caches, path);
+  const launcher = launcherOf(caches, path);
+  if (needsGuest) requireUnpaused(launcher);
+  const { nodeName, route, isShuttingDown } = launcher;
   try {
     return await ask(agents.streams(nodeName), route);
   } catch (cause) {

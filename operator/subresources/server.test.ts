@@ -1,90 +1,10 @@
 /** The aggregated API over real TLS, called as an API server's front proxy calls it. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { Duplex, duplexPair } from "node:stream";
-import { before, describe, it, type TestContext } from "node:test";
-import { WebSocket } from "ws";
-import {
-  createAuthority,
-  createServingCertificate,
-  type KeyedCertificate,
-} from "../certificates/authority.ts";
-import type { Caller } from "./caller.ts";
-import {
-  dial,
-  type FrontProxyAuthority,
-  frontProxyAuthority,
-  get,
-  put,
-  type Target,
-} from "./front-proxy.fixture.ts";
-import type { SubresourcePath } from "./path.ts";
-import { PLAIN_PROTOCOL, SubresourceServer, type SubresourceServerOptions } from "./server.ts";
-import { StatusError } from "./status.ts";
-
-const SERVER_NAME = "virtpod-operator.virtpod.svc";
-const CONSOLE = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/tiny/console";
-const AS_JANE = ["X-Remote-User", "jane"];
-
-/** But for the authority. */
-const TRUST = {
-  allowedNames: ["front-proxy-client"],
-  usernameHeaders: ["X-Remote-User"],
-  groupHeaders: ["X-Remote-Group"],
-  extraHeaderPrefixes: ["X-Remote-Extra-"],
-};
-
-let authority: KeyedCertificate;
-let serving: KeyedCertificate;
-let proxy: FrontProxyAuthority;
-before(async () => {
-  authority = await createAuthority(Date.now());
-  serving = await createServingCertificate(authority, [SERVER_NAME], Date.now());
-  proxy = await frontProxyAuthority();
-});
-
-interface Serving {
-  readonly target: Target;
-  readonly asked: { caller: Caller; verb: string; path: SubresourcePath }[];
-  readonly errors: string[];
-  readonly server: SubresourceServer;
-}
-
-async function serve(t: TestContext, over: Partial<SubresourceServerOptions> = {}): Promise<Serving> {
-  const asked: Serving["asked"] = [];
-  const errors: string[] = [];
-  const server = new SubresourceServer({
-    certificate: serving,
-    trust: { ...TRUST, clientCa: proxy.caPem },
-    authorize: async (caller, verb, path) => {
-      asked.push({ caller, verb, path });
-      return true;
-    },
-    openStream: async () => {
-      throw new StatusError("NotFound", 'virtualmachineinstances.kubevirt.io "tiny" not found');
-    },
-    handlers: {},
-    onError: (_request, error) => errors.push(String(error)),
-    port: 0,
-    host: "127.0.0.1",
-    ...over,
-  });
-  const port = await server.listen();
-  t.after(() => server.close());
-  const client = await proxy.issue("front-proxy-client");
-  const target = { port, servername: SERVER_NAME, ca: authority.certificatePem, client };
-  return { target, asked, errors, server };
-}
-
-/** A websocket as virtctl opens it, by way of the front proxy. */
-async function openConsole({ target }: Serving, protocols: string[] = [PLAIN_PROTOCOL]): Promise<WebSocket> {
-  const socket = await dial(target);
-  return new WebSocket(`ws://${SERVER_NAME}${CONSOLE}`, protocols, {
-    createConnection: () => socket,
-    headers: { "X-Remote-User": "jane" },
-    perMessageDeflate: false,
-  });
-}
+import { describe, it, type TestContext } from "node:test";
+import { REFUSED_NAMES } from "./catalog.ts";
+import { frontProxyAuthority, get, put, send } from "./front-proxy.fixture.ts";
+import { Content } from "./handler.ts";
+import { AS_JANE, CONSOLE, proxy, type Serving, serve, serving, TRUST } from "./server.fixture.ts";
 
 describe("a connection to the aggregated API", () => {
   it("without a client certificate is refused by TLS", async (t) => {
@@ -201,6 +121,8 @@ describe("discovery", () => {
       [
         "get virtualmachineinstances/console",
         "get virtualmachineinstances/vnc",
+        "get virtualmachineinstances/vnc/screenshot",
+        "get virtualmachineinstances/portforward",
         "get virtualmachineinstances/guestosinfo",
         "get virtualmachineinstances/userlist",
         "get virtualmachineinstances/filesystemlist",
@@ -213,10 +135,24 @@ describe("discovery", () => {
         "update virtualmachines/start",
         "update virtualmachines/stop",
         "update virtualmachines/restart",
+        "get virtualmachines/portforward",
+        "get virtualmachines/expand-spec",
+        "update expand-vm-spec",
       ],
     );
     assert.deepEqual(asked, []);
   });
+
+  for (const group of ["subresources.kubevirt.io", "subresources.virtpod.io"]) {
+    it(`has the version of ${group}, in the shape that virtctl reads`, async (t) => {
+      const { target } = await serve(t);
+      const { status, body } = await get(target, `/apis/${group}/v1/version`, AS_JANE);
+      assert.equal(status, 200);
+      assert.match(String(body["gitVersion"]), /^v\d+\.\d+\.\d+$/);
+      for (const field of ["gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"])
+        assert.equal(typeof body[field], "string", field);
+    });
+  }
 
   for (const path of [
     "/",
@@ -277,7 +213,7 @@ describe("a subresource that is no stream", () => {
     const { body } = await get(target, "/apis/subresources.virtpod.io/v1");
     assert.deepEqual(
       (body["resources"] as { name: string }[]).map(({ name }) => name),
-      ["virtualmachineinstances/network"],
+      ["virtualmachineinstances/network", "virtualmachineinstances/usage"],
     );
   });
 
@@ -311,112 +247,93 @@ describe("a subresource that is no stream", () => {
   });
 });
 
-describe("a console", () => {
-  it("of a VMI that isn't there is refused with a Status before the upgrade", async (t) => {
-    const websocket = await openConsole(await serve(t));
-    const [, response] = await once(websocket, "unexpected-response");
-    const chunks: Buffer[] = [];
-    for await (const chunk of response) chunks.push(chunk as Buffer);
-    const body = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-    assert.deepEqual([response.statusCode, body.kind, body.reason], [404, "Status", "NotFound"]);
-  });
-
-  it("without an upgrade is a bad request", async (t) => {
-    const { target } = await serve(t);
-    assert.equal((await get(target, CONSOLE, AS_JANE)).status, 400);
-  });
-
-  it("carries bytes both ways under virtctl's protocol", async (t) => {
-    const [guest, stream] = duplexPair();
-    const websocket = await openConsole(await serve(t, { openStream: async () => stream }));
-    await once(websocket, "open");
-    assert.equal(websocket.protocol, PLAIN_PROTOCOL);
-    const fromGuest = once(websocket, "message");
-    guest.write("login: ");
-    assert.equal(String((await fromGuest)[0]), "login: ");
-    const fromUser = once(guest, "data");
-    websocket.send(Buffer.from("root\n"));
-    assert.equal(String((await fromUser)[0]), "root\n");
-    websocket.terminate();
-  });
-
-  for (const [who, leave] of [
-    ["leaves", (websocket: WebSocket) => websocket.close()],
-    ["vanishes", (websocket: WebSocket) => websocket.terminate()],
-  ] as const) {
-    it(`is closed towards the guest when the client ${who}`, async (t) => {
-      const [guest, stream] = duplexPair();
-      const websocket = await openConsole(await serve(t, { openStream: async () => stream }));
-      await once(websocket, "open");
-      const closed = once(stream, "close");
-      guest.resume();
-      leave(websocket);
-      await closed;
+describe("a subresource that KubeVirt has and virtpod has not", () => {
+  const path = (name: string) => {
+    const [resource, ...rest] = name.split("/");
+    return `/apis/subresources.kubevirt.io/v1/namespaces/default/${resource}/tiny/${rest.join("/")}`;
+  };
+  for (const name of REFUSED_NAMES) {
+    it(`is refused by name: ${name}`, async (t) => {
+      const { target, asked } = await serve(t);
+      const { status, text, headers } = await send(target, "PUT", path(name), AS_JANE, "{}");
+      const { reason, message } = JSON.parse(text);
+      assert.deepEqual([status, reason, headers.allow], [405, "MethodNotAllowed", ""]);
+      assert.ok(message.startsWith(`${name}: virtpod `), message);
+      assert.deepEqual([asked[0]?.verb, asked.length], ["update", 1]);
     });
   }
 
-  it("is closed towards the client when the guest ends", async (t) => {
-    const [guest, stream] = duplexPair();
-    const websocket = await openConsole(await serve(t, { openStream: async () => stream }));
-    await once(websocket, "open");
-    guest.end();
-    guest.resume();
-    await once(websocket, "close");
+  it("is forbidden to whom it would be", async (t) => {
+    const { target } = await serve(t, { authorize: async () => false });
+    const { status } = await send(target, "PUT", path("virtualmachines/migrate"), AS_JANE, "{}");
+    assert.equal(status, 403);
   });
 
-  it("is not held open for a handshake that is no websocket's", async (t) => {
-    const [, stream] = duplexPair();
-    const it = await serve(t, { openStream: async () => stream });
-    const socket = await dial(it.target);
-    const closed = once(stream, "close");
-    socket.write(
-      `GET ${CONSOLE} HTTP/1.1\r\nHost: x\r\nX-Remote-User: jane\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
-    );
-    await closed;
-    assert.match(String((await once(socket, "data"))[0]), /^HTTP\/1.1 400/);
-    socket.destroy();
-  });
-
-  it("takes no more from the guest than a client reads, but for what buffers on the way hold", async (t) => {
-    let taken = 0;
-    const flood = new Duplex({
-      read() {
-        taken += 64 * 1024;
-        this.push(Buffer.alloc(64 * 1024, "x"));
-      },
-      write: (_chunk, _encoding, done) => done(),
-    });
-    const websocket = await openConsole(await serve(t, { openStream: async () => flood }));
-    await once(websocket, "open");
-    websocket.pause();
-    await settled(() => taken);
-    // Two sockets' kernel buffers and the streams between: megabytes, not what an endless source could give.
-    assert(taken < 32 * 1024 * 1024, `${taken} bytes taken`);
-    const before = taken;
-    websocket.resume();
-    while (taken === before) await new Promise((resolve) => setImmediate(resolve));
-    websocket.terminate();
-  });
-
-  it("doesn't keep the server from closing while its caller is being looked up", async (t) => {
-    const looking = Promise.withResolvers<void>();
-    const it = await serve(t, {
-      authorize: async () => {
-        looking.resolve();
-        return new Promise(() => {});
-      },
-    });
-    const websocket = await openConsole(it);
-    websocket.on("error", () => {});
-    await looking.promise;
-    await it.server.close();
+  it("and has no name of a machine in it is refused as well", async (t) => {
+    const { target } = await serve(t);
+    const { status, body } = await get(target, "/apis/subresources.kubevirt.io/v1/guestfs", AS_JANE);
+    assert.deepEqual([status, body["reason"]], [405, "MethodNotAllowed"]);
+    assert.match(String(body["message"]), /--image/);
+    const own = await get(target, "/apis/subresources.virtpod.io/v1/guestfs", AS_JANE);
+    assert.equal(own.status, 404);
   });
 });
 
-/** Until a count has not moved for many turns of the event loop. */
-async function settled(count: () => number): Promise<void> {
-  for (let [seen, calm] = [count(), 0]; calm < 2_000; calm++) {
-    await new Promise((resolve) => setImmediate(resolve));
-    if (count() !== seen) [seen, calm] = [count(), 0];
+describe("a request", () => {
+  const HANDLERS = {
+    "virtualmachineinstances/vnc/screenshot": {
+      method: "GET",
+      answer: async () => new Content("image/png", Buffer.from([0x89, 0, 0xff])),
+    },
+    "expand-vm-spec": {
+      method: "PUT",
+      maxBodyBytes: 100_000,
+      answer: async (_: unknown, body: unknown) => body,
+    },
+  } as const;
+
+  it("is answered with bytes of another type where they are no JSON", async (t) => {
+    const { target, asked } = await serve(t, { handlers: HANDLERS });
+    const path = `${CONSOLE.replace("console", "vnc/screenshot")}?moveCursor=true`;
+    const { status, bytes, headers } = await send(target, "GET", path, AS_JANE);
+    assert.deepEqual([status, headers["content-type"]], [200, "image/png"]);
+    assert.deepEqual([...bytes], [0x89, 0, 0xff]);
+    assert.equal(asked[0]?.path.subresource, "vnc/screenshot");
+    assert.equal(asked[0]?.path.query?.get("moveCursor"), "true");
+  });
+
+  it("by namespace is authorised by the resource alone", async (t) => {
+    const { target, asked } = await serve(t, { handlers: HANDLERS });
+    const path = "/apis/subresources.kubevirt.io/v1/namespaces/default/expand-vm-spec";
+    const body = JSON.stringify({ spec: "x".repeat(90_000) });
+    assert.deepEqual(await put(target, path, AS_JANE, body), { status: 200, text: body });
+    const { resource, subresource, name, namespace } = asked[0]?.path ?? {};
+    assert.deepEqual([resource, subresource, name, namespace], ["expand-vm-spec", "", "", "default"]);
+  });
+
+  for (const [method, verb] of [
+    ["POST", "create"],
+    ["PATCH", "patch"],
+    ["DELETE", "delete"],
+  ] as const) {
+    it(`by ${method} is authorised as ${verb}, and told which methods there are`, async (t) => {
+      const { target, asked } = await serve(t, { handlers: HANDLERS });
+      const path = CONSOLE.replace("console", "vnc/screenshot");
+      const { status, headers } = await send(target, method, path, AS_JANE);
+      assert.deepEqual([status, headers.allow, asked[0]?.verb], [405, "GET", verb]);
+    });
   }
-}
+
+  it("by a method that Kubernetes has no verb for reaches nobody", async (t) => {
+    const { target, asked } = await serve(t, { handlers: HANDLERS });
+    assert.equal((await send(target, "OPTIONS", CONSOLE, AS_JANE)).status, 405);
+    assert.deepEqual(asked, []);
+  });
+
+  it("for a port is authorised without port and protocol", async (t) => {
+    const { target, asked } = await serve(t);
+    await get(target, CONSOLE.replace("console", "portforward/22/udp"), AS_JANE);
+    assert.equal(asked[0]?.path.subresource, "portforward");
+    assert.deepEqual(asked[0]?.path.parameters, ["22", "udp"]);
+  });
+});

@@ -7,6 +7,7 @@ export type StatusReason =
   | "NotFound"
   | "MethodNotAllowed"
   | "Conflict"
+  | "TooManyRequests"
   | "InternalError"
   | "ServiceUnavailable";
 
@@ -17,6 +18,7 @@ const CODES: Readonly<Record<StatusReason, number>> = {
   NotFound: 404,
   MethodNotAllowed: 405,
   Conflict: 409,
+  TooManyRequests: 429,
   InternalError: 500,
   ServiceUnavailable: 503,
 };
@@ -26,11 +28,18 @@ export class StatusError extends Error {
   override readonly name = "StatusError";
   readonly reason: StatusReason;
   readonly code: number;
+  /** Of MethodNotAllowed: the methods there are, separated by commas. */
+  readonly allow: string;
 
-  constructor(reason: StatusReason, message: string, options?: ErrorOptions) {
+  constructor(
+    reason: StatusReason,
+    message: string,
+    { allow = "", ...options }: ErrorOptions & { readonly allow?: string } = {},
+  ) {
     super(message, options);
     this.reason = reason;
     this.code = CODES[reason];
+    this.allow = allow;
   }
 }
 

@@ -5,7 +5,7 @@ import { RequestError } from "../../transport/errors.ts";
 import type { Routes } from "../../transport/server.ts";
 import { reachableLauncher } from "./launcher.fixture.ts";
 import { askLauncher } from "./launcher.ts";
-import { openLauncherStream } from "./streams.ts";
+import { openLauncherStream, openSession } from "./streams.ts";
 
 const PATH = {
   namespace: "default",
@@ -40,7 +40,8 @@ describe("the console of a VMI", () => {
     const { caches, agents } = await reachableLauncher(t, closed);
     await assert.rejects(openLauncherStream(caches, agents, PATH), {
       reason: "ServiceUnavailable",
-      message: "the console of default/tiny can't be reached: the guest's serial console is open no more",
+      message:
+        "the console of the VMI default/tiny can't be reached: the guest's serial console is open no more",
     });
   });
 
@@ -66,7 +67,49 @@ describe("the console of a VMI", () => {
     const leaving = await reachableLauncher(t, open, { ...over, isDeleted: true });
     await assert.rejects(openLauncherStream(leaving.caches, leaving.agents, PATH), {
       reason: "Conflict",
-      message: "the VMI default/tiny is shutting down",
+      message: "the VMI default/tiny is shutting down: it can be started again once it is gone",
+    });
+  });
+});
+
+describe("a session that ends", () => {
+  for (const [told, code, reason] of [
+    ["displaced", 4001, "another client has taken this console over"],
+    ["stalled", 4002, "detached, as this client took nothing for 30 s"],
+    ["consoleEnded", 1000, "the guest has ended"],
+  ] as const) {
+    it(`says why: ${told} is ${code}`, async (t) => {
+      const routes: Routes = {
+        [ROUTE]: (request) =>
+          void request
+            .accept(() => told)
+            .resume()
+            .end("last words"),
+      };
+      const { caches, agents } = await reachableLauncher(t, routes);
+      const session = await openSession(caches, agents, PATH);
+      assert.ok(session.kind === "bytes");
+      session.stream.resume();
+      await once(session.stream, "end");
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(session.ending?.(), { code, reason });
+    });
+  }
+});
+
+describe("a viewer that leaves others alone", () => {
+  it("is refused while somebody looks at the screen", async (t) => {
+    const vnc: Routes = {
+      "POST /v1/launchers/pod-1/vnc": (request) => {
+        assert.match(request.path, /vnc\?preserveSession=true$/);
+        throw new RequestError(409, "VncInUse", "somebody looks at the guest's screen");
+      },
+    };
+    const { caches, agents } = await reachableLauncher(t, vnc);
+    const path = { ...PATH, subresource: "vnc", query: new URLSearchParams("preserveSession=true") };
+    await assert.rejects(openSession(caches, agents, path), {
+      reason: "Conflict",
+      message: /somebody looks at the guest's screen/,
     });
   });
 });

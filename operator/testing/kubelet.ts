@@ -2,6 +2,7 @@
 import type { DomainEnd } from "../../api/launcher-protocol.ts";
 import { LAUNCHER_CONTAINER } from "../../api/names.ts";
 import type { Client } from "../../kube/client.ts";
+import { ConflictError } from "../../kube/errors.ts";
 import type { FakeApiServer } from "../../kube/fake/server.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { NODES, PODS, type Pod } from "../../kube/resources.ts";
@@ -131,17 +132,22 @@ export class KubeletDouble {
       restartCount: 0,
       state,
     };
-    await this.#pods(pod).updateStatus({
-      ...pod,
-      // Conditions of others, and readiness gates, stay as they are.
-      status: {
-        ...pod.status,
-        phase,
-        qosClass: "Burstable",
-        podIP: "10.244.0.7",
-        containerStatuses: [container],
-      },
-    } as Pod);
+    // Somebody was quicker: what is to be told is told at the next step.
+    await this.#pods(pod)
+      .updateStatus({
+        ...pod,
+        // Conditions of others, and readiness gates, stay as they are.
+        status: {
+          ...pod.status,
+          phase,
+          qosClass: "Burstable",
+          podIP: "10.244.0.7",
+          containerStatuses: [container],
+        },
+      } as Pod)
+      .catch((error: unknown) => {
+        if (!(error instanceof ConflictError)) throw error;
+      });
   }
 
   #pods(pod: Pod) {

@@ -1,10 +1,23 @@
 /** Commands that tell: of a machine's network, of what is wrong with it, of this program. */
 import { type Command, Option } from "commander";
+import type { DoctorFlags } from "../commands/doctor.ts";
 import type { NetFlags } from "../commands/net.ts";
 import type { VersionFlags } from "../commands/version.ts";
 import { declare, flagsOf } from "./command.ts";
 
 export function declareInformation(program: Command): void {
+  const doctor = declare(program, "doctor", "Say on one page why a virtual machine isn't running", [
+    "doctor tiny",
+    "doctor tiny -n demo -o json",
+  ])
+    .argument("<name>", "virtual machine, or an instance without one")
+    .addOption(
+      new Option("-o, --output <format>", "how it is told").choices(["table", "json"]).default("table"),
+    )
+    .action(async (name: string) => {
+      const commands = await import("../commands/doctor.ts");
+      await commands.doctor(name, flagsOf<DoctorFlags>(doctor));
+    });
   const net = declare(
     program,
     "net",

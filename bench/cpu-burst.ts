@@ -9,9 +9,9 @@ import type { BurstPolicy } from "../api/cpu-burst.ts";
 import { VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import { makeNamespace, removeNamespace } from "../test/harness/cluster.ts";
 import { Guests } from "../test/harness/guest.ts";
+import { LauncherCgroups } from "../test/harness/launcher-cgroups.ts";
 import type { Bench, BenchContext } from "./bench.ts";
 import { type Bursts, burstsMs, requestMs, streamMs } from "./cpu-burst-load.ts";
-import { LauncherCgroups } from "./cpu-burst-pod.ts";
 import { median, percentile, rounded } from "./median.ts";
 
 /** Of CPU time, what a request takes all in all: the guest's work, its network and qemu's threads. */
@@ -28,6 +28,7 @@ const NEIGHBOUR_CPU_MS = 8;
 const CALIBRATION_BURSTS = 10;
 const CALIBRATION_ITERATIONS = [1, 20] as const;
 const BOOT_TIMEOUT_MS = 120_000;
+const CHANGE_TIMEOUT_MS = 30_000;
 /** In a control run what is saved up is taken away this often. */
 const HARM_EVERY_MS = 50;
 
@@ -189,7 +190,10 @@ async function setPolicy(guests: Guests, cgroups: LauncherCgroups, policy: Burst
     BOOT_TIMEOUT_MS,
     ({ spec }) => spec.domain.cpu?.burst?.policy === policy,
   );
-  await cgroups.untilBurst(policy !== "none");
+  const isAllowed = policy !== "none";
+  await cgroups.until(`burst of policy ${policy}`, CHANGE_TIMEOUT_MS, ({ bursts }) =>
+    bursts.every((burst) => (burst ?? 0) > 0 === isAllowed),
+  );
 }
 
 /** Takes the guest's burst away again and again, and its neighbour's CPUs with it. */
@@ -198,7 +202,7 @@ class Harm {
   readonly #timer: NodeJS.Timeout;
 
   constructor(cgroups: LauncherCgroups) {
-    this.#timer = setInterval(() => cgroups.withholdBurst(), HARM_EVERY_MS);
+    this.#timer = setInterval(() => cgroups.setBursts(0), HARM_EVERY_MS);
     this.#hogs = Array.from({ length: availableParallelism() }, () =>
       spawn(process.execPath, ["--eval", "for (;;);"], { stdio: "ignore" }),
     );

@@ -8,7 +8,7 @@ import {
   type PodTarget,
   quotaOfLimit,
 } from "./bandwidth.ts";
-import { judgeQuota, type QuotaOwnership } from "./ownership.ts";
+import { judgeQuota, type QuotaFinding, type QuotaOwnership, repairable } from "./ownership.ts";
 
 /** What is remembered from one look to the next. */
 export interface BurstState {
@@ -49,14 +49,19 @@ export function decide(
   nowMs: number,
 ): Decision {
   const base = baseQuotas(announced, actual);
-  const found = LEVELS.flatMap((level) => {
+  const judged = LEVELS.flatMap((level) => {
     const { quotaMicros } = actual[level];
     const known = knownOf(before, level, actual) ?? inherited(before, quotaMicros, base[level]);
     // Not every container of the pod has a limit: the kubelet then sets none for the pod, and nor does the agent.
     if (level === "pod" && known === undefined && quotaMicros === null) return [];
     return { level, ...judgeQuota(known, quotaMicros, base[level], nowMs) };
   });
-  const levelsWith = (finding: string) =>
+  // Both at once, or two strangers who take turns would never be repaired: neither can be written for the other's sake.
+  const isRepair = judged.some(({ finding }) => finding === "repairable");
+  const found = judged.map((one) =>
+    isRepair && one.finding === "strange" ? { ...one, ...repairable(base[one.level]) } : one,
+  );
+  const levelsWith = (finding: QuotaFinding) =>
     found.filter((one) => one.finding === finding).map(({ level }) => level);
   const [adopted, repaired] = [levelsWith("adopted"), levelsWith("repairable")];
   const isOthers = adopted.length + repaired.length > 0;

@@ -57,6 +57,11 @@ export function judgeQuota(
   }
   if (actual === base || actual === lawful) return { finding: "adopted", ownership: { lawful: actual } };
   const sinceMs = stranger?.quotaMicros === actual ? stranger.sinceMs : nowMs;
-  if (nowMs - sinceMs >= STRANGER_GRACE_MS) return { finding: "repairable", ownership: { lawful: base } };
+  if (nowMs - sinceMs >= STRANGER_GRACE_MS) return repairable(base);
   return { finding: "strange", ownership: { ...ownership, stranger: { quotaMicros: actual, sinceMs } } };
+}
+
+/** A stranger's quota that is put back to the base. */
+export function repairable(base: number): QuotaJudgement {
+  return { finding: "repairable", ownership: { lawful: base } };
 }

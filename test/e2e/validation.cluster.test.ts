@@ -15,6 +15,7 @@ import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { connectCluster, makeNamespace, ROOT, removeNamespace } from "../harness/cluster.ts";
 import { accepted, changed, DOMAIN, machine, refused } from "./validation.fixture.ts";
+import { acceptedCpu, refusedCpu } from "./validation-cpu.fixture.ts";
 import { acceptedDhcp, refusedDhcp } from "./validation-dhcp.fixture.ts";
 import { acceptedDisks, refusedByPolicy, refusedDisks, surroundings } from "./validation-disks.fixture.ts";
 import { acceptedNetworks, refusedNetworks } from "./validation-network.fixture.ts";
@@ -69,6 +70,7 @@ describe("what virtpod supports is accepted", () => {
     ...acceptedDhcp,
     ...acceptedNetworks,
     ...acceptedProbes,
+    ...acceptedCpu,
   }))
     it(name, () => create(changed(changes)));
 });
@@ -80,6 +82,7 @@ describe("bad input is refused, and the field is named", () => {
     ...refusedDhcp,
     ...refusedNetworks,
     ...refusedProbes,
+    ...refusedCpu,
   ]) {
     it(name, async () => assertNames(await refusals(changed(changes)), field, words));
   }

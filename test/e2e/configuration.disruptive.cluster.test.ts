@@ -1,0 +1,140 @@
+/**
+ * The installation's configuration, changed while everything runs: what is in force where, and what is refused.
+ * Disturbs the deployment: changes its ConfigMap, and replaces the operator's pods.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { CONFIG_KEY, CONFIG_MAP, CONFIG_MAP_IN_FORCE } from "../../api/configuration.ts";
+import type { Client } from "../../kube/client.ts";
+import { mergePatch } from "../../kube/request.ts";
+import { CONFIG_MAPS, type ConfigMap, PODS } from "../../kube/resources.ts";
+import { kubeconfigPath, until } from "../harness/cluster.ts";
+import { capture } from "../harness/command.ts";
+import { Guests } from "../harness/guest.ts";
+import { untilMeasured } from "../harness/metrics.ts";
+
+const SYSTEM = "virtpod";
+const CHANGE_MS = 30_000;
+const START_MS = 60_000;
+const OPERATOR = "app.kubernetes.io/name=virtpod-operator";
+
+describe("the configuration of a running installation", { concurrency: 1 }, () => {
+  let guests: Guests;
+  let client: Client;
+  let original: string;
+
+  before(async () => {
+    guests = await Guests.open("configuration");
+    ({ client } = guests);
+    original = (await configMap(CONFIG_MAP)).data?.[CONFIG_KEY] ?? "";
+    await guests.create("tiny", { domain: { cpu: { cores: 1 }, resources: { limits: { cpu: "800m" } } } });
+    await guests.answering("tiny", START_MS);
+  });
+  after(async () => {
+    await write(original);
+    await inForce("the original", ({ data }) => data?.["refused"] === undefined);
+    await guests.close();
+  });
+
+  const configMaps = () => client.resource(CONFIG_MAPS).namespace(SYSTEM);
+  const configMap = (name: string) => configMaps().get(name);
+  const write = (text: string) =>
+    configMaps().patch(CONFIG_MAP, mergePatch({ data: { [CONFIG_KEY]: text } }));
+  const changed = (over: object) => JSON.stringify({ ...JSON.parse(original), ...over });
+  const burstIs = (seconds: number) =>
+    untilMeasured(
+      client,
+      "virtpod_vmi_cpu_burst_seconds",
+      { namespace: guests.namespace, name: "tiny" },
+      (now) => now === seconds,
+      CHANGE_MS,
+    );
+
+  async function inForce(what: string, when: (configMap: ConfigMap) => boolean): Promise<ConfigMap> {
+    const found = await until(client, CONFIG_MAPS, {
+      namespace: SYSTEM,
+      name: CONFIG_MAP_IN_FORCE,
+      what,
+      timeoutMs: CHANGE_MS,
+      when: (seen) => seen !== undefined && when(seen),
+    });
+    assert.ok(found);
+    return found;
+  }
+
+  /** UIDs, restarts and readiness of the operator's and the agent's pods. */
+  async function programs(labelSelector: string): Promise<readonly string[]> {
+    const { items } = await client.resource(PODS).namespace(SYSTEM).list({ labelSelector });
+    return items.map(({ metadata, status }) => {
+      return `${metadata.uid} ${status?.containerStatuses?.map((one) => one.restartCount).join()}`;
+    });
+  }
+
+  it("reaches operator, agents and guests without a restart, and the metrics tell which it is", async () => {
+    const before = await programs("app.kubernetes.io/part-of=virtpod");
+    assert(before.length >= 2, "operator and agent");
+    await burstIs(0.08);
+    await write(changed({ logLevel: "debug", cpuBurst: { clusterStrategy: { policy: "none" } } }));
+    const { data } = await inForce("debug", (one) => one.data?.[CONFIG_KEY]?.includes('"debug"') === true);
+    const version = data?.["version"] ?? "";
+    for (const name of ["virtpod_config_info", "virtpod_agent_config_info"])
+      await untilMeasured(client, name, { version }, (now) => now === 1, CHANGE_MS);
+    await burstIs(0);
+    const nodeSelector = { matchLabels: { "kubernetes.io/os": "linux" } };
+    const nodeStrategies = [{ name: "linux", nodeSelector, percent: 25, policy: "cpuBurstOnly" }];
+    await write(changed({ cpuBurst: { clusterStrategy: { policy: "none" }, nodeStrategies } }));
+    await burstIs(0.02);
+    assert.deepEqual(await programs("app.kubernetes.io/part-of=virtpod"), before);
+  });
+
+  it("that is bad is refused with the reason, and the last good one stays, also over a new operator", async () => {
+    const { data } = await configMap(CONFIG_MAP_IN_FORCE);
+    await write(changed({ cpuBurst: { clusterStrategy: { policy: "none", percent: 0 } } }));
+    const refused = await inForce("a refusal", (one) => one.data?.["refused"] !== undefined);
+    assert.match(refused.data?.["refused"] ?? "", /cpuBurst\.clusterStrategy\.percent: must be >= 1/);
+    assert.equal(refused.data?.["version"], data?.["version"]);
+    await untilMeasured(client, "virtpod_config_last_reload_successful", {}, (now) => now === 0, CHANGE_MS);
+    const told = new Guests(client, SYSTEM);
+    await told.untilEvent(CONFIG_MAP, "InvalidConfiguration", /percent.*stays/, CHANGE_MS);
+    await burstIs(0.02);
+
+    const replaced = await programs(OPERATOR);
+    await client.resource(PODS).namespace(SYSTEM).deleteCollection({ labelSelector: OPERATOR });
+    await until(client, PODS, {
+      namespace: SYSTEM,
+      name: await newOperator(replaced),
+      what: "a new operator that is ready",
+      timeoutMs: START_MS,
+      when: (pod) => pod?.status?.containerStatuses?.every(({ ready }) => ready) === true,
+    });
+    await untilMeasured(client, "virtpod_config_last_reload_successful", {}, (now) => now === 0, START_MS);
+    await burstIs(0.02);
+  });
+
+  it("is shown by virtpod config, with what is refused of it", () => {
+    const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
+    const text = capture("node", ["cli/main.ts", "config"], env);
+    assert.match(text, /holds now is not: .*percent: must be >= 1/);
+    assert.match(text, /cpuBurst\.nodeStrategies\[0\]\.percent +25/);
+    const { configuration, refused } = JSON.parse(
+      capture("node", ["cli/main.ts", "config", "-o", "json"], env),
+    );
+    assert.equal(configuration.cpuBurst.nodeStrategies[0].name, "linux");
+    assert.match(refused, /percent/);
+  });
+
+  /** Name of an operator's pod that is none of these. */
+  async function newOperator(before: readonly string[]): Promise<string> {
+    const uids = before.map((one) => one.split(" ")[0]);
+    const isNew = (uid: string) => !uids.includes(uid);
+    const pods = client.resource(PODS).namespace(SYSTEM);
+    const { items, resourceVersion } = await pods.list({ labelSelector: OPERATOR });
+    const found = items.find(({ metadata }) => isNew(metadata.uid));
+    if (found !== undefined) return found.metadata.name;
+    const signal = AbortSignal.timeout(START_MS);
+    for await (const event of pods.watch({ labelSelector: OPERATOR, resourceVersion, signal })) {
+      if (event.type === "ADDED" && isNew(event.object.metadata.uid)) return event.object.metadata.name;
+    }
+    throw new Error("no operator was started anew");
+  }
+});

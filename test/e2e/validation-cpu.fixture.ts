@@ -1,0 +1,59 @@
+/** CPU burst and resources for validation.cluster.test.ts. */
+import { type Change, DOMAIN, type Refused } from "./validation.fixture.ts";
+
+const BURST = [...DOMAIN, "cpu", "burst"] as const;
+const RESOURCES = [...DOMAIN, "resources"] as const;
+const AT = "spec.template.spec.domain.cpu.burst";
+
+export const acceptedCpu: Readonly<Record<string, readonly Change[]>> = {
+  "a burst with all there is": [
+    [BURST, { policy: "auto", percent: 1, quotaPercent: 100, quotaPeriodSeconds: -1 }],
+  ],
+  "a burst percent of Koordinator's": [[BURST, { percent: 1000 }]],
+  "policy none without a limit": [
+    [BURST, { policy: "none" }],
+    [[...RESOURCES, "limits", "cpu"], undefined],
+  ],
+  "overcommitted overhead": [[[...RESOURCES, "overcommitGuestOverhead"], true]],
+};
+
+export const refusedCpu: readonly Refused[] = [
+  ["burst percent 0", [[BURST, { percent: 0 }]], `${AT}.percent`, /greater than or equal to 1/],
+  ["a negative burst percent", [[BURST, { percent: -100 }]], `${AT}.percent`, /greater than or equal to 1/],
+  ["burst percent as text", [[BURST, { percent: "100" }]], `${AT}.percent`, /must be of type integer/],
+  ["burst percent 10001", [[BURST, { percent: 10_001 }]], `${AT}.percent`, /less than or equal to 10000/],
+  ["an unknown policy", [[BURST, { policy: "always" }]], `${AT}.policy`, /Unsupported value/],
+  [
+    "a quota below the limit",
+    [[BURST, { quotaPercent: 99 }]],
+    `${AT}.quotaPercent`,
+    /greater than or equal to 100/,
+  ],
+  [
+    "a period of less than for ever",
+    [[BURST, { quotaPeriodSeconds: -2 }]],
+    `${AT}.quotaPeriodSeconds`,
+    /greater than or equal to -1/,
+  ],
+  [
+    "burst above no limit",
+    [
+      [BURST, { policy: "auto" }],
+      [[...RESOURCES, "limits", "cpu"], undefined],
+    ],
+    AT,
+    /burst needs a CPU limit/,
+  ],
+  [
+    "a CPU of its own",
+    [[[...DOMAIN, "cpu", "dedicatedCpuPlacement"], true]],
+    "spec.template.spec.domain.cpu.dedicatedCpuPlacement",
+    /not supported by virtpod yet/,
+  ],
+  [
+    "huge pages",
+    [[[...DOMAIN, "memory", "hugepages"], { pageSize: "2Mi" }]],
+    "spec.template.spec.domain.memory.hugepages",
+    /not supported by virtpod yet/,
+  ],
+];

@@ -186,9 +186,10 @@ export class LauncherCpu {
 
   /** Undefined where the cgroup can't be read: its container has ended. */
   metrics(tokens: number | undefined): LauncherMetrics | undefined {
-    const { version, accounting, memory } = this.location;
+    const { version, accounting } = this.location;
     try {
       const { container } = this.#cgroups;
+      const usageBytes = this.#memoryBytes();
       const bandwidth = container.bandwidth();
       const base = this.#announced && quotaOfLimit(this.#announced.baseMilliCpu, bandwidth.periodMicros);
       return {
@@ -202,7 +203,7 @@ export class LauncherCpu {
           ...this.#doings,
           ...(this.#problem !== undefined && { problem: this.#problem }),
         },
-        ...(memory !== undefined && { memory: { usageBytes: memoryUsageBytes(version, memory) } }),
+        ...(usageBytes !== undefined && { memory: { usageBytes } }),
       };
     } catch (error) {
       this.#log.debug({ err: error }, "the launcher's cgroup can't be read");
@@ -284,6 +285,17 @@ export class LauncherCpu {
     } catch {
       // Without it the node's whole load counts.
       return undefined;
+    }
+  }
+
+  /** Undefined where no memory is counted. */
+  #memoryBytes(): number | undefined {
+    const { version, memory } = this.location;
+    try {
+      return memory === undefined ? undefined : memoryUsageBytes(version, memory);
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
     }
   }
 

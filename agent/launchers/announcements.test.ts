@@ -32,6 +32,17 @@ test("the set outlives the agent", async () => {
   assert.deepEqual(await readdir(join(directory, "state")), ["launchers.json"]);
 });
 
+test("settings outlive the agent, and an announcement without any", async () => {
+  const settings = { version: "7", logLevel: "debug", sharePoolThresholdPercent: 60 } as const;
+  const before = await Announcements.load(path, log);
+  assert.equal(before.settings, undefined);
+  await before.replace({ term: 1, launchers: [launcher(A)], settings });
+  await before.replace({ term: 1, launchers: [launcher(B)] });
+  const after = await Announcements.load(path, log);
+  assert.deepEqual(after.settings, settings);
+  assert.deepEqual(after.launchers, [launcher(B)]);
+});
+
 test("a replacement tells who left", async () => {
   const announcements = await Announcements.load(path, log);
   assert.deepEqual(await announcements.replace({ term: 1, launchers: [launcher(A), launcher(B)] }), []);

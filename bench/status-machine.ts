@@ -168,7 +168,7 @@ export class StatusMachine {
 
   #put(plural: string, verb: string): Promise<unknown> {
     const path = `/apis/subresources.kubevirt.io/v1/namespaces/${this.#namespace}/${plural}/${this.#name}/${verb}`;
-    return this.#client.request({ method: "PUT", path, body: {}, action: `${verb} ${this.#name}` });
+    return this.#client.requestText({ method: "PUT", path, body: {}, action: `${verb} ${this.#name}` });
   }
 }
 

@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { RunStrategy, VirtualMachine } from "../api/virtual-machine.ts";
 import { ignoreNotFound } from "../kube/errors.ts";
 import { mergePatch } from "../kube/request.ts";
-import { PODS } from "../kube/resources.ts";
+import { PODS, type Pod } from "../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
 import { machine, NAMESPACE, World } from "./testing/world.ts";
 import { isTrue } from "./vmi/conditions.ts";
@@ -133,7 +133,7 @@ describe("a VM that is disturbed while it is", () => {
         const running = new Set<string>();
         let most = 0;
         w.server.storage.get(PODS).listeners.add(({ type, object }) => {
-          const { isRunning, uid } = podFacts(object);
+          const { isRunning, uid } = podFacts(object as unknown as Pod);
           if (isRunning && type !== "DELETED") running.add(uid);
           else running.delete(uid);
           most = Math.max(most, running.size);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Container, PODS, type Pod } from "../../kube/resources.ts";
-import { until, untilLogged } from "../harness/cluster.ts";
+import { until, untilGone, untilLogged } from "../harness/cluster.ts";
 import { condition, Guests } from "../harness/guest.ts";
 import { killProgram, remainsOf, tracesOf } from "../harness/node.ts";
 
@@ -78,6 +78,28 @@ describe("a launcher", { concurrency: 3 }, () => {
 
   it("whose qemu is killed says so, and the VM starts again after a back-off", () =>
     assertRestarted("no-qemu", /^qemu-system/, /qemu/));
+
+  it("whose pod is deleted by force is gone before its pod is, and the VM starts again", async () => {
+    await guests.create("forced");
+    const { pod } = await guests.answering("forced");
+    const traces = tracesOf(pod);
+    const { name } = pod.metadata;
+    const gone = untilGone(guests.client, PODS, { namespace: guests.namespace, name, timeoutMs: 30_000 });
+    await pods().delete(name, { gracePeriodSeconds: 0 });
+    await gone;
+    assert.deepEqual(
+      remainsOf(traces).filter((trace) => trace.startsWith("process")),
+      [],
+    );
+    await guests.untilVmi(
+      "forced",
+      "the next incarnation running",
+      60_000,
+      ({ status, metadata }) =>
+        metadata.uid !== pod.metadata.labels?.["kubevirt.io/created-by"] && status?.phase === "Running",
+    );
+    await guests.remove("forced", 30_000);
+  });
 
   it("is not every pod that asks for a launcher's devices: one that pretends gets nothing", async () => {
     const { items } = await guests.client

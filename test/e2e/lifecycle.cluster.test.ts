@@ -1,6 +1,7 @@
 /** Run strategies, stopping, and what a VM's spec becomes in its pod and its guest. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { CONDITION_UNPAUSED } from "../../api/names.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { kubeconfigPath, untilGone } from "../harness/cluster.ts";
@@ -60,6 +61,9 @@ describe("the life of a VM", { concurrency: 3 }, () => {
     assert.equal(condition(vm, "Paused")?.type, "Paused");
     const vmi = await guests.resource(VIRTUAL_MACHINE_INSTANCES).get("paused");
     assert.equal(vmi.status?.phase, "Running");
+    // Its readiness gate keeps Services from it.
+    assert.notEqual(condition(await guests.pod("paused"), CONDITION_UNPAUSED)?.status, "True");
+    assert.equal(condition(await guests.pod("paused"), "Ready")?.status, "False");
     // Meanwhile another guest boots, and the paused one has not printed a line.
     await guests.create("unpaused");
     await guests.answering("unpaused");

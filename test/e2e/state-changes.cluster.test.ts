@@ -1,12 +1,13 @@
 /** Run strategies, and starts, stops, restarts and pauses that people ask for, with real guests. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { ignoreNotFound } from "../../kube/errors.ts";
+import { ConflictError, ignoreNotFound } from "../../kube/errors.ts";
+import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../../operator/kinds.ts";
 import { conditionOf } from "../../operator/vmi/conditions.ts";
-import { kubeconfigPath } from "../harness/cluster.ts";
+import { kubeconfigPath, launcherPods, until } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
-import { ask, Guests, uptimeSeconds } from "../harness/guest.ts";
+import { ask, condition, Guests, uptimeSeconds } from "../harness/guest.ts";
 
 /** A kubelet may take half a minute for a pod that it could not read the moment that it was bound (403). */
 const STATUS_MS = 90_000;
@@ -119,9 +120,17 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
     assert.match(virtpod("start", "--dry-run", "paused"), /dry run/);
     virtpod("start", "--paused", "paused");
     await is("paused", "Paused");
+    assert.equal(condition(await guests.pod("paused"), "Ready")?.status, "False");
     virtpod("unpause", "paused");
     await is("paused", "Running");
-    await guests.answering("paused");
+    const { pod } = await guests.answering("paused");
+    await until(guests.client, PODS, {
+      namespace: guests.namespace,
+      name: pod.metadata.name,
+      what: "a ready pod",
+      timeoutMs: 10_000,
+      when: (seen) => seen !== undefined && condition(seen, "Ready")?.status === "True",
+    });
   });
 
   it("that does not obey is gone a second after stop --force", async () => {
@@ -132,6 +141,34 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
     assert.ok(before.metadata.uid !== undefined);
     await guests.remove("paused");
     await guests.remove("manual");
+  });
+
+  it("does as the last word was, when two start and stop it at once", async () => {
+    await guests.create("fought", {
+      vm: { runStrategy: "Manual" },
+      spec: { terminationGracePeriodSeconds: 1 },
+    });
+    await is("fought", "Stopped");
+    const wish = async (verb: "start" | "stop") => {
+      const path = `/apis/subresources.kubevirt.io/v1/namespaces/${guests.namespace}/virtualmachines/fought/${verb}`;
+      await guests.client
+        .requestText({ method: "PUT", path, body: {}, action: `${verb} fought` })
+        .catch((error: unknown) => assert(error instanceof ConflictError, String(error)));
+    };
+    // Each may be refused, and none may be lost or done twice.
+    for (let round = 0; round < 4; round++) {
+      await Promise.all([wish("start"), wish("stop"), wish("start"), wish("stop")]);
+    }
+    await wish("start");
+    const running = await guests.untilVm("fought", "rest", STATUS_MS, ({ status }) => {
+      return status?.printableStatus === "Running" && status.stateChangeRequests === undefined;
+    });
+    assert.equal(running.status?.created, true);
+    await guests.pod("fought");
+    await wish("stop");
+    await is("fought", "Stopped");
+    assert.equal((await launcherPods(guests.client, guests.namespace, "fought")).length, 0);
+    await guests.remove("fought");
   });
 
   it("says which machine there is not", () => {

@@ -263,7 +263,12 @@ function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
-type Condition = { readonly type: string; readonly reason?: string; readonly message?: string };
+type Condition = {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
+};
 
 export function condition(
   object: { readonly status?: { readonly conditions?: readonly Condition[] | undefined } | undefined },

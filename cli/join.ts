@@ -32,6 +32,7 @@ export async function joinStream(websocket: WebSocket, from: Readable, to: Writa
   to.on("error", leave).once("close", leave);
   from.pipe(stream, { end: false });
   stream.pipe(to, { end: false });
+  if (from.destroyed || to.destroyed) leave();
   const end = await closed;
   clearTimeout(lastWord);
   from.unpipe(stream);

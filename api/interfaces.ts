@@ -79,7 +79,7 @@ export const interfaceSchema = object(
       list(portSchema, {
         maxItems: 64,
         description:
-          "Ports declared on the launcher pod. With masquerade the guest is reached at these only, or at all when none is listed; with bridge every port is reachable anyway.",
+          "Ports declared on the launcher pod. With masquerade the guest is reached at these only, or at all when none is listed; with bridge every port is reachable anyway, and the listed TCP ports by kubectl port-forward as well.",
       }),
     ),
   },

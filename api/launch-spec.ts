@@ -233,6 +233,8 @@ export interface LaunchInterface {
   readonly linkState?: "down";
   /** What DHCP tells the guest beyond its network. */
   readonly dhcpOptions?: DhcpOptions;
+  /** TCP ports that the launcher answers on the pod's 127.0.0.1 and passes to the guest: those listed, on the bridge. */
+  readonly loopbackPorts?: readonly number[];
   /** virtio queue pairs; above 1 the tap is multi-queue. */
   readonly queues: number;
 }

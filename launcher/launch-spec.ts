@@ -35,6 +35,8 @@ const VERSION = 1;
 const MAX_DISKS = 64;
 /** bridgeAddress() has ten. */
 const MAX_INTERFACES = 10;
+/** As many as the schema lets an interface list. */
+const MAX_PORTS = 64;
 const MAX_IO_THREADS = 64;
 const MAX_INPUTS = 8;
 const MAX_CREDENTIALS = 64;
@@ -200,6 +202,7 @@ const launchInterface = object<LaunchInterface>({
   acpiIndex: optional(positive),
   linkState: optional(oneOf("down")),
   dhcpOptions: optional(dhcpOptions),
+  loopbackPorts: optional(array(integer({ min: 1, max: 65_535 }), { maxItems: MAX_PORTS })),
   queues: integer({ min: 1, max: 256 }),
 });
 

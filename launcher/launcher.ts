@@ -30,6 +30,7 @@ import { Latest } from "./lifecycle/latest.ts";
 import { GuestNetwork } from "./lifecycle/network.ts";
 import { statusOf, terminationMessage } from "./lifecycle/status.ts";
 import type { Log } from "./log.ts";
+import { LoopbackPorts } from "./loopback/ports.ts";
 import { prepareDisks } from "./storage/disks.ts";
 import { lookForRoom } from "./storage/room.ts";
 
@@ -160,6 +161,7 @@ export class Launcher {
       leaseFor: (attachment) => this.#leaseFor(attachment),
       startDhcpServer: (leases) => startDhcpServer({ leases }),
       startDhcp6Server: (attachment) => this.#startDhcp6Server(attachment),
+      loopbackPorts: new LoopbackPorts({ clock, log }),
       onReady: () => this.#driver.dispatch({ type: "prepared", step: "network" }),
       onFailed: (code, message) =>
         this.#driver.dispatch({ type: "preparationFailed", step: "network", code, message }),

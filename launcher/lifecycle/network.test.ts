@@ -7,6 +7,7 @@ import type { InterfaceAttachment } from "../../api/pod-interface.ts";
 import { FakeClock } from "../../lib/fake-clock.ts";
 import { leaseFor } from "../dhcp/lease.ts";
 import type { DhcpServer, DhcpServerEvents, Lease } from "../dhcp/types.ts";
+import type { GuestPort } from "../loopback/ports.ts";
 import { GuestNetwork } from "./network.ts";
 
 class FakeDhcpServer extends EventEmitter<DhcpServerEvents> implements DhcpServer {
@@ -42,6 +43,7 @@ const OK: Attachment = { ok: true, interfaces: [ATTACHED] };
 function bench(interfaces: readonly LaunchInterface[] = [INTERFACE], dhcpFailure?: Error) {
   const told: string[] = [];
   const started: (readonly Lease[])[] = [];
+  const looped: GuestPort[] = [];
   const server = new FakeDhcpServer();
   const ended = Promise.withResolvers<void>();
   const quiet = () => {};
@@ -53,6 +55,7 @@ function bench(interfaces: readonly LaunchInterface[] = [INTERFACE], dhcpFailure
     leaseFor: (attachment) =>
       leaseFor({ attachment, resolvConf: "nameserver 10.96.0.10\n", hostname: "vm-a", namespace: "default" }),
     startDhcp6Server: () => undefined,
+    loopbackPorts: { listen: async (ports) => void looped.push(...ports), close: () => {} },
     startDhcpServer: async (leases) => {
       if (dhcpFailure !== undefined) throw dhcpFailure;
       started.push(leases);
@@ -68,7 +71,7 @@ function bench(interfaces: readonly LaunchInterface[] = [INTERFACE], dhcpFailure
     },
     onChange: () => told.push("change"),
   });
-  return { network, told, started, server, clock, ended: ended.promise };
+  return { network, told, started, looped, server, clock, ended: ended.promise };
 }
 
 describe("the guest's network", () => {
@@ -87,6 +90,17 @@ describe("the guest's network", () => {
         queueCount: 1,
         leased: false,
       },
+    ]);
+  });
+
+  it("has the listed ports on the pod's loopback once it is ready", async () => {
+    const { network, looped, ended } = bench([{ ...INTERFACE, loopbackPorts: [80, 22] }]);
+    network.attach(OK);
+    await ended;
+    const addresses = { guestAddress: "10.244.0.7", ownAddress: ATTACHED.bridge.address };
+    assert.deepEqual(looped, [
+      { port: 80, ...addresses },
+      { port: 22, ...addresses },
     ]);
   });
 

@@ -10,6 +10,7 @@ import { RequestError } from "../../transport/errors.ts";
 import type { DhcpServer, Lease } from "../dhcp/types.ts";
 import { describeError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { GuestPort, LoopbackPorts } from "../loopback/ports.ts";
 import { leaseState } from "./lease-state.ts";
 
 /** What is asked of a server, once it runs. */
@@ -23,6 +24,7 @@ export interface GuestNetworkOptions {
   readonly startDhcpServer: (leases: readonly Lease[]) => Promise<DhcpServer>;
   /** Undefined for a guest that has no IPv6 subnet of its own. */
   readonly startDhcp6Server: (attachment: InterfaceAttachment) => Promise<GuestServer> | undefined;
+  readonly loopbackPorts: Pick<LoopbackPorts, "listen" | "close">;
   readonly onReady: () => void;
   readonly onFailed: (code: string, message: string) => void;
   /** `interfaces` has changed. */
@@ -99,6 +101,7 @@ export class GuestNetwork {
   close(): void {
     void this.#server?.close();
     for (const server of this.#servers6) server.close();
+    this.#options.loopbackPorts.close();
   }
 
   async #serve(attached: readonly InterfaceAttachment[]): Promise<void> {
@@ -123,6 +126,7 @@ export class GuestNetwork {
     );
     this.#server = await startDhcpServer(leases);
     this.#leases = leases;
+    await this.#options.loopbackPorts.listen(guestPorts(spec, leases));
     this.#server.on("leased", ({ interfaceName }) => this.#leased(interfaceName));
     this.#server.on("declined", ({ address, interfaceName }) => {
       log.warn({ interface: interfaceName, address }, "the guest declined its address: someone else uses it");
@@ -157,6 +161,13 @@ function reachedAt(
   return podInterface.addresses
     .filter((cidr) => parseIpv4Cidr(cidr) !== undefined || guest.subnet6 !== undefined)
     .map(withoutPrefixLength);
+}
+
+function guestPorts({ interfaces }: Pick<LaunchSpec, "interfaces">, leases: readonly Lease[]): GuestPort[] {
+  return leases.flatMap(({ name, address, serverAddress }) => {
+    const ports = interfaces.find((one) => one.name === name)?.loopbackPorts ?? [];
+    return ports.map((port) => ({ port, guestAddress: address, ownAddress: serverAddress }));
+  });
 }
 
 function withoutPrefixLength(cidr: string): string {

@@ -29,6 +29,26 @@ describe("a guest's interfaces", () => {
     assert.deepEqual([queues(4, "virtio"), queues(512, "virtio"), queues(4, "e1000")], [4, 16, 1]);
   });
 
+  it("have their listed TCP ports on the pod's loopback where they are on the bridge of the pod network", () => {
+    const ports = [
+      { port: 80 },
+      { name: "again", port: 80, protocol: "TCP" as const },
+      { port: 53, protocol: "UDP" as const },
+      { port: 22, protocol: "TCP" as const },
+    ];
+    const loopback = (iface: object, network: object) =>
+      resolveInterfaces(
+        instance({
+          domain: { devices: { interfaces: [{ name: "n", ...iface }] } },
+          networks: [{ name: "n", ...network }],
+        }).spec,
+      )[0]?.loopbackPorts;
+    assert.deepEqual(loopback({ ports }, { pod: {} }), [80, 22]);
+    assert.equal(loopback({}, { pod: {} }), undefined);
+    assert.equal(loopback({ ports, masquerade: {} }, { pod: {} }), undefined);
+    assert.equal(loopback({ ports }, { multus: { networkName: "other" } }), undefined);
+  });
+
   it("have the place, the index and the link that the spec says, and are not there when absent", () => {
     const interfaces = [
       { name: "a", pciAddress: "0000:00:0A.0", acpiIndex: 3, state: "down" as const },

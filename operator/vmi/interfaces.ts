@@ -56,9 +56,20 @@ export function resolveInterfaces(spec: Spec): LaunchInterface[] {
       ...(iface.acpiIndex === undefined ? {} : { acpiIndex: iface.acpiIndex }),
       ...(iface.state === "down" ? { linkState: "down" } : {}),
       ...(iface.dhcpOptions === undefined ? {} : { dhcpOptions: iface.dhcpOptions }),
+      ...loopbackPortsOf(iface, network),
       queues: isMultiqueue && model === "virtio" ? queues : 1,
     };
   });
+}
+
+/** Behind masquerade the pod's own nftables lead there. */
+function loopbackPortsOf(
+  { masquerade, ports = [] }: Interface,
+  { pod }: Network,
+): Pick<LaunchInterface, "loopbackPorts"> {
+  const listed = ports.filter(({ protocol = "TCP" }) => protocol === "TCP").map(({ port }) => port);
+  if (masquerade !== undefined || pod === undefined || listed.length === 0) return {};
+  return { loopbackPorts: [...new Set(listed)] };
 }
 
 /** The guest's subnet behind masquerade. @throws SpecError when the CRD's schema should have refused it */

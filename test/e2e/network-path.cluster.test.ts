@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { NetworkPath } from "../../api/network-path.ts";
 import { kubeconfigPath } from "../harness/cluster.ts";
-import { capture, clusterTool } from "../harness/command.ts";
+import { capture, clusterTool, interact } from "../harness/command.ts";
 import { ask, Guests } from "../harness/guest.ts";
 
 const NAME = "seen";
@@ -16,7 +16,11 @@ describe("a guest's network, shown by virtpod net", () => {
 
   before(async () => {
     guests = await Guests.open("network-path");
-    await guests.create(NAME);
+    const listed = { name: "default", bridge: {}, ports: [{ port: 80 }] };
+    await guests.create(NAME, {
+      domain: { devices: { interfaces: [listed] } },
+      spec: { networks: [{ name: "default", pod: {} }] },
+    });
     address = (await guests.answering(NAME)).address;
   });
   after(() => guests.close());
@@ -63,6 +67,22 @@ describe("a guest's network, shown by virtpod net", () => {
         .reduce((sum, one) => sum + one.packets, 0) ?? 0;
     assert.ok(dropped(after) > dropped(before));
     assert.match(net(), /^from-tap0 +foreign-/m);
+  });
+
+  it("is reached by kubectl port-forward at the ports that are listed", async () => {
+    const { metadata } = await guests.pod(NAME);
+    const forward = interact(
+      clusterTool("kubectl"),
+      ["port-forward", "-n", guests.namespace, metadata.name, ":80"],
+      env,
+    );
+    try {
+      const [, port] = await forward.expect(/Forwarding from 127\.0\.0\.1:(\d+)/, 15_000);
+      assert.equal((await ask<{ hostname: string }>(`127.0.0.1:${port}`, "/")).hostname, NAME);
+    } finally {
+      forward.kill();
+      await forward.ended;
+    }
   });
 
   it("is shown to who may view the namespace, and to nobody else", () => {

@@ -6,6 +6,7 @@
  * --sabotage   the control run: does harm, and ends with status 1 when a promise that must break still holds
  */
 import { parseArgs } from "node:util";
+import { agent } from "./agent.ts";
 import { apiWrites } from "./api-writes.ts";
 import { type Bench, type BenchContext, judge, type LocalContext, type Verdict } from "./bench.ts";
 import { cpuBurst } from "./cpu-burst.ts";
@@ -32,6 +33,7 @@ type Runner<Context> = (context: Context) => Promise<Outcome>;
 
 /** They need no virtpod; `kube` finds a cluster by itself. */
 const LOCAL: Readonly<Record<string, Runner<LocalContext>>> = {
+  agent: runner(agent),
   dhcp: runner(dhcp),
   kube: runner(kube),
   "network-setup": runner(networkSetup),

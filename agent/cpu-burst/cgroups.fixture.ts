@@ -38,6 +38,11 @@ export class PodCgroups {
     return { pod: this.at("pod"), container: this.at("container") };
   }
 
+  /** The container's in the hierarchy that counts CPU time. */
+  get accounting(): string {
+    return join(CGROUP_ROOT, VERSION === 2 ? "" : "cpuacct", this.#path("container"));
+  }
+
   at(level: Level): Bandwidth {
     return cpuCgroup(VERSION, this.directory(level)).bandwidth();
   }
@@ -129,6 +134,10 @@ export class CgroupLab implements AsyncDisposable {
   readonly state = mkdtempSync(join(tmpdir(), "cpu-burst-"));
   readonly #folder = `virtpod-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
   readonly #pods: PodCgroups[] = [];
+
+  get pods(): readonly PodCgroups[] {
+    return this.#pods;
+  }
 
   constructor() {
     for (const hierarchy of HIERARCHIES) makeCgroup(join(CGROUP_ROOT, hierarchy, this.#folder));

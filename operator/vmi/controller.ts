@@ -6,28 +6,23 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import type { Client } from "../../kube/client.ts";
 import { OwnWrites } from "../../kube/consistency.ts";
 import { Controller, type Request, type Result } from "../../kube/controller.ts";
-import { AlreadyExistsError, ConflictError, ignoreNotFound } from "../../kube/errors.ts";
+import { ConflictError, ignoreNotFound } from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
 import { controllerOf, isControlledBy } from "../../kube/ownership.ts";
 import { ItemExponentialFailureRateLimiter } from "../../kube/rate-limiter.ts";
 import { mergePatch } from "../../kube/request.ts";
-import {
-  type Node,
-  POD_DISRUPTION_BUDGETS,
-  type Pod,
-  type PodDisruptionBudget,
-} from "../../kube/resources.ts";
+import type { Pod, PodDisruptionBudget } from "../../kube/resources.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { formatBytes, QuantityError } from "../../lib/quantity.ts";
 import { rfc3339 } from "../../lib/time.ts";
-import { BY_NODE, BY_VMI, type Caches, isPodOf, vmiKeyOf, vmiKeysOf } from "../caches.ts";
+import { BY_VMI, type Caches, isPodOf, vmiKeyOf, vmiKeysOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
 import type { LiveConfiguration } from "../configuration/live.ts";
 import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
-import { nodeHealth } from "../node/health.ts";
+import { Nodes } from "../node/nodes.ts";
 import type { AgentPresence } from "../node/presence.ts";
 import type { Announcer } from "../uplink/announcer.ts";
 import type { Statuses } from "../uplink/statuses.ts";
@@ -35,14 +30,14 @@ import { claimConflict } from "./claim-conflict.ts";
 import { type Claims, claimProblem, unboundClaims } from "./claims.ts";
 import { cpuChange } from "./cpu.ts";
 import { isGuarded } from "./disruption.ts";
-import { budgetName, disruptionBudget } from "./disruption-budget.ts";
+import { budgetName } from "./disruption-budget.ts";
 import { resolveDomain } from "./domain.ts";
 import { resolveInterfaces } from "./interfaces.ts";
 import { resolveLaunchSpec } from "./launch-spec.ts";
 import { LauncherPods } from "./launcher-pods.ts";
 import { overheadBytes } from "./memory.ts";
 import { type Observed, plan, type Write } from "./plan.ts";
-import { onNode, type PodFacts, podFacts } from "./pod-facts.ts";
+import type { PodFacts } from "./pod-facts.ts";
 import type { Problem } from "./problem.ts";
 import { SpecError } from "./spec-error.ts";
 import { hasStarted, type ResolvedFacts } from "./status.ts";
@@ -76,6 +71,7 @@ export class VmiController {
   readonly #options: VmiControllerOptions;
   readonly #ownWrites = new OwnWrites();
   readonly #pods: LauncherPods;
+  readonly #nodes: Nodes;
   /** By key, so that they go with the VMI, whichever way that goes. */
   readonly #failures = new Map<string, Problem & { readonly uid: string }>();
   readonly #resizeFailures = new Map<string, Problem>();
@@ -85,19 +81,20 @@ export class VmiController {
 
   constructor(options: VmiControllerOptions) {
     this.#options = options;
+    this.#nodes = new Nodes(options);
     this.#pods = new LauncherPods({
       ...options,
       ownWrites: this.#ownWrites,
       confirm: (nodeName, deadlineMs) => options.announcer.confirm(nodeName, deadlineMs),
     });
     this.#clock = options.clock ?? systemClock;
-    const { caches, statuses, presence, logger, metrics } = options;
+    const { caches, statuses, logger, metrics } = options;
     this.controller = new Controller({
       name: "virtualmachineinstance",
       for: { informer: caches.vmis },
       watches: [
         { informer: caches.pods, map: (pod: Pod) => [vmiKeyOf(pod)].filter((key) => key !== undefined) },
-        { informer: caches.nodes, map: ({ metadata }: Node) => this.#keysOn(metadata.name) },
+        this.#nodes.watch,
         {
           informer: caches.budgets,
           map: (budget: PodDisruptionBudget) => {
@@ -121,20 +118,7 @@ export class VmiController {
     statuses.on("launcher", (podUid) => {
       for (const key of vmiKeysOf(caches, podUid)) this.controller.enqueue(key);
     });
-    const wake = (nodeName: string) => {
-      for (const key of this.#keysOn(nodeName)) this.controller.enqueue(key);
-    };
-    presence.on("changed", wake);
-    presence.on("settled", () => {
-      for (const { metadata } of caches.nodes.list())
-        if (presence.of(metadata.name) === "away") wake(metadata.name);
-    });
-    caches.nodes.addHandler({ name: "presence", onDelete: ({ metadata }) => presence.forget(metadata.name) });
-  }
-
-  #keysOn(nodeName: string): string[] {
-    const pods = this.#options.caches.pods.byIndex(BY_NODE, nodeName);
-    return pods.map(vmiKeyOf).filter((key) => key !== undefined);
+    this.#nodes.followAgents((key) => this.controller.enqueue(key));
   }
 
   async #reconcile({ key }: Request, signal: AbortSignal): Promise<Result | undefined> {
@@ -224,28 +208,16 @@ export class VmiController {
 
   #observed(pods: readonly Pod[]): Observed {
     const { statuses, config } = this.#options;
-    const facts = pods.map((pod) => this.#factsOf(pod));
+    const facts = pods.map((pod) => this.#nodes.factsOf(pod));
     const placed = facts.find((pod) => pod.nodeName !== undefined);
     const told = placed?.nodeName === undefined ? undefined : statuses.launcher(placed.uid, placed.nodeName);
     return {
       pods: facts,
-      ...(placed?.nodeName === undefined ? {} : { node: this.#healthOf(placed.nodeName) }),
+      ...(placed?.nodeName === undefined ? {} : { node: this.#nodes.health(placed.nodeName) }),
       launcherImage: config.launcher.image,
       now: rfc3339(new Date(this.#clock.now())),
       ...(told === undefined ? {} : { told }),
     };
-  }
-
-  #factsOf(pod: Pod): PodFacts {
-    const facts = podFacts(pod);
-    const { nodeName, uid } = facts;
-    if (nodeName === undefined) return facts;
-    return onNode(facts, this.#healthOf(nodeName), this.#options.statuses.launcher(uid, nodeName));
-  }
-
-  #healthOf(nodeName: string) {
-    const { caches, presence } = this.#options;
-    return nodeHealth(nodeName, caches.nodes.get(nodeName), presence.of(nodeName));
   }
 
   #hasBudget(vmi: VirtualMachineInstance): boolean {
@@ -357,7 +329,7 @@ export class VmiController {
         await this.#pods.release(key, write.pod.name, namespace ?? "", signal);
         return undefined;
       case "createBudget":
-        await this.#createBudget(key, vmi, signal);
+        await this.#pods.createBudget(key, vmi, signal);
         return undefined;
       case "markOutdated": {
         const labels = { [LABEL_OUTDATED_LAUNCHER]: write.isOutdated ? "" : null };
@@ -371,17 +343,6 @@ export class VmiController {
       case "resizePod":
       case "createPod":
         return undefined;
-    }
-  }
-
-  async #createBudget(key: string, vmi: VirtualMachineInstance, signal: AbortSignal): Promise<void> {
-    const { caches, client } = this.#options;
-    const budgets = client.resource(POD_DISRUPTION_BUDGETS).namespace(vmi.metadata.namespace);
-    try {
-      this.#ownWrites.wrote(key, caches.budgets, await budgets.create(disruptionBudget(vmi), { signal }));
-    } catch (error) {
-      // Ours by a lost reply: the cache will show it.
-      if (!(error instanceof AlreadyExistsError)) throw error;
     }
   }
 

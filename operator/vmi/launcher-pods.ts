@@ -13,11 +13,12 @@ import {
 } from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
 import { jsonPatch } from "../../kube/request.ts";
-import { PODS, type Pod } from "../../kube/resources.ts";
+import { POD_DISRUPTION_BUDGETS, PODS, type Pod } from "../../kube/resources.ts";
 import { BY_UID, type Caches, isPodOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
 import type { LiveConfiguration } from "../configuration/live.ts";
 import { OperatorError } from "../errors.ts";
+import { disruptionBudget } from "./disruption-budget.ts";
 import { launcherPodName } from "./launcher-name.ts";
 import { launcherPod } from "./launcher-pod.ts";
 import type { CpuAmounts } from "./pod-cpu.ts";
@@ -98,6 +99,18 @@ export class LauncherPods {
       .delete(name, { preconditions: { uid }, signal })
       .catch(ignoreNotFound);
     if (isPod(answer)) ownWrites.wrote(key, caches.pods, answer);
+  }
+
+  /** What keeps the pod from being evicted. */
+  async createBudget(key: string, vmi: VirtualMachineInstance, signal: AbortSignal): Promise<void> {
+    const { caches, client, ownWrites } = this.#options;
+    const budgets = client.resource(POD_DISRUPTION_BUDGETS).namespace(vmi.metadata.namespace);
+    try {
+      ownWrites.wrote(key, caches.budgets, await budgets.create(disruptionBudget(vmi), { signal }));
+    } catch (error) {
+      // Ours by a lost reply: the cache will show it.
+      if (!(error instanceof AlreadyExistsError)) throw error;
+    }
   }
 
   /** Opens or shuts the pod's readiness gate, beside the conditions that the kubelet writes. */

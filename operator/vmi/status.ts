@@ -2,7 +2,7 @@
  * The status of a VMI as it should read: a pure function of the VMI, its launcher pod and what the agent tells.
  * The pod says whether anything runs at all; the launcher, through the agent, says what the guest does.
  */
-import type { DomainEnd, LauncherStatus } from "../../api/launcher-protocol.ts";
+import type { LauncherStatus } from "../../api/launcher-protocol.ts";
 import { LAUNCHER_UID } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type {
@@ -11,15 +11,9 @@ import type {
 } from "../../api/virtual-machine-instance-status.ts";
 import { addressConditions } from "./addresses.ts";
 import { isTrue, mergeConditions, type WantedCondition } from "./conditions.ts";
-import {
-  type DisruptionInput,
-  disruptionConditions,
-  evacuationNode,
-  lostEnding,
-  lostReadiness,
-} from "./disruption.ts";
+import { type DisruptionInput, disruptionConditions, evacuationNode, lostReadiness } from "./disruption.ts";
+import { type Ending, endingOfPod } from "./ending.ts";
 import { guestAgentConditions, guestStatus, mergeInterfaces } from "./guest-agent.ts";
-import { isOver, type PodFacts } from "./pod-facts.ts";
 import { type ProblemInput, problemOf } from "./problem.ts";
 
 export interface StatusInput extends ProblemInput, Pick<DisruptionInput, "node"> {
@@ -57,13 +51,6 @@ export function isFinal(vmi: VirtualMachineInstance): boolean {
  * takes about a second, and a write of the status in between would tell nobody anything that the pod doesn't.
  */
 const ORDER: readonly string[] = ["", "Pending", "Scheduling", "Scheduled", "Running", "Succeeded", "Failed"];
-
-/** How the incarnation ended, as the phase and a sentence. */
-export interface Ending {
-  readonly phase: "Succeeded" | "Failed";
-  readonly reason: string;
-  readonly message: string;
-}
 
 export function wantedStatus(input: StatusInput): VirtualMachineInstanceStatus {
   const { vmi, now } = input;
@@ -130,73 +117,14 @@ export function hasStarted(vmi: VirtualMachineInstance): boolean {
 
 /** undefined while the incarnation lives. */
 export function endingOf({ vmi, pod, told }: Pick<StatusInput, "vmi" | "pod" | "told">): Ending | undefined {
-  if (pod === undefined) {
-    return hasStarted(vmi)
-      ? {
-          phase: "Failed",
-          reason: "PodGone",
-          message: "the launcher pod is gone and left no word of how the guest ended",
-        }
-      : undefined;
-  }
-  if (!isOver(pod)) return undefined;
-  const end = pod.terminated?.end ?? told?.status?.end;
-  if (end?.acpiRequested && isUnasked(vmi, pod)) return unhealthy(end);
-  // Where the kernel ends only qemu, the launcher sees no more than a crash.
-  const isCrash = end === undefined || end.reason === "crashed";
-  if (isCrash && pod.terminated?.reason === "OOMKilled") {
-    return {
-      phase: "Failed",
-      reason: "OOMKilled",
-      message: "the launcher pod ran out of memory; raise spec.domain.resources.limits.memory",
-    };
-  }
-  if (end !== undefined) return endingOfDomain(end, pod);
-  const lost = lostEnding(pod);
-  if (lost !== undefined) return lost;
-  if (pod.nodeName === undefined) {
-    return {
-      phase: "Failed",
-      reason: "PodDeleted",
-      message: "the launcher pod was deleted before there was a node for it",
-    };
-  }
-  const reason = pod.reason ?? pod.disruption?.reason ?? pod.terminated?.reason ?? "PodFailed";
-  const detail =
-    pod.message ??
-    pod.disruption?.message ??
-    (pod.terminated === undefined ? "no reason given" : `exit code ${pod.terminated.exitCode}`);
-  return {
-    phase: "Failed",
-    reason,
-    message: `the launcher pod ended without a word of the guest: ${detail}`,
-  };
-}
-
-/** Nobody deleted anything: it was the kubelet that stopped the container of a guest whose life it probes. */
-function isUnasked({ metadata, spec }: VirtualMachineInstance, pod: PodFacts): boolean {
-  return spec.livenessProbe !== undefined && metadata.deletionTimestamp === undefined && !pod.isDeleting;
-}
-
-function unhealthy({ message }: DomainEnd): Ending {
-  return {
-    phase: "Failed",
-    reason: "LivenessProbeFailed",
-    message: `the guest was stopped because its livenessProbe failed: ${message}`,
-  };
-}
-
-/** KubeVirt's mapping: what the guest or its owner wanted is a success, the rest a failure. */
-function endingOfDomain(
-  { reason, acpiRequested, code, message }: DomainEnd,
-  { disruption }: PodFacts,
-): Ending {
-  // Destroyed after an ACPI request means that the guest did not obey it in its grace period.
-  const isWanted = reason === "shutdown" || (reason === "destroyed" && !acpiRequested);
-  const phase = isWanted ? "Succeeded" : "Failed";
-  const why =
-    disruption === undefined ? "" : `; its launcher pod was taken off its node: ${disruption.message}`;
-  return { phase, reason: code, message: `${message}${why}` };
+  if (pod !== undefined) return endingOfPod(vmi, pod, told);
+  return hasStarted(vmi)
+    ? {
+        phase: "Failed",
+        reason: "PodGone",
+        message: "the launcher pod is gone and left no word of how the guest ended",
+      }
+    : undefined;
 }
 
 function later(before: string | undefined, wanted: VirtualMachineInstancePhase): VirtualMachineInstancePhase {

@@ -92,7 +92,7 @@ deploy: node_modules/.package-lock.json ## images and chart into the cluster (KU
 	@$(NODE) test/deploy.ts
 
 .PHONY: bench
-bench: node_modules/.package-lock.json ## make bench BENCH=startup|footprint|api-writes|disk|status|dhcp|network-setup|network-throughput|kube|all; the last line is JSON
+bench: node_modules/.package-lock.json ## make bench BENCH=startup|footprint|api-writes|disk|cpu-burst|agent|status|dhcp|network-setup|network-throughput|kube|all; the last line is JSON
 	@$(NODE) bench/run.ts "$(or $(BENCH),all)"
 
 .PHONY: soak

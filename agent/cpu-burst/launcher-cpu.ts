@@ -15,7 +15,7 @@ import {
   type PodTarget,
   quotaOfLimit,
 } from "./bandwidth.ts";
-import { cpuList, isGone, memoryUsageBytes, usageSeconds } from "./cgroup.ts";
+import { isGone, usageSeconds } from "./cgroup.ts";
 import {
   type BaseQuotas,
   type BurstState,
@@ -25,7 +25,7 @@ import {
   withQuota,
 } from "./decision.ts";
 import type { CgroupLocation } from "./location.ts";
-import { parseCpuList } from "./node-load.ts";
+import { cpusOf, measure } from "./measurement.ts";
 import { planWrites } from "./plan.ts";
 import type { RaisedRecord, RaisedRecords } from "./record.ts";
 import { cgroupsOf, inheritedState, type PodCgroups, resetBandwidth } from "./reset.ts";
@@ -164,7 +164,7 @@ export class LauncherCpu {
       this.#tell(actual, found);
       this.#record(announced, target);
       this.#write(actual, target);
-      this.#cpus = this.#readCpus();
+      this.#cpus = cpusOf(this.location);
       this.#problem = this.#missing();
     });
   }
@@ -186,24 +186,21 @@ export class LauncherCpu {
 
   /** Undefined where the cgroup can't be read: its container has ended. */
   metrics(tokens: number | undefined): LauncherMetrics | undefined {
-    const { version, accounting } = this.location;
     try {
-      const { container } = this.#cgroups;
-      const usageBytes = this.#memoryBytes();
-      const bandwidth = container.bandwidth();
-      const base = this.#announced && quotaOfLimit(this.#announced.baseMilliCpu, bandwidth.periodMicros);
+      const { cpu, memory } = measure(this.location);
+      const base = this.#announced && quotaOfLimit(this.#announced.baseMilliCpu, cpu.periodMicros);
+      const isWithheld = this.#takesBurst === false;
       return {
         podUid: this.podUid,
         cpu: {
-          usageSeconds: usageSeconds(version, accounting),
-          ...container.stat(),
-          ...bandwidth,
+          ...cpu,
+          ...(isWithheld && { burstMicros: null }),
           baseQuotaMicros: base ?? null,
           ...(tokens !== undefined && { tokens }),
           ...this.#doings,
           ...(this.#problem !== undefined && { problem: this.#problem }),
         },
-        ...(usageBytes !== undefined && { memory: { usageBytes } }),
+        ...(memory !== undefined && { memory }),
       };
     } catch (error) {
       this.#log.debug({ err: error }, "the launcher's cgroup can't be read");
@@ -275,28 +272,6 @@ export class LauncherCpu {
   #know(level: Level, changed: Partial<Bandwidth>): void {
     if (this.#known === undefined) return;
     this.#known = { ...this.#known, [level]: { ...this.#known[level], ...changed } };
-  }
-
-  #readCpus(): ReadonlySet<number> | undefined {
-    const { version, cpuset } = this.location;
-    if (cpuset === undefined) return undefined;
-    try {
-      return parseCpuList(cpuList(version, cpuset));
-    } catch {
-      // Without it the node's whole load counts.
-      return undefined;
-    }
-  }
-
-  /** Undefined where no memory is counted. */
-  #memoryBytes(): number | undefined {
-    const { version, memory } = this.location;
-    try {
-      return memory === undefined ? undefined : memoryUsageBytes(version, memory);
-    } catch (error) {
-      if (isGone(error)) return undefined;
-      throw error;
-    }
   }
 
   #missing(): string | undefined {

@@ -50,7 +50,11 @@ export class StatusMachine {
     await this.#guests.answering(this.#name, TIMEOUT_MS);
   }
 
-  starts(): Promise<Change> {
+  /** A guest that failed is cleared away before the next is asked for. */
+  async starts(): Promise<Change> {
+    await this.#watch.until(this.#name, "no instance", TIMEOUT_MS, ({ status }) => {
+      return conditionOf(status?.conditions, "Ready")?.reason === "VMINotExists";
+    });
     const isHalted = this.#watch.get(this.#name)?.spec.runStrategy === "Halted";
     const start = () =>
       isHalted ? this.#patch({ runStrategy: "Always" }) : this.#put("virtualmachines", "start");

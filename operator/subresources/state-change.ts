@@ -2,7 +2,7 @@
  * What a requested start, stop or restart changes, by the VM's run strategy: as in KubeVirt, a strategy that would undo
  * it is changed, and the others are told by `status.stateChangeRequests`. Pure.
  */
-import type { RunStrategy, VirtualMachine } from "../../api/virtual-machine.ts";
+import { type RunStrategy, type VirtualMachine, VM_CONDITIONS } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import {
   isLive,
@@ -12,6 +12,7 @@ import {
   runStrategyOf,
   type StateChangeRequest,
 } from "../vm/run-strategy.ts";
+import { conditionOf } from "../vmi/conditions.ts";
 import { StatusError } from "./status.ts";
 
 export type StateChangeAction = "start" | "stop" | "restart";
@@ -52,7 +53,9 @@ function start(pair: Pair, { paused = false }: StateChangeOptions): StateChange 
         "has the run strategy Once, which starts a guest a single time: set Manual or Always",
       );
     case "Always":
-      if (vm.status?.printableStatus === "CrashLoopBackOff") return { requests: [request] };
+      // Also while what failed is still being cleared away.
+      if (conditionOf(vm.status?.conditions, VM_CONDITIONS.failure)?.reason === "CrashLoopBackOff")
+        return { requests: [request] };
       throw refusal(vm, "has the run strategy Always and is started without being asked");
     case "Manual":
     case "RerunOnFailure": {

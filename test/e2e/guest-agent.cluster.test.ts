@@ -141,11 +141,9 @@ describe("the agent of a Debian guest", { concurrency: 1 }, () => {
         ({ status }) => status?.ready === is,
       );
     await untilReady(false);
-    await guests.untilEventOfPod(
-      NAME,
-      "Unhealthy",
-      /Readiness probe.*\/usr\/bin\/test ended with status 1/,
-      60_000,
+    await assert.rejects(
+      probe("exec", "/usr/bin/test", "-e", HEALTHY),
+      /\/usr\/bin\/test ended with status 1/,
     );
     await ssh.run(`touch ${HEALTHY}`);
     await untilReady(true);

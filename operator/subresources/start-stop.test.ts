@@ -6,6 +6,7 @@ import { mergePatch } from "../../kube/request.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
 import { machine, NAMESPACE, World } from "../testing/world.ts";
 import { startStopHandlers } from "./start-stop.ts";
+import { stateChange } from "./state-change.ts";
 import { StatusError } from "./status.ts";
 
 /** A VM of this strategy under the real controllers, at rest. */
@@ -44,6 +45,31 @@ describe("a VM that is asked to start", () => {
     await is("Running");
     assert.equal(strategy(), "Manual");
     await assert.rejects(async () => ask("start"), conflict(/is running already/));
+  });
+
+  it("doesn't wait for a back-off under Always", async (t) => {
+    const { ask, is, world } = await vmOf(t, "Always");
+    const end = {
+      reason: "panicked",
+      acpiRequested: false,
+      code: "GuestPanicked",
+      message: "panic",
+    } as const;
+    world.kubelet.end(world.pods[0]?.metadata.uid ?? "", end);
+    await is("CrashLoopBackOff");
+    const askedAt = world.clock.now();
+    await ask("start");
+    await is("Running");
+    assert(world.clock.now() - askedAt < 5_000);
+  });
+
+  it("nor for what failed to be cleared away", async (t) => {
+    const { world } = await vmOf(t, "Always");
+    const vm = world.vm("tiny");
+    assert(vm !== undefined);
+    const failing = { type: "Failure", status: "True", reason: "CrashLoopBackOff" } as const;
+    const status = { ...vm.status, printableStatus: "Stopping" as const, conditions: [failing] };
+    assert.deepEqual(stateChange("start", { vm: { ...vm, status } }), { requests: [{ action: "Start" }] });
   });
 
   it("becomes Always where it was Halted, by the word that it was written with", async (t) => {

@@ -312,6 +312,18 @@ describe("the end of a VMI", () => {
       "Failed",
       "OOMKilled",
     ],
+    [
+      "a qemu out of memory",
+      overPod(undefined, { terminated: { reason: "OOMKilled", exitCode: 1, end: end("crashed") } }),
+      "Failed",
+      "OOMKilled",
+    ],
+    [
+      "a pod that its kubelet refused",
+      overPod(undefined, { reason: "UnexpectedAdmissionError", message: "no such device" }),
+      "Failed",
+      "UnexpectedAdmissionError",
+    ],
   ] as const) {
     it(`by ${name} is ${phase}, and the pod is let go once it is written down`, () => {
       const { writes } = plan({ ...running, pods: [pod] });

@@ -120,7 +120,10 @@ export class Http2Client {
 
 const endReasons = new WeakMap<ClientHttp2Stream, string>();
 
-/** Why the peer has ended a stream that `open` returned: known a moment after its end, if the peer told. */
+/**
+ * Why the peer has ended a stream that `open` returned, `ended` where it has no reason to tell. Known a moment after
+ * the end; undefined where the stream broke off, which looks like an end otherwise.
+ */
 export function endReason(stream: ClientHttp2Stream): string | undefined {
   return endReasons.get(stream);
 }

@@ -135,14 +135,12 @@ export class TransportRequest {
 
   /**
    * Answers 200 and hands over the stream for bytes in both directions.
-   * @param endReason why this side has ended it, asked once all is sent; travels in a trailer
+   * @param endReason why this side has ended it, asked once all is sent. It travels in a trailer: without one the
+   *   other side knows that the stream broke off
    */
   accept(endReason: () => string | undefined = () => undefined): ServerHttp2Stream {
     const { stream } = this;
-    stream.once("wantTrailers", () => {
-      const reason = endReason();
-      stream.sendTrailers(reason === undefined ? {} : { [END_REASON_TRAILER]: reason });
-    });
+    stream.once("wantTrailers", () => stream.sendTrailers({ [END_REASON_TRAILER]: endReason() ?? "ended" }));
     stream.respond({ ":status": 200, "content-type": "application/octet-stream" }, { waitForTrailers: true });
     return stream;
   }

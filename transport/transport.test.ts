@@ -208,13 +208,22 @@ describe("a stream of bytes that its accepting end ends", () => {
     assert.equal(endReason(stream), "displaced");
   });
 
-  it("says nothing where nothing is known, and ends all the same", async (t) => {
+  it("says no more than that where there is no reason", async (t) => {
     const { client } = await pair(t, {
       "POST /v1/console": (request) => void request.accept().resume().end(),
     });
     const stream = await client.open("/v1/console");
     stream.resume();
     stream.end();
+    await once(stream, "close");
+    assert.equal(endReason(stream), "ended");
+  });
+
+  it("is known from one that broke off, which looks like an end, too", async (t) => {
+    const { client, dialled } = await pair(t, { "POST /v1/console": (request) => void request.accept() });
+    const stream = await client.open("/v1/console");
+    stream.resume();
+    dialled.destroy();
     await once(stream, "close");
     assert.equal(endReason(stream), undefined);
   });

@@ -121,7 +121,7 @@ async function relayStream(options: RoutesOptions, request: TransportRequest, pa
   const query = request.path.endsWith(VNC_PRESERVE_SESSION) ? VNC_PRESERVE_SESSION : "";
   const upstream = await passingFailures(() => launcher.open(path + query, { signal: gone.signal }));
   await relay(
-    request.accept(() => endReason(upstream)),
+    request.accept(() => endReason(upstream) ?? "lost"),
     upstream,
   );
 }

@@ -42,7 +42,7 @@ export const CLOSE_INTERNAL_ERROR = 1011;
 export const CLOSE_SERVICE_RESTART = 1012;
 
 const ENDED: Closing = { code: CLOSE_NORMAL, reason: "" };
-const LOST: Closing = {
+export const LOST: Closing = {
   code: CLOSE_SERVICE_RESTART,
   reason: "the connection to the guest's node was lost: connect again",
 };

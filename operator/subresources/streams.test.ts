@@ -77,6 +77,7 @@ describe("a session that ends", () => {
     ["displaced", 4001, "another client has taken this console over"],
     ["stalled", 4002, "detached, as this client took nothing for 30 s"],
     ["consoleEnded", 1000, "the guest has ended"],
+    ["lost", 1012, "the connection to the guest's node was lost: connect again"],
   ] as const) {
     it(`says why: ${told} is ${code}`, async (t) => {
       const routes: Routes = {
@@ -95,6 +96,26 @@ describe("a session that ends", () => {
       assert.deepEqual(session.ending?.(), { code, reason });
     });
   }
+});
+
+describe("an agent that dies", () => {
+  it("breaks its sessions off, and their clients are to connect again", async (t) => {
+    let die = () => {};
+    const routes: Routes = {
+      [ROUTE]: (request) => {
+        request.accept();
+        die = () => request.stream.session?.socket.destroy();
+      },
+    };
+    const { caches, agents } = await reachableLauncher(t, routes);
+    const session = await openSession(caches, agents, PATH);
+    assert.ok(session.kind === "bytes");
+    session.stream.resume();
+    const closed = once(session.stream, "close");
+    die();
+    await closed;
+    assert.equal(session.ending?.()?.code, 1012);
+  });
 });
 
 describe("a viewer that leaves others alone", () => {

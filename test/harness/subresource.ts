@@ -32,11 +32,7 @@ export class Session {
 
   constructor(websocket: WebSocket) {
     this.websocket = websocket;
-    websocket.on("message", (data: Buffer) => {
-      this.#chunks.push(data);
-      this.#length += data.length;
-      this.#notify();
-    });
+    websocket.on("message", this.#keep);
     websocket.on("error", () => {});
     this.closed = new Promise((resolve) => {
       websocket.once("close", (code, reason) => {
@@ -46,8 +42,23 @@ export class Session {
     });
   }
 
+  readonly #keep = (data: Buffer) => {
+    this.#chunks.push(data);
+    this.#length += data.length;
+    this.#notify();
+  };
+
+  /** What comes from now on is not kept. */
+  forget(): void {
+    this.websocket.off("message", this.#keep);
+    this.#chunks.length = 0;
+    this.#length = 0;
+  }
+
   get received(): Buffer {
-    return Buffer.concat(this.#chunks, this.#length);
+    const all = Buffer.concat(this.#chunks, this.#length);
+    this.#chunks.splice(0, this.#chunks.length, all);
+    return all;
   }
 
   send(data: string | Buffer): void {

@@ -91,6 +91,7 @@ describe("a local port and a guest's stream", () => {
     const socket = client();
     socket.once("data", () => socket.resetAndDestroy());
     await left;
+    await ended;
   });
 });
 

@@ -36,7 +36,7 @@ export async function joinStream(websocket: WebSocket, from: Readable, to: Writa
   const end = await closed;
   clearTimeout(lastWord);
   from.unpipe(stream);
-  if (!stream.readableEnded && !stream.destroyed)
+  if (!stream.readableEnded && !stream.destroyed && !to.destroyed)
     await new Promise<void>((resolve) => {
       stream.once("close", resolve).once("end", resolve);
       to.once("close", resolve);

@@ -48,7 +48,7 @@ describe("the table of what machines use", () => {
       usage: [usage(0, 1, 10, 1), usage(2000, 1.9, 30, 6)] as const,
     };
     assert.deepEqual(rows(usageTable([measured], false)), [
-      ["NAME", "NODE", "CPU", "LIMIT", "NOW", "BURST", "THROTTLED", "GUEST MEMORY", "RESIDENT"],
+      ["NAME", "NODE", "CPU", "LIMIT", "QUOTA", "BURST", "THROTTLED", "GUEST MEMORY", "RESIDENT"],
       ["tiny", "node-1", "450m", "500m", "750m", "50 ms", "25 %", "40.0 MiB of 100.0 MiB", "200.0 MiB"],
     ]);
   });

@@ -11,7 +11,7 @@ export interface MeasuredInstance {
 
 /** @param withNamespace with a column for it */
 export function usageTable(instances: readonly MeasuredInstance[], withNamespace: boolean): string {
-  const head = ["NAME", "NODE", "CPU", "LIMIT", "NOW", "BURST", "THROTTLED", "GUEST MEMORY", "RESIDENT"];
+  const head = ["NAME", "NODE", "CPU", "LIMIT", "QUOTA", "BURST", "THROTTLED", "GUEST MEMORY", "RESIDENT"];
   const rows = instances.map(({ name, namespace, usage }) => [
     ...(withNamespace ? [namespace] : []),
     name,

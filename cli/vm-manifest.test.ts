@@ -65,10 +65,11 @@ test("every volume has a disk of its name", () => {
 
 describe("cloud-init", () => {
   test("has user, password and keys, whatever characters they have", () => {
-    const { volumes } = spec({ user: "me", password: "a: #b", sshKey: ["ssh-ed25519 AAAA me@here"] });
+    const { volumes } = spec({ user: "y", password: "a: #b", sshKey: ["ssh-ed25519 AAAA me@here"] });
     const userData = [
       "#cloud-config",
-      "user: me",
+      // A boolean to cloud-init, unless it is quoted.
+      'user: "y"',
       'password: "a: #b"',
       "chpasswd:",
       "  expire: false",

@@ -223,7 +223,12 @@ function userData({ user, password, sshKey, manages }: CloudConfig): string {
     // SELinux of Fedora and its kin keeps the agent from authorized_keys without this.
     ...(manages && { runcmd: [["setsebool", "-P", "virt_qemu_ga_manage_ssh", "on"]] }),
   };
-  return Object.keys(config).length === 0 ? "#cloud-config\n" : `#cloud-config\n${stringify(config)}`;
+  return Object.keys(config).length === 0 ? "#cloud-config\n" : `#cloud-config\n${yaml(config)}`;
+}
+
+/** As YAML 1.1 reads it too, which kubectl and cloud-init speak: there a plain y is a boolean. */
+export function yaml(value: object): string {
+  return stringify(value, { version: "1.1" });
 }
 
 function isQuantity(text: string): boolean {

@@ -1,9 +1,8 @@
 /** `virtpod create vm`: a manifest on standard output, for a person to change and kubectl to apply. */
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { stringify } from "yaml";
 import { CliError } from "../errors.ts";
-import { type VmOptions, vmManifest } from "../vm-manifest.ts";
+import { type VmOptions, vmManifest, yaml } from "../vm-manifest.ts";
 
 export interface CreateVmFlags extends Omit<VmOptions, "name" | "password"> {
   readonly name?: string;
@@ -20,7 +19,7 @@ export async function createVm({ output, passwordFile, ...flags }: CreateVmFlags
     );
   const name = flags.name ?? `vm-${randomBytes(3).toString("hex").slice(0, 5)}`;
   const manifest = vmManifest({ ...flags, name, ...(password !== undefined && { password }) });
-  process.stdout.write(output === "json" ? `${JSON.stringify(manifest, null, 2)}\n` : stringify(manifest));
+  process.stdout.write(output === "json" ? `${JSON.stringify(manifest, null, 2)}\n` : yaml(manifest));
 }
 
 async function passwordIn(file: string): Promise<string> {

@@ -33,7 +33,9 @@ export async function expand({ vm, file, output, ...flags }: ExpandFlags): Promi
           await manifestIn(file ?? "-"),
         );
   const expanded = await withProgress("expanding the machine", asked);
-  process.stdout.write(output === "json" ? `${JSON.stringify(expanded, null, 2)}\n` : stringify(expanded));
+  process.stdout.write(
+    output === "json" ? `${JSON.stringify(expanded, null, 2)}\n` : stringify(expanded, { version: "1.1" }),
+  );
 }
 
 async function manifestIn(file: string): Promise<object> {

@@ -19,6 +19,8 @@ export interface CpuStat {
 /** @throws AgentError CgroupUnreadable for what is no such file; Error with the system call's code */
 export interface CpuCgroup {
   readonly path: string;
+  /** Those of its files that are written here. */
+  readonly files: readonly string[];
   bandwidth(): Bandwidth;
   stat(): CpuStat;
   setQuota(micros: number | null): void;
@@ -34,6 +36,10 @@ class CgroupV1 implements CpuCgroup {
 
   constructor(path: string) {
     this.path = path;
+  }
+
+  get files(): readonly string[] {
+    return [this.#path("cpu.cfs_quota_us"), this.#path("cpu.cfs_period_us"), this.#path("cpu.cfs_burst_us")];
   }
 
   bandwidth(): Bandwidth {
@@ -67,6 +73,10 @@ class CgroupV2 implements CpuCgroup {
 
   constructor(path: string) {
     this.path = path;
+  }
+
+  get files(): readonly string[] {
+    return [join(this.path, "cpu.max"), join(this.path, "cpu.max.burst")];
   }
 
   bandwidth(): Bandwidth {

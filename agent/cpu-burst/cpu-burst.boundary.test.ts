@@ -14,6 +14,7 @@ import { FakeClock } from "../../lib/fake-clock.ts";
 import { CGROUP_ROOT, CgroupLab, HIERARCHIES, type PodCgroups, VERSION } from "./cgroups.fixture.ts";
 import { CpuBurst, type CpuBurstOptions } from "./cpu-burst.ts";
 import { resetAll } from "./reset.ts";
+import { watchFiles } from "./watch.ts";
 
 const SETTINGS: AgentSettings = { version: "1", logLevel: "info", sharePoolThresholdPercent: 50 };
 const log = pino({ level: "silent" });
@@ -40,6 +41,8 @@ function agent(options: Partial<CpuBurstOptions> = {}): CpuBurst {
     clock,
     random: () => 0.5,
     readStat: idle(),
+    // The clock is the test's, and events are not: those that are about them say so.
+    watch: () => undefined,
     log,
     ...options,
   });
@@ -303,6 +306,58 @@ describe("a stranger", () => {
     clock.advance(20_000);
     assert.deepEqual(pod.quotas, [25_000, 25_000]);
     assert.deepEqual(pod.bursts, [25_000, 25_000]);
+  });
+});
+
+describe("what happens in a cgroup is heard of at once", () => {
+  /** Fake time until it is so, a tenth of a second for each turn of the loop. */
+  async function heardMs(isSo: () => boolean): Promise<number> {
+    const since = clock.monotonic();
+    const deadline = Date.now() + 10_000;
+    while (!isSo()) {
+      assert.ok(Date.now() < deadline, "it is heard of within 10 s");
+      await sleep(5);
+      clock.advance(100);
+    }
+    return clock.monotonic() - since;
+  }
+  const settled = async (pod: PodCgroups) => {
+    const made = await attached(pod, cpu("cpuBurstOnly"), { watch: watchFiles });
+    // The agent's own writes.
+    await sleep(20);
+    clock.advance(200);
+    return made;
+  };
+
+  it("a stranger's burst", async () => {
+    const pod = lab.pod();
+    const made = await settled(pod);
+    pod.writeBurst("pod", 7_000);
+    assert.ok((await heardMs(() => pod.at("pod").burstMicros === 50_000)) < 5_000);
+    assert.equal(told(made, pod).repaired, 1);
+  });
+
+  it("a stranger's quota, which is left alone for the time of grace only", async () => {
+    const pod = lab.pod();
+    await settled(pod);
+    pod.writeQuota("pod", 90_000);
+    const elapsedMs = await heardMs(() => pod.at("pod").quotaMicros === 50_000);
+    assert.ok(elapsedMs >= 10_000 && elapsedMs < 15_000, `${elapsedMs} ms`);
+  });
+
+  it("the kubelet's quota", async () => {
+    const pod = lab.pod();
+    const made = await settled(pod);
+    made.announce([announced(pod, cpu("cpuBurstOnly", { baseMilliCpu: 300 }))], SETTINGS);
+    pod.resize(300);
+    assert.ok((await heardMs(() => told(made, pod).adopted === 2)) < 5_000);
+  });
+
+  it("and else nothing is done for a minute", async () => {
+    const pod = lab.pod();
+    await settled(pod);
+    assert.ok((clock.nextInMs ?? 0) > 50_000, `${clock.nextInMs}`);
+    assert.equal(clock.pending, 1);
   });
 });
 

@@ -1,6 +1,6 @@
 /**
- * CPU burst of a node's launchers. Where quotas are scaled it looks every second; else at what happens (a launcher comes,
- * an announcement), and slowly beside, because nobody tells when a stranger writes into a cgroup.
+ * CPU burst of a node's launchers. Where quotas are scaled it looks every second; else at what happens: a launcher comes,
+ * the operator announces, somebody writes into a cgroup.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,11 +16,14 @@ import { NodeLoad, nodeState } from "./node-load.ts";
 import { type RaisedRecord, RaisedRecords } from "./record.ts";
 import { resetBandwidth } from "./reset.ts";
 import { Scaler } from "./scaler.ts";
+import { watchFiles } from "./watch.ts";
 
 /** Koordinator's interval, which its steps of a fifth are made for. */
 const SCALING_INTERVAL_MS = 1_000;
-/** At most this long a stranger's write goes unseen: the time of grace, which starts then, is as long. */
-const CHECK_INTERVAL_MS = 10_000;
+/** For what nobody tells: a cgroup that has gone, an event that was lost. */
+const WATCHED_INTERVAL_MS = 60_000;
+/** Where the kernel has no watches left to give. */
+const UNWATCHED_INTERVAL_MS = 10_000;
 
 export interface CpuBurstOptions {
   /** Where the node's /sys/fs/cgroup is mounted. */
@@ -33,6 +36,8 @@ export interface CpuBurstOptions {
   readonly random?: () => number;
   /** Content of /proc/stat. */
   readonly readStat?: () => string;
+  /** watchFiles unless told. */
+  readonly watch?: typeof watchFiles;
 }
 
 /** AgentMetrics as far as they are of CPU. */
@@ -43,6 +48,8 @@ export interface BurstMetrics extends Omit<AgentMetrics, "node"> {
 interface Managed {
   readonly launcher: LauncherCpu;
   readonly scaler: Scaler;
+  /** Ends the watch of its cgroups; undefined where there is none. */
+  readonly unwatch: (() => void) | undefined;
 }
 
 export class CpuBurst {
@@ -59,7 +66,9 @@ export class CpuBurst {
   /** Kept when the launcher that has shown it is gone. */
   #takesBurst: boolean | undefined;
   #timer: Timer | undefined;
-  #dueMs = Number.POSITIVE_INFINITY;
+  #timerDueMs = Number.POSITIVE_INFINITY;
+  /** The next second of those whose quotas are scaled. */
+  #scalingDueMs = Number.POSITIVE_INFINITY;
   #isStopped = false;
 
   constructor(options: CpuBurstOptions) {
@@ -100,6 +109,7 @@ export class CpuBurst {
     } else {
       // The pod's cgroup stays, and with it what was raised there for the container before.
       before?.reset();
+      this.#forget(podUid);
       this.#manage(new LauncherCpu(this.#common({ podUid, location })));
     }
     this.#schedule();
@@ -115,7 +125,7 @@ export class CpuBurst {
     for (const [podUid, { launcher }] of this.#managed) {
       const announced = this.#announced.get(podUid);
       launcher.announce(announced?.cpu, nowMs);
-      if (announced === undefined) this.#managed.delete(podUid);
+      if (announced === undefined) this.#forget(podUid);
     }
     this.#dropGone();
     this.#schedule();
@@ -147,8 +157,10 @@ export class CpuBurst {
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
-    for (const { launcher } of this.#managed.values()) launcher.reset();
-    this.#managed.clear();
+    for (const [podUid, { launcher }] of this.#managed) {
+      launcher.reset();
+      this.#forget(podUid);
+    }
   }
 
   get #version(): CgroupVersion {
@@ -175,7 +187,8 @@ export class CpuBurst {
   #manage(launcher: LauncherCpu): void {
     if (this.#isStopped) return;
     const { podUid } = launcher;
-    this.#managed.set(podUid, { launcher, scaler: new Scaler(launcher, this.#random) });
+    const unwatch = (this.#options.watch ?? watchFiles)(launcher.files, () => this.#hear(launcher));
+    this.#managed.set(podUid, { launcher, scaler: new Scaler(launcher, this.#random), unwatch });
     launcher.announce(this.#announced.get(podUid)?.cpu, this.#clock.monotonic());
     this.#dropGone();
   }
@@ -200,33 +213,51 @@ export class CpuBurst {
     for (const [podUid, { launcher }] of this.#managed) {
       if (!launcher.isGone) continue;
       launcher.reset();
-      this.#managed.delete(podUid);
+      this.#forget(podUid);
     }
   }
 
-  /** A look that is due already stays due: announcements that come faster than it must not put it off. */
+  #forget(podUid: string): void {
+    this.#managed.get(podUid)?.unwatch?.();
+    this.#managed.delete(podUid);
+  }
+
+  #hear(launcher: LauncherCpu): void {
+    launcher.hear(this.#clock.monotonic());
+    this.#schedule();
+  }
+
+  /** Whatever is due stays due: what happens in between must not put it off. */
   #schedule(): void {
-    const isScaling = this.#isScaling;
-    if (!isScaling) this.#load.clear();
-    const isNeeded = [...this.#managed.values()].some(({ launcher }) => launcher.isManaged);
-    const intervalMs = isScaling ? SCALING_INTERVAL_MS : CHECK_INTERVAL_MS;
     const nowMs = this.#clock.monotonic();
-    const dueMs = Math.min(this.#dueMs, nowMs + intervalMs);
-    if (isNeeded && !this.#isStopped && dueMs === this.#dueMs) return;
+    if (this.#isScaling) {
+      this.#scalingDueMs = Math.min(this.#scalingDueMs, nowMs + SCALING_INTERVAL_MS);
+    } else {
+      this.#scalingDueMs = Number.POSITIVE_INFINITY;
+      this.#load.clear();
+    }
+    const dueMs = this.#isStopped
+      ? Number.POSITIVE_INFINITY
+      : Math.min(this.#scalingDueMs, ...[...this.#managed.values()].map(dueMsOf));
+    if (dueMs === this.#timerDueMs) return;
     this.#timer?.cancel();
-    this.#dueMs = Number.POSITIVE_INFINITY;
-    if (!isNeeded || this.#isStopped) return;
-    this.#dueMs = dueMs;
-    this.#timer = this.#clock.setTimeout(() => this.#look(), dueMs - nowMs);
+    this.#timerDueMs = dueMs;
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    this.#timer = this.#clock.setTimeout(() => this.#look(), Math.max(0, dueMs - nowMs));
   }
 
   #look(): void {
-    this.#dueMs = Number.POSITIVE_INFINITY;
+    this.#timerDueMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#clock.monotonic();
-    if (this.#isScaling) this.#measure(nowMs);
-    for (const { launcher, scaler } of this.#managed.values()) {
-      if (launcher.isDue(nowMs, CHECK_INTERVAL_MS)) launcher.check(nowMs);
-      if (launcher.isScaled) this.#step(launcher, scaler, nowMs);
+    const isSecond = nowMs >= this.#scalingDueMs;
+    if (isSecond) {
+      this.#scalingDueMs = Number.POSITIVE_INFINITY;
+      this.#measure(nowMs);
+    }
+    for (const managed of this.#managed.values()) {
+      const { launcher, scaler } = managed;
+      if (nowMs >= dueMsOf(managed)) launcher.check(nowMs);
+      if (isSecond && launcher.isScaled) this.#step(launcher, scaler, nowMs);
     }
     this.#dropGone();
     this.#schedule();
@@ -250,4 +281,8 @@ export class CpuBurst {
       launcher.check(nowMs);
     }
   }
+}
+
+function dueMsOf({ launcher, unwatch }: Managed): number {
+  return launcher.dueMs(unwatch === undefined ? UNWATCHED_INTERVAL_MS : WATCHED_INTERVAL_MS);
 }

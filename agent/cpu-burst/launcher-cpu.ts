@@ -26,6 +26,7 @@ import {
 } from "./decision.ts";
 import type { CgroupLocation } from "./location.ts";
 import { cpusOf, measure } from "./measurement.ts";
+import { STRANGER_GRACE_MS } from "./ownership.ts";
 import { planWrites } from "./plan.ts";
 import type { RaisedRecord, RaisedRecords } from "./record.ts";
 import { cgroupsOf, inheritedState, type PodCgroups, resetBandwidth } from "./reset.ts";
@@ -40,6 +41,8 @@ export interface LauncherCpuOptions {
 }
 
 const NO_BURST = "the kernel has no CPU burst: Linux 5.14 and later have";
+/** Time in which writes that belong together come together, in milliseconds. */
+const HEARING_MS = 100;
 /** The file system won't have it written, which says nothing about the kernel. */
 const READ_ONLY: readonly (string | undefined)[] = ["EROFS", "EACCES", "EPERM"];
 
@@ -63,6 +66,8 @@ export class LauncherCpu {
   #problem: string | undefined;
   #isGone = false;
   #checkedAtMs = Number.NEGATIVE_INFINITY;
+  /** When to look because something was heard of. */
+  #heardDueMs = Number.POSITIVE_INFINITY;
 
   constructor({ podUid, location, records, recovered, log }: LauncherCpuOptions) {
     this.podUid = podUid;
@@ -133,8 +138,23 @@ export class LauncherCpu {
     return { ...this.#cgroups.container.stat(), usageSeconds: usageSeconds(version, accounting) };
   }
 
-  isDue(nowMs: number, intervalMs: number): boolean {
-    return nowMs - this.#checkedAtMs >= intervalMs;
+  /** The files that others may write, too. */
+  get files(): readonly string[] {
+    return LEVELS.flatMap((level) => this.#cgroups[level].files);
+  }
+
+  /** When its cgroups are to be looked at again, unless somebody is heard of before. */
+  dueMs(intervalMs: number): number {
+    if (!this.isManaged || this.#isGone) return Number.POSITIVE_INFINITY;
+    const hasStranger = LEVELS.some((level) => this.#state.ownership[level]?.stranger !== undefined);
+    const isUnsettled = hasStranger || this.#problem !== undefined;
+    const dueMs = this.#checkedAtMs + (isUnsettled ? Math.min(intervalMs, STRANGER_GRACE_MS) : intervalMs);
+    return Math.min(dueMs, this.#heardDueMs);
+  }
+
+  /** Somebody has written into its cgroups; whoever it is may not be done yet. */
+  hear(nowMs: number): void {
+    this.#heardDueMs = Math.min(this.#heardDueMs, nowMs + HEARING_MS);
   }
 
   announce(cpu: AnnouncedCpu | undefined, nowMs: number): void {
@@ -153,6 +173,7 @@ export class LauncherCpu {
   /** Looks at the cgroups, and writes what differs from what was announced. */
   check(nowMs: number): void {
     this.#checkedAtMs = nowMs;
+    this.#heardDueMs = Number.POSITIVE_INFINITY;
     if (!this.isManaged || this.#isGone) return;
     this.#attempt(() => {
       this.#probe();

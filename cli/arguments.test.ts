@@ -5,7 +5,12 @@ import { normalArguments } from "./arguments.ts";
 
 const program = new Command().option("-n, --namespace <name>");
 program.command("stop").option("-f, --force").option("--grace-period <seconds>").option("-c, --client");
-program.command("ssh").option("-c, --command <words>").option("-t, --local-ssh-opts <words>");
+program
+  .command("ssh")
+  .option("-c, --command <words>")
+  .option("-t, --local-ssh-opts <words>")
+  .option("--local-ssh")
+  .option("--no-local-ssh");
 
 const cases: readonly (readonly [readonly string[], readonly string[]])[] = [
   [
@@ -27,6 +32,14 @@ const cases: readonly (readonly [readonly string[], readonly string[]])[] = [
   [
     ["ssh", "-c=ls /", "-t", "-o StrictHostKeyChecking=no"],
     ["ssh", "-c", "ls /", "-t", "-o StrictHostKeyChecking=no"],
+  ],
+  [
+    ["ssh", "--local-ssh=true", "vm/a"],
+    ["ssh", "--local-ssh", "vm/a"],
+  ],
+  [
+    ["ssh", "--local-ssh=false"],
+    ["ssh", "--no-local-ssh"],
   ],
   [
     ["ssh", "--", "--force=true"],

@@ -22,7 +22,8 @@ function normal(argument: string, switches: ReadonlySet<string>): string[] {
   const value = argument.slice(equals + 1);
   if (switches.has(flag)) {
     if (["true", "1", "t"].includes(value.toLowerCase())) return [flag];
-    if (["false", "0", "f"].includes(value.toLowerCase())) return [];
+    const negated = flag.replace("--", "--no-");
+    if (["false", "0", "f"].includes(value.toLowerCase())) return switches.has(negated) ? [negated] : [];
     throw new CliError(`${flag} takes true or false, not ${value || "nothing"}`);
   }
   return /^-[a-zA-Z]$/.test(flag) ? [flag, value] : [argument];

@@ -27,7 +27,7 @@ describe("the table of the configuration", () => {
   it("says what is refused, and why, without a terminal's commands", () => {
     const refused = "the configuration is refused: logLevel: must be one of \u001b[31mtrace";
     const text = configurationTable({ ...data, refused }, "virtpod");
-    assert.match(text, /What ConfigMap virtpod\/virtpod-config holds now is not: .*one of \?\[31mtrace\./);
+    assert.match(text, /ConfigMap virtpod\/virtpod-config holds another one: .*one of \?\[31mtrace\./);
     assert.match(text, /cpuBurst\.clusterStrategy\.policy +cpuBurstOnly/);
   });
 });

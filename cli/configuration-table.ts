@@ -14,7 +14,7 @@ export function configurationTable(data: Readonly<Record<string, string>>, names
     `Version ${data[CONFIG_VERSION_KEY] ?? "unknown"} is in force.`,
     ...(refused === undefined
       ? []
-      : [`What ConfigMap ${namespace}/${CONFIG_MAP} holds now is not: ${refused}.`]),
+      : [`ConfigMap ${namespace}/${CONFIG_MAP} holds another one: ${refused}.`]),
     "",
     ...columns([["FIELD", "VALUE"], ...rows]),
   ]

@@ -8,6 +8,7 @@ export interface SshOptions {
   readonly port: number;
   readonly knownHosts?: string;
   readonly localSshOpts?: readonly string[];
+  readonly localSsh?: boolean;
 }
 
 /** How this program is called again, with the flags that lead to the same cluster. */

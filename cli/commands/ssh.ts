@@ -17,6 +17,7 @@ export type ScpFlags = ClusterFlags & CopyOptions;
 
 /** @throws CliError with ssh's own exit code, which is the remote command's */
 export async function ssh(text: string, flags: SshFlags): Promise<void> {
+  onlyLocal(flags);
   const { namespace } = clusterOf(flags);
   const { target, user = flags.username } = parseLogin(text);
   const options = { ...flags, ...(user !== undefined && { username: user }) };
@@ -28,6 +29,7 @@ export async function ssh(text: string, flags: SshFlags): Promise<void> {
 
 /** @throws CliError with scp's own exit code */
 export async function scp(source: string, destination: string, flags: ScpFlags): Promise<void> {
+  onlyLocal(flags);
   const copy = parseCopy(source, destination, clusterOf(flags).namespace);
   await run("scp", scpArguments(selfOf(flags), copy, flags));
 }
@@ -40,6 +42,11 @@ function selfOf({ kubeconfig, context }: ClusterFlags): Self {
     ...(kubeconfig === undefined ? [] : ["--kubeconfig", kubeconfig]),
     ...(context === undefined ? [] : ["--context", context]),
   ];
+}
+
+/** @throws CliError for virtctl's --local-ssh=false */
+function onlyLocal({ localSsh }: SshOptions): void {
+  if (localSsh === false) throw new CliError("virtpod has no ssh of its own: leave --local-ssh away");
 }
 
 async function run(program: "ssh" | "scp", args: readonly string[]): Promise<void> {

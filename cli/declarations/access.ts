@@ -1,5 +1,5 @@
 /** Commands that lead into a guest: its console, ssh and scp, its ports. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseDurationMs } from "../../lib/duration.ts";
 import type { ConsoleFlags } from "../commands/console.ts";
 import type { ExposeFlags } from "../commands/expose.ts";
@@ -57,12 +57,8 @@ function withSshOptions(command: Command): Command {
     .option("-p, --port <port>", "the guest's ssh port", port(1), 22)
     .option("--known-hosts <file>", "file with the guests' host keys; ssh's own when absent")
     .option("-t, --local-ssh-opts <option>", "a further option for ssh, as one word; may be repeated", each)
-    .option("--local-ssh <true>", "for virtctl's sake: the local ssh is the only one", onlyTrue);
-}
-
-function onlyTrue(text: string): true {
-  if (text === "true") return true;
-  throw new InvalidArgumentError("virtpod has no ssh of its own: leave the flag away");
+    .addOption(new Option("--local-ssh", "for virtctl's sake: there is no other").hideHelp())
+    .addOption(new Option("--no-local-ssh", "refused: there is no other").hideHelp());
 }
 
 function declarePortForward(program: Command): void {

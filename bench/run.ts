@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { agent } from "./agent.ts";
 import { apiWrites } from "./api-writes.ts";
 import { type Bench, type BenchContext, judge, type LocalContext, type Verdict } from "./bench.ts";
+import { console_ } from "./console.ts";
 import { cpuBurst } from "./cpu-burst.ts";
 import { deployedCluster } from "./deployment.ts";
 import { dhcp } from "./dhcp.ts";
@@ -46,6 +47,7 @@ const ON_CLUSTER: Readonly<Record<string, Runner<BenchContext>>> = {
   footprint: runner(footprint),
   "api-writes": runner(apiWrites),
   disk: runner(disk),
+  console: runner(console_),
   status: runner(status),
   "cpu-burst": runner(cpuBurst),
 };

@@ -12,9 +12,7 @@ export function configurationTable(data: Readonly<Record<string, string>>, names
   const rows = fieldsOf(JSON.parse(data[CONFIG_KEY] ?? "{}"));
   return [
     `Version ${data[CONFIG_VERSION_KEY] ?? "unknown"} is in force.`,
-    ...(refused === undefined
-      ? []
-      : [`ConfigMap ${namespace}/${CONFIG_MAP} holds another one: ${refused}.`]),
+    ...(refused === undefined ? [] : [`ConfigMap ${namespace}/${CONFIG_MAP} holds another one: ${refused}.`]),
     "",
     ...columns([["FIELD", "VALUE"], ...rows]),
   ]

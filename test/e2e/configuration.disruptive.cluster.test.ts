@@ -114,7 +114,7 @@ describe("the configuration of a running installation", { concurrency: 1 }, () =
   it("is shown by virtpod config, with what is refused of it", () => {
     const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
     const text = capture("node", ["cli/main.ts", "config"], env);
-    assert.match(text, /holds now is not: .*percent: must be >= 1/);
+    assert.match(text, /holds another one: .*percent: must be >= 1/);
     assert.match(text, /cpuBurst\.nodeStrategies\[0\]\.percent +25/);
     const { configuration, refused } = JSON.parse(
       capture("node", ["cli/main.ts", "config", "-o", "json"], env),

@@ -105,9 +105,9 @@ async function reconnect(cluster: Cluster, name: string, backoff: Backoff): Prom
 }
 
 /** Answers that time may heal: the guest is starting, the agent or the operator is restarting. */
-const PASSING: readonly (number | undefined)[] = [400, 409, 500, 502, 503, 504];
-/** Also once a console was there: the VM restarts, so that its VMI is missing for a moment; the network is away. */
-const PASSING_LATER: readonly (number | undefined)[] = [...PASSING, 404, undefined];
+const PASSING: readonly (number | undefined)[] = [400, 500, 502, 503, 504];
+/** Also once a console was there: the VM restarts, so that its VMI goes and is missing for a moment; the network is away. */
+const PASSING_LATER: readonly (number | undefined)[] = [...PASSING, 404, 409, undefined];
 
 function dial(cluster: Cluster, name: string): Promise<WebSocket> {
   const { namespace } = cluster;

@@ -120,3 +120,7 @@ export function conditionOf(
 export function timeOf({ eventTime, lastTimestamp }: EventFact): number {
   return Date.parse(lastTimestamp ?? eventTime ?? "") || 0;
 }
+
+export function isRunning({ status }: PodFact): boolean {
+  return status?.phase === "Running";
+}

@@ -1,7 +1,8 @@
 /** The doctor's page, for a terminal. Pure. */
 import { columns, printable } from "../table.ts";
 import { conditionOf, type Facts, timeOf } from "./facts.ts";
-import { type Finding, newestEvents } from "./findings.ts";
+import type { Finding } from "./finding.ts";
+import { newestEvents } from "./findings.ts";
 
 export type Colour = "red" | "yellow" | "green" | "gray" | "bold";
 export type Paint = (colour: Colour, text: string) => string;

@@ -1,7 +1,7 @@
 /** The text of a ConfigMap → Configuration, or the reason why not; pure. */
 import { createHash } from "node:crypto";
 import type { TSchema } from "typebox";
-import { Errors } from "typebox/value";
+import { Errors } from "typebox/schema";
 import {
   type Configuration,
   type ConfigurationDocument,
@@ -21,7 +21,7 @@ const SCHEMA = closed(configurationSchema);
 export function parseConfiguration(text: string): Configuration {
   if (text.length > MAX_CHARACTERS) throw invalid(`it has more than ${MAX_CHARACTERS} characters`);
   const document = parsed(text);
-  const [error] = Errors(SCHEMA, document);
+  const [, [error]] = Errors(SCHEMA, document);
   if (error !== undefined) throw invalid(sentence(error));
   const { cpuBurst = {}, ...rest } = document as ConfigurationDocument;
   const problem = burstConfigurationProblem(cpuBurst);
@@ -42,7 +42,7 @@ function parsed(text: string): unknown {
   }
 }
 
-type SchemaError = ReturnType<typeof Errors>[number];
+type SchemaError = ReturnType<typeof Errors>[1][number];
 
 function sentence({ instancePath, keyword, message, params }: SchemaError): string {
   const at = instancePath.split("/").slice(1).join(".");

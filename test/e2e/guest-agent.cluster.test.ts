@@ -1,7 +1,9 @@
 /** The guest agent of a Debian guest, from the VMI's status and its subresources to keys that change while it runs. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -9,7 +11,8 @@ import { LAUNCHER_PATHS } from "../../api/names.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { SECRETS } from "../../kube/resources.ts";
 import { conditionOf, isTrue } from "../../operator/vmi/conditions.ts";
-import { kubeconfigPath } from "../harness/cluster.ts";
+import { Browser } from "../harness/browser.ts";
+import { kubeconfigPath, ROOT } from "../harness/cluster.ts";
 import { capture, clusterTool } from "../harness/command.ts";
 import { debian, root, userData } from "../harness/debian.ts";
 import { Guests } from "../harness/guest.ts";
@@ -83,6 +86,12 @@ describe("the agent of a Debian guest", { concurrency: 1 }, () => {
     await guests.close();
   });
 
+  const virtpod = (...args: readonly string[]) =>
+    spawnSync("node", ["cli/main.ts", ...args], {
+      cwd: ROOT,
+      encoding: "utf8",
+      env: { ...process.env, KUBECONFIG: kubeconfigPath() },
+    });
   const path = (subresource: string) =>
     `/apis/subresources.kubevirt.io/v1/namespaces/${guests.namespace}/virtualmachineinstances/${NAME}/${subresource}`;
   const kubectl = (...args: string[]) =>
@@ -130,6 +139,58 @@ describe("the agent of a Debian guest", { concurrency: 1 }, () => {
     // What is kept for root is part of one of the two numbers only.
     assert(Math.abs((rootSystem?.totalBytes ?? 0) / size - 1) < 0.1, `${rootSystem?.totalBytes} of ${size}`);
     assert(Array.isArray(get<{ items: unknown[] }>("userlist").items));
+  });
+
+  it("is reached by the command line's ssh and scp, which say what the guest's shell says", () => {
+    const hosts = join(folder, "hosts");
+    const trust = ["-oStrictHostKeyChecking=accept-new", "-oBatchMode=yes", "-oLogLevel=ERROR"];
+    const options = ["-i", first.file, "--known-hosts", hosts, ...trust.flatMap((one) => ["-t", one])];
+    const target = `${USER}@vm/${NAME}/${guests.namespace}`;
+    const { status, stdout } = virtpod("ssh", target, ...options, "-c", "id -un; exit 3");
+    assert.deepEqual([status, stdout], [3, `${USER}\n`]);
+    // Fails where no key is kept by that name.
+    capture("ssh-keygen", ["-F", `vm.${NAME}.${guests.namespace}`, "-f", hosts]);
+    const [sent, fetched] = [join(folder, "sent"), join(folder, "fetched")];
+    writeFileSync(sent, randomBytes(100_000));
+    assert.equal(virtpod("scp", ...options, sent, `${target}:there`).status, 0);
+    assert.equal(virtpod("scp", ...options, `${target}:there`, fetched).status, 0);
+    assert.ok(readFileSync(fetched).equals(readFileSync(sent)));
+  });
+
+  it("is asked by the command line for its system, users and file systems", () => {
+    const mine = ["-n", guests.namespace, NAME, "-o"];
+    assert.match(virtpod("guestosinfo", ...mine, "table").stdout, /^System: +Debian GNU\/Linux 13/);
+    assert.match(virtpod("fslist", ...mine, "table").stdout, /^\/ +vda\d? +ext4 /m);
+    assert.deepEqual(JSON.parse(virtpod("userlist", ...mine, "json").stdout), get("userlist"));
+  });
+
+  it("takes what is typed in the browser's page", async () => {
+    const page = spawn(
+      "node",
+      ["cli/main.ts", "vnc", NAME, "-n", guests.namespace, "--browser", "--proxy-only"],
+      {
+        cwd: ROOT,
+        env: { ...process.env, KUBECONFIG: kubeconfigPath() },
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
+    const browser = await Browser.open(1280, 800);
+    try {
+      const [line] = (await once(page.stdout, "data")) as [Buffer];
+      await browser.go((JSON.parse(line.toString()) as { readonly url: string }).url);
+      await browser.until(`document.body.dataset.state === "connected"`);
+      await browser.click(640, 400);
+      for (const key of "typed") await browser.press(`Key${key.toUpperCase()}`, key);
+      // What the first virtual terminal shows, as the kernel has it.
+      await ssh.run(
+        "for i in $(seq 30); do grep -aq 'login: typed' /dev/vcs1 && exit; sleep 1; done; exit 1",
+      );
+      mkdirSync(join(ROOT, "build/screenshots"), { recursive: true });
+      writeFileSync(join(ROOT, "build/screenshots/vnc-browser-debian.png"), await browser.screenshot());
+    } finally {
+      page.kill("SIGKILL");
+      await browser.close();
+    }
   });
 
   it("runs the readinessProbe's command in the guest, and the VM is Ready as that says", async () => {

@@ -26,15 +26,15 @@ const none = (...said: string[]): Outcome => ({ vmi: "none", said });
 /** Always starts again whatever was asked for: its stop is a change of the strategy. */
 const OUTCOMES: Readonly<Record<Exclude<RunStrategy, "Halted">, Readonly<Record<End, Outcome>>>> = {
   Always: {
-    "powers off": another("Starting", "Stopping", "Starting", "Running"),
-    fails: another("CrashLoopBackOff", "Stopping", "CrashLoopBackOff", "Starting", "Running"),
+    "powers off": another("Starting", "Running"),
+    fails: another("CrashLoopBackOff", "Starting", "Running"),
     "is deleted by hand": another("Stopping", "Starting", "Running"),
     "is asked to stop": another("Stopping", "Starting", "Running"),
     "is asked to restart": another("Stopping", "Starting", "Running"),
   },
   RerunOnFailure: {
-    "powers off": none("Stopped", "Stopping", "Stopped"),
-    fails: another("CrashLoopBackOff", "Stopping", "CrashLoopBackOff", "Starting", "Running"),
+    "powers off": none("Stopped"),
+    fails: another("CrashLoopBackOff", "Starting", "Running"),
     "is deleted by hand": none("Stopping", "Stopped"),
     "is asked to stop": none("Stopping", "Stopped"),
     "is asked to restart": another("Stopping", "Starting", "Running"),

@@ -67,8 +67,8 @@ export function printableStatus(input: StatusInput): PrintableStatus {
   const { vm, vmi, isStarting, failure, now } = input;
   if (vm.metadata.deletionTimestamp !== undefined) return "Terminating";
   if (vmi !== undefined) {
-    if (vmi.metadata.deletionTimestamp !== undefined) return "Stopping";
-    if (isInstanceUnwanted(input) && !isFinal(vmi)) return "Stopping";
+    const isLeaving = vmi.metadata.deletionTimestamp !== undefined || isInstanceUnwanted(input);
+    if (isLeaving && !isFinal(vmi)) return "Stopping";
     if (conditionOf(vmi.status?.conditions, "Ready")?.reason === NODE_UNRESPONSIVE) return "Unknown";
     if (isTrue(vmi.status?.conditions, "Paused")) return "Paused";
     if (vmi.status?.phase === "Running") return "Running";
@@ -81,9 +81,15 @@ export function printableStatus(input: StatusInput): PrintableStatus {
     if (stuck?.reason !== undefined && IMAGE_ERRORS.includes(stuck.reason)) return "ErrImagePull";
     if (!isFinal(vmi)) return "Starting";
   }
-  if (isStarting) return "Starting";
+  if (isStarting || isRestarting(input)) return "Starting";
   if (!isNextWanted(input)) return "Stopped";
   return isBackingOff(failure, now) && !isStartAsked(input) ? "CrashLoopBackOff" : "Starting";
+}
+
+/** Its guest has ended because it was asked to, and the next is asked for already. */
+function isRestarting(input: StatusInput): boolean {
+  const [first, ...others] = openRequests(input);
+  return first?.action === "Stop" && others.some(({ action }) => action === "Start");
 }
 
 const IMAGE_ERRORS: readonly string[] = [

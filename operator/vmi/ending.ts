@@ -12,24 +12,25 @@ export interface Ending {
   readonly message: string;
 }
 
-/** undefined while anything of the pod runs. */
+const OUT_OF_MEMORY: Ending = {
+  phase: "Failed",
+  reason: "OOMKilled",
+  message: "the launcher pod ran out of memory; raise spec.domain.resources.limits.memory",
+};
+
+/** undefined while the guest runs. What is left of its pod may take a moment longer, and nothing takes its place before. */
 export function endingOfPod(
   vmi: VirtualMachineInstance,
   pod: PodFacts,
   told: ToldLauncher | undefined,
 ): Ending | undefined {
-  if (!isOver(pod)) return undefined;
+  // The launcher's word is there a second before the kubelet's, which looks at its containers so often.
+  if (!isOver(pod) && told?.status?.end === undefined) return undefined;
   const end = pod.terminated?.end ?? told?.status?.end;
   if (end?.acpiRequested && isUnasked(vmi, pod)) return unhealthy(end);
   // Where the kernel ends only qemu, the launcher sees no more than a crash.
   const isCrash = end === undefined || end.reason === "crashed";
-  if (isCrash && pod.terminated?.reason === "OOMKilled") {
-    return {
-      phase: "Failed",
-      reason: "OOMKilled",
-      message: "the launcher pod ran out of memory; raise spec.domain.resources.limits.memory",
-    };
-  }
+  if (isCrash && pod.terminated?.reason === "OOMKilled") return OUT_OF_MEMORY;
   if (end !== undefined) return endingOfDomain(end, pod);
   const lost = lostEnding(pod);
   if (lost !== undefined) return lost;
@@ -76,4 +77,9 @@ function endingOfDomain(
   const why =
     disruption === undefined ? "" : `; its launcher pod was taken off its node: ${disruption.message}`;
   return { phase, reason: code, message: `${message}${why}` };
+}
+
+/** A crash that the kubelet explains once the launcher has told it; undefined where there is nothing to add. */
+export function explainedCrash(reason: string | undefined, pod: PodFacts | undefined): Ending | undefined {
+  return reason === "QemuCrashed" && pod?.terminated?.reason === "OOMKilled" ? OUT_OF_MEMORY : undefined;
 }

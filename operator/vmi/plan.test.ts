@@ -334,6 +334,27 @@ describe("the end of a VMI", () => {
     });
   }
 
+  it("is told at the launcher's word; the pod is held, and not deleted, until its kubelet tells it too", () => {
+    const ended = { ...running, told: told("stopped", { end: end("shutdown") }) };
+    const { writes } = plan(ended);
+    assert.deepEqual(kinds(writes), ["updateStatus"]);
+    assert.deepEqual([statusOf(writes)?.phase, statusOf(writes)?.reason], ["Succeeded", "Guest-shutdown"]);
+    const after = apply(ended, writes);
+    assert.deepEqual(plan(after).writes, []);
+    assert.deepEqual(kinds(plan({ ...after, pods: [overPod(end("shutdown"))] }).writes), ["releasePod"]);
+  });
+
+  it("by a crash is explained when the kubelet tells that memory ran out", () => {
+    const crash = { ...end("crashed"), code: "QemuCrashed" };
+    const crashed = { ...running, told: told("stopped", { end: crash }) };
+    const after = apply(crashed, plan(crashed).writes);
+    const pod = overPod(crash, { terminated: { reason: "OOMKilled", exitCode: 1, end: crash } });
+    const { writes } = plan({ ...after, pods: [pod] });
+    assert.deepEqual(kinds(writes), ["updateStatus", "releasePod"]);
+    assert.equal(statusOf(writes)?.reason, "OOMKilled");
+    assert.deepEqual(kinds(plan(apply({ ...after, pods: [pod] }, writes)).writes), []);
+  });
+
   it("by a pod that vanished is Failed", () => {
     const status = statusOf(plan({ ...running, pods: [] }).writes);
     assert.deepEqual([status?.phase, status?.reason], ["Failed", "PodGone"]);

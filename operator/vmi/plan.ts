@@ -94,7 +94,9 @@ export function plan(observed: Observed): Plan {
   if (isFinal({ ...vmi, status })) {
     for (const one of pods) {
       if (isDone(one)) writes.push(release(one));
-      else if (!isOver(one) && !one.isDeleting) writes.push({ kind: "deletePod", pod: one });
+      // One that is about to end by itself keeps its log.
+      else if (!isOver(one) && !one.isDeleting && observed.told?.status?.end === undefined)
+        writes.push({ kind: "deletePod", pod: one });
     }
   }
   return { writes, events };

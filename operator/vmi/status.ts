@@ -12,7 +12,7 @@ import type {
 import { addressConditions } from "./addresses.ts";
 import { isTrue, mergeConditions, type WantedCondition } from "./conditions.ts";
 import { type DisruptionInput, disruptionConditions, evacuationNode, lostReadiness } from "./disruption.ts";
-import { type Ending, endingOfPod } from "./ending.ts";
+import { type Ending, endingOfPod, explainedCrash } from "./ending.ts";
 import { guestAgentConditions, guestStatus, mergeInterfaces } from "./guest-agent.ts";
 import { type ProblemInput, problemOf } from "./problem.ts";
 
@@ -55,7 +55,14 @@ const ORDER: readonly string[] = ["", "Pending", "Scheduling", "Scheduled", "Run
 export function wantedStatus(input: StatusInput): VirtualMachineInstanceStatus {
   const { vmi, now } = input;
   const before: VirtualMachineInstanceStatus = vmi.status ?? {};
-  if (isFinal(vmi)) return before;
+  if (isFinal(vmi)) {
+    const explained = explainedCrash(before.reason, input.pod);
+    if (explained === undefined) return before;
+    const ready = readyCondition(input, "Failed", explained);
+    const others = (before.conditions ?? []).filter(({ type }) => type !== ready.type);
+    const conditions = mergeConditions(before.conditions ?? [], [ready, ...others], now);
+    return { ...before, reason: explained.reason, conditions };
+  }
   const ending = endingOf(input);
   const phase = later(before.phase, ending?.phase ?? phaseOf(input));
   const conditions = conditionsOf(input, phase, ending);

@@ -5,7 +5,7 @@ import { ConflictError, ignoreNotFound } from "../../kube/errors.ts";
 import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES } from "../../operator/kinds.ts";
 import { conditionOf } from "../../operator/vmi/conditions.ts";
-import { kubeconfigPath, launcherPods, until } from "../harness/cluster.ts";
+import { kubeconfigPath, launcherPods, until, untilGone } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { ask, condition, Guests, uptimeSeconds } from "../harness/guest.ts";
 
@@ -26,6 +26,13 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
       KUBECONFIG: kubeconfigPath(),
     });
   const is = (name: string, status: string) => guests.untilStatus(name, status, STATUS_MS);
+  /** That the guest has ended is told a moment before its pod has. */
+  const cleared = (name: string) =>
+    untilGone(guests.client, VIRTUAL_MACHINE_INSTANCES, {
+      namespace: guests.namespace,
+      name,
+      timeoutMs: 5_000,
+    });
   const vmi = (name: string) => guests.resource(VIRTUAL_MACHINE_INSTANCES).get(name).catch(ignoreNotFound);
 
   it("under Manual runs when it is told to, and its finished instance is left to be looked at", async () => {
@@ -78,7 +85,7 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
     await guests.answering("manual");
     assert.equal(virtpod("stop", "manual"), "VM manual was scheduled to stop\n");
     await is("manual", "Stopped");
-    assert.equal(await vmi("manual"), undefined);
+    await cleared("manual");
     assert.throws(() => virtpod("stop", "manual"), /is not running/);
     assert.throws(() => virtpod("restart", "manual"), /start it instead/);
   });
@@ -137,7 +144,7 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
     const before = await guests.pod("paused");
     virtpod("stop", "--force", "paused");
     await is("paused", "Stopped");
-    assert.equal(await vmi("paused"), undefined);
+    await cleared("paused");
     assert.ok(before.metadata.uid !== undefined);
     await guests.remove("paused");
     await guests.remove("manual");
@@ -167,6 +174,7 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
     await guests.pod("fought");
     await wish("stop");
     await is("fought", "Stopped");
+    await cleared("fought");
     assert.equal((await launcherPods(guests.client, guests.namespace, "fought")).length, 0);
     await guests.remove("fought");
   });

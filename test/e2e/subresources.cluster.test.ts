@@ -1,10 +1,12 @@
 /** The aggregated API through the real API server, on a guest that runs: each way into it, and who may go it. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { kubeconfigPath } from "../harness/cluster.ts";
+import { kubeconfigPath, untilGone } from "../harness/cluster.ts";
 import { capture, clusterTool } from "../harness/command.ts";
 import { Guests } from "../harness/guest.ts";
+import { remainsOf, tracesOf } from "../harness/node.ts";
 import { Session, Subresources } from "../harness/subresource.ts";
 
 const NAME = "tiny";
@@ -201,5 +203,18 @@ describe("a running guest", { concurrency: 1 }, () => {
       assert.match(version.text, /"gitVersion":"v\d/);
       for (const { what, path } of asks) assert.equal(await codeOf(nobody, what, path), 403, path);
     });
+  });
+
+  it("that is stopped by force has left nothing behind when its pod is gone", async () => {
+    const pod = await guests.pod(NAME);
+    const traces = tracesOf(pod);
+    const { status, text } = await api.ask("PUT", vm("stop"), { gracePeriod: 0 });
+    assert.equal(status, 200, text);
+    await untilGone(guests.client, PODS, {
+      namespace: guests.namespace,
+      name: pod.metadata.name,
+      timeoutMs: 30_000,
+    });
+    assert.deepEqual(remainsOf(traces), []);
   });
 });

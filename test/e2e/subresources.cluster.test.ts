@@ -1,6 +1,9 @@
 /** The aggregated API through the real API server, on a guest that runs: each way into it, and who may go it. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { request } from "node:https";
 import { after, before, describe, it } from "node:test";
+import { SUBRESOURCES_PORT } from "../../api/names.ts";
 import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { kubeconfigPath, untilGone } from "../harness/cluster.ts";
@@ -195,6 +198,36 @@ describe("a running guest", { concurrency: 1 }, () => {
         assert.equal((await elsewhere.ask("GET", vmi("guestosinfo"))).status, 403);
       });
     }
+
+    it("view is nobody else by the headers that it sends", async () => {
+      const forged = { "X-Remote-User": "root", "X-Remote-Group": "system:masters" };
+      const as = new Subresources(guests.namespace, user("view"), forged);
+      for (const { what, path, may } of asks) {
+        if ((may as readonly string[]).includes("view")) continue;
+        assert.equal(await codeOf(as, what, path), 403, path);
+      }
+    });
+
+    it("nor is anybody who comes past the API server", async () => {
+      const { items } = await guests.client
+        .resource(PODS)
+        .namespace("virtpod")
+        .list({ labelSelector: "app.kubernetes.io/name=virtpod-operator" });
+      for (const { status } of items) {
+        const headers = { "X-Remote-User": "root", "X-Remote-Group": "system:masters" };
+        const path = `/apis/subresources.kubevirt.io/v1/namespaces/${guests.namespace}/${vmi("guestosinfo")}`;
+        const options = {
+          host: status?.podIP,
+          port: SUBRESOURCES_PORT,
+          path,
+          headers,
+          rejectUnauthorized: false,
+        };
+        const answer = once(request(options).end(), "response");
+        // TLS 1.3: the server's refusal comes after the client's own handshake is done.
+        await assert.rejects(answer, /certificate required|ECONNRESET|socket hang up/);
+      }
+    });
 
     it("of none may read the version, and nothing else", async () => {
       const nobody = new Subresources(guests.namespace, "nobody");

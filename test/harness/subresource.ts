@@ -88,12 +88,15 @@ export class Session {
 export class Subresources {
   readonly #namespace: string;
   readonly #cluster: Cluster;
-  readonly #as: string | undefined;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  /** @param as a user to impersonate; oneself unless told */
-  constructor(namespace: string, as?: string) {
+  /**
+   * @param as a user to impersonate; oneself unless told
+   * @param headers sent besides
+   */
+  constructor(namespace: string, as?: string, headers: Readonly<Record<string, string>> = {}) {
     this.#namespace = namespace;
-    this.#as = as;
+    this.#headers = { ...headers, ...(as !== undefined && { "Impersonate-User": as }) };
     this.#cluster = clusterOf({ kubeconfig: kubeconfigPath() });
   }
 
@@ -148,8 +151,7 @@ export class Subresources {
 
   async #options() {
     const { headers, ...options } = await this.#cluster.credentials();
-    const own = headers as Record<string, string>;
-    return { ...options, headers: this.#as === undefined ? own : { ...own, "Impersonate-User": this.#as } };
+    return { ...options, headers: { ...(headers as Record<string, string>), ...this.#headers } };
   }
 }
 

@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
+import { parseAllDocuments } from "yaml";
+import { SUBRESOURCES_GROUP } from "../../api/names.ts";
+import { REFUSED_NAMES, SERVED } from "../../operator/subresources/catalog.ts";
 import { kubeconfigPath, ROOT } from "../harness/cluster.ts";
 import { clusterTool } from "../harness/command.ts";
 
@@ -41,6 +44,55 @@ describe("the chart", () => {
     const { text } = helm("template", "virtpod", "charts/virtpod", "--show-only", "templates/agent.yaml");
     assert.match(text, /automountServiceAccountToken: false/);
     assert.doesNotMatch(text, /containerPort|hostNetwork/);
+  });
+});
+
+describe("the roles", () => {
+  interface Rule {
+    readonly apiGroups: readonly string[];
+    readonly resources: readonly string[];
+    readonly verbs: readonly string[];
+  }
+  const { text } = helm(
+    "template",
+    "virtpod",
+    "charts/virtpod",
+    "--show-only",
+    "templates/clusterroles.yaml",
+  );
+  const roles = parseAllDocuments(text).map(
+    (document) => document.toJS() as { kind: string; metadata: { name: string }; rules?: readonly Rule[] },
+  );
+  const may = (role: string, group: string, resource: string, verb: string) =>
+    roles
+      .find(({ kind, metadata }) => kind === "ClusterRole" && metadata.name === `kubevirt.io:${role}`)
+      ?.rules?.some(
+        ({ apiGroups, resources, verbs }) =>
+          apiGroups.includes(group) && resources.includes(resource) && verbs.includes(verb),
+      ) === true;
+
+  /** What changes nothing and leads into no guest. */
+  const FOR_VIEWERS = /expand|guestosinfo|userlist|filesystemlist|network|usage/;
+
+  for (const [group, served] of Object.entries(SERVED)) {
+    for (const { name, verb } of served) {
+      it(`let admin and edit ${verb} ${name}${FOR_VIEWERS.test(name) ? ", and view" : " alone"}`, () => {
+        assert.deepEqual(
+          ["admin", "edit", "view"].map((role) => may(role, group, name, verb)),
+          [true, true, FOR_VIEWERS.test(name)],
+        );
+      });
+    }
+  }
+
+  it("let somebody ask for all that is refused by name", () => {
+    const unasked = REFUSED_NAMES.filter(
+      (name) =>
+        !["admin", "migrate"].some((role) =>
+          ["get", "update"].some((verb) => may(role, SUBRESOURCES_GROUP, name, verb)),
+        ),
+    );
+    assert.deepEqual(unasked, []);
   });
 });
 

@@ -50,11 +50,15 @@ export class StatusMachine {
     await this.#guests.answering(this.#name, TIMEOUT_MS);
   }
 
-  /** A guest that failed is cleared away before the next is asked for. */
-  async starts(): Promise<Change> {
+  /** What has ended is cleared away, pod and all. */
+  async isCleared(): Promise<void> {
     await this.#watch.until(this.#name, "no instance", TIMEOUT_MS, ({ status }) => {
       return conditionOf(status?.conditions, "Ready")?.reason === "VMINotExists";
     });
+  }
+
+  async starts(): Promise<Change> {
+    await this.isCleared();
     const isHalted = this.#watch.get(this.#name)?.spec.runStrategy === "Halted";
     const start = () =>
       isHalted ? this.#patch({ runStrategy: "Always" }) : this.#put("virtualmachines", "start");

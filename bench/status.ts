@@ -25,7 +25,7 @@ export interface StatusReport {
   readonly byKind: Readonly<
     Record<string, { readonly changes: number; readonly p50Ms: number; readonly maxMs: number }>
   >;
-  /** Start request of a stopped VM → lease, and create request of a new one → lease, in turns. */
+  /** Start request of a stopped VM, whose pod has gone → lease, and create request of a new one → lease, in turns. */
   readonly restartLeaseSeconds: number;
   readonly createLeaseSeconds: number;
   readonly restartExtraSeconds: number;
@@ -144,6 +144,7 @@ async function leasesOf(context: BenchContext, namespace: string): Promise<Lease
       await vms.delete(name);
       await untilGone(client, VIRTUAL_MACHINES, { namespace, name, timeoutMs: END_TIMEOUT_MS });
       await machine.stopsAndEnds();
+      await machine.isCleared();
       const harm = context.sabotage ? holdUpAgents(context) : undefined;
       restartMs.push(await leaseMs(context, namespace, "restarted", () => machine.starts()));
       await harm;

@@ -12,7 +12,7 @@ import {
   ignoreNotFound,
 } from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
-import { jsonPatch } from "../../kube/request.ts";
+import { type JsonPatchOperation, jsonPatch } from "../../kube/request.ts";
 import { POD_DISRUPTION_BUDGETS, PODS, type Pod } from "../../kube/resources.ts";
 import { BY_UID, type Caches, isPodOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
@@ -152,15 +152,21 @@ export class LauncherPods {
   ): Promise<{ told: Problem; error: Error } | undefined> {
     const { caches, confirm, events, ownWrites } = this.#options;
     if (nodeName !== undefined) await confirm(nodeName, CONFIRM_MS);
-    const resources = {
-      ...(limit === undefined ? {} : { limits: { cpu: `${limit}m` } }),
-      ...(request === undefined ? {} : { requests: { cpu: `${request}m` } }),
-    };
-    const containers = [{ name: LAUNCHER_CONTAINER, resources }];
+    const { containers } = caches.pods.get(`${vmi.metadata.namespace}/${name}`)?.spec ?? { containers: [] };
+    const path = `/spec/containers/${containers.findIndex((one) => one.name === LAUNCHER_CONTAINER)}`;
+    const set = (which: "limits" | "requests", milliCpu: number | undefined): JsonPatchOperation[] =>
+      milliCpu === undefined
+        ? []
+        : [{ op: "add", path: `${path}/resources/${which}/cpu`, value: `${milliCpu}m` }];
     try {
       const pod = await this.#in(vmi.metadata.namespace).patch(
         name,
-        { type: "strategic", body: { spec: { containers } } },
+        // Every launcher has both, for its devices.
+        jsonPatch(
+          { op: "test", path: `${path}/name`, value: LAUNCHER_CONTAINER },
+          ...set("limits", limit),
+          ...set("requests", request),
+        ),
         { subresource: "resize", signal },
       );
       ownWrites.wrote(key, caches.pods, pod);

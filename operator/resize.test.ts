@@ -1,0 +1,83 @@
+/** A running VM's CPU, changed by the real controllers against an API server in memory. */
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+import type { Domain } from "../api/domain.ts";
+import { mergePatch } from "../kube/request.ts";
+import { VIRTUAL_MACHINES } from "./kinds.ts";
+import { machine, NAMESPACE, World } from "./testing/world.ts";
+import { conditionOf } from "./vmi/conditions.ts";
+import { podCpu } from "./vmi/pod-cpu.ts";
+
+const DOMAIN: Domain = {
+  cpu: { cores: 1 },
+  devices: {},
+  memory: { guest: "128Mi" },
+  resources: { limits: { cpu: "500m" } },
+};
+/** Writes until such a VM runs; see controllers.test.ts. */
+const WRITES_TO_RUNNING = 7;
+
+async function running(t: TestContext, dieAfterWrite?: number): Promise<World> {
+  const w = new World(dieAfterWrite === undefined ? {} : { dieAfterWrite });
+  t.after(() => w.close());
+  await w.user.resource(VIRTUAL_MACHINES).create(machine("tiny", { template: { spec: { domain: DOMAIN } } }));
+  await w.until("Running", () => w.vm("tiny")?.status?.ready === true);
+  await w.quiet();
+  return w;
+}
+
+const change = (w: World, domain: object) =>
+  w.user
+    .resource(VIRTUAL_MACHINES)
+    .namespace(NAMESPACE)
+    .patch("tiny", mergePatch({ spec: { template: { spec: { domain } } } }));
+const cpu = (w: World) => (w.pods[0] === undefined ? {} : podCpu(w.pods[0]));
+const restart = (w: World) => conditionOf(w.vm("tiny")?.status?.conditions, "RestartRequired");
+
+describe("a change of a running VM's CPU", () => {
+  it("goes to its VMI and its pod, a write each, and asks for no restart", async (t) => {
+    const w = await running(t);
+    const before = w.writes.length;
+    await change(w, { resources: { limits: { cpu: "250m" }, requests: { cpu: "100m" } } });
+    await w.until("resized", () => cpu(w).limit === 250);
+    await w.quiet();
+    assert.equal(cpu(w).request, 100);
+    assert.deepEqual([...w.writes.slice(before)].sort(), [
+      "PATCH pods/resize",
+      "PATCH virtualmachineinstances",
+      "PUT virtualmachines/status",
+    ]);
+    assert.equal(restart(w), undefined);
+    assert.equal(w.vm("tiny")?.status?.observedGeneration, w.vm("tiny")?.metadata.generation);
+    assert.equal(w.podUids.size, 1);
+  });
+
+  it("of its burst goes to its VMI alone, where the announcement finds it", async (t) => {
+    const w = await running(t);
+    await change(w, { cpu: { burst: { percent: 10 } } });
+    await w.until("the VMI's", () => w.vmi("tiny")?.spec.domain.cpu?.burst?.percent === 10);
+    await w.quiet();
+    assert.equal(w.writes.includes("PATCH pods/resize"), false);
+    assert.equal(restart(w), undefined);
+  });
+
+  it("beside another change is made, and the rest waits for a restart", async (t) => {
+    const w = await running(t);
+    await change(w, { memory: { guest: "256Mi" }, resources: { limits: { cpu: "250m" } } });
+    await w.until("resized", () => cpu(w).limit === 250);
+    await w.until("RestartRequired", () => restart(w) !== undefined);
+    await w.quiet();
+    assert.equal(w.vmi("tiny")?.spec.domain.memory?.guest, "128Mi");
+  });
+
+  for (let write = 1; write <= 3; write += 1) {
+    it(`ends the same with an operator that dies after write ${write} of it`, async (t) => {
+      const w = await running(t, WRITES_TO_RUNNING + write);
+      await change(w, { resources: { limits: { cpu: "250m" } } });
+      await w.until("resized", () => cpu(w).limit === 250 && restart(w) === undefined);
+      await w.quiet(2);
+      assert.equal(w.vm("tiny")?.status?.printableStatus, "Running");
+      assert.equal(w.podUids.size, 1);
+    });
+  }
+});

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { LAUNCHER_CONTAINER } from "../../api/names.ts";
+import { FakeClock } from "../../lib/fake-clock.ts";
 import { Http2Client } from "../../transport/client.ts";
 import { type Routes, serveHttp2 } from "../../transport/server.ts";
 import type { Caches } from "../caches.ts";
@@ -82,7 +83,10 @@ export async function reachableLauncher(
   state: MachineState = {},
 ): Promise<Reachable> {
   const caches = cachesOf(state);
-  const agents = new Agents();
+  const clock = new FakeClock();
+  const agents = new Agents(clock);
+  // The replica has been there for long: who isn't connected is not waited for.
+  clock.advance(60_000);
   const listener = createServer().listen(join(tmpdir(), `launcher-${process.pid}-${sockets++}.sock`));
   await once(listener, "listening");
   const dialled = connect(listener.address() as string);

@@ -63,7 +63,7 @@ export async function askLauncher<T>(
   if (needsGuest) requireUnpaused(launcher);
   const { nodeName, route, isShuttingDown } = launcher;
   try {
-    return await ask(agents.streams(nodeName), route);
+    return await ask(await agents.discoveredStreams(nodeName), route);
   } catch (cause) {
     if (!(cause instanceof Error)) throw cause;
     const reason = cause instanceof RequestError ? REASONS[cause.status] : undefined;

@@ -42,7 +42,7 @@ export async function openLauncherStream(
   const preserves = path.subresource === "vnc" && path.query?.get("preserveSession") === "true";
   try {
     const query = preserves ? VNC_PRESERVE_SESSION : "";
-    return await agents.streams(nodeName).open(`${route}/${path.subresource}${query}`);
+    return await (await agents.discoveredStreams(nodeName)).open(`${route}/${path.subresource}${query}`);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const what = `the ${path.subresource} of the VMI ${path.namespace}/${path.name}`;

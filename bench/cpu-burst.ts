@@ -2,10 +2,8 @@
  * What CPU burst gives a guest with a CPU limit, and what it costs its neighbour: bursts of calibrated work under each
  * policy in turn, with one policy twice to show what two equal ones differ by.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { availableParallelism } from "node:os";
 import type { BurstPolicy } from "../api/cpu-burst.ts";
+import type { Pod } from "../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import { makeNamespace, removeNamespace } from "../test/harness/cluster.ts";
 import { Guests } from "../test/harness/guest.ts";
@@ -13,6 +11,7 @@ import { LauncherCgroups } from "../test/harness/launcher-cgroups.ts";
 import type { Bench, BenchContext } from "./bench.ts";
 import { type Bursts, burstsMs, requestMs, streamMs } from "./cpu-burst-load.ts";
 import { median, percentile, rounded } from "./median.ts";
+import { freeze } from "./sabotage.ts";
 
 /** Of CPU time, what a request takes all in all: the guest's work, its network and qemu's threads. */
 const REQUEST_CPU_MS = 15;
@@ -29,8 +28,9 @@ const CALIBRATION_BURSTS = 10;
 const CALIBRATION_ITERATIONS = [1, 20] as const;
 const BOOT_TIMEOUT_MS = 120_000;
 const CHANGE_TIMEOUT_MS = 30_000;
-/** In a control run what is saved up is taken away this often. */
-const HARM_EVERY_MS = 50;
+/** In a control run the neighbour stands still this long, this often. */
+const STANDSTILL_MS = 60;
+const STANDSTILL_EVERY_MS = 250;
 
 const ARMS = { off: "none", control: "none", cpuBurstOnly: "cpuBurstOnly", auto: "auto" } as const;
 type Arm = keyof typeof ARMS;
@@ -92,7 +92,7 @@ interface Stage {
   readonly guests: Guests;
   readonly cgroups: LauncherCgroups;
   readonly load: Bursts;
-  readonly neighbour: { readonly address: string; readonly iterations: number };
+  readonly neighbour: { readonly pod: Pod; readonly address: string; readonly iterations: number };
 }
 
 const VM = "bursty";
@@ -142,7 +142,7 @@ async function prepare(guests: Guests): Promise<Stage> {
       pauseMs: PAUSE_MS,
     },
     neighbour: {
-      address: neighbour.address,
+      ...neighbour,
       iterations: await calibrate(new LauncherCgroups(neighbour.pod), neighbour.address, NEIGHBOUR_CPU_MS),
     },
   };
@@ -166,7 +166,7 @@ async function calibrate(cgroups: LauncherCgroups, address: string, cpuMs: numbe
 async function turn(context: BenchContext, stage: Stage, arm: Arm): Promise<Turn> {
   const { guests, cgroups, load, neighbour } = stage;
   await setPolicy(guests, cgroups, ARMS[arm]);
-  const harm = context.sabotage && ARMS[arm] !== "none" ? new Harm(cgroups) : undefined;
+  const harm = context.sabotage && ARMS[arm] !== "none" ? new Harm(stage) : undefined;
   try {
     await burstsMs({ ...load, bursts: SETTLING_BURSTS });
     const stop = new AbortController();
@@ -196,23 +196,27 @@ async function setPolicy(guests: Guests, cgroups: LauncherCgroups, policy: Burst
   );
 }
 
-/** Takes the guest's burst away again and again, and its neighbour's CPUs with it. */
+/**
+ * Leaves the guest nothing to save up, by work without end, and stops its neighbour. Taking the burst away by writes
+ * would be no harm: with each of them the kernel refills the quota.
+ */
 class Harm {
-  readonly #hogs: readonly ChildProcess[];
+  readonly #stop = new AbortController();
+  readonly #work: Promise<unknown>;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(cgroups: LauncherCgroups) {
-    this.#timer = setInterval(() => cgroups.setBursts(0), HARM_EVERY_MS);
-    this.#hogs = Array.from({ length: availableParallelism() }, () =>
-      spawn(process.execPath, ["--eval", "for (;;);"], { stdio: "ignore" }),
+  constructor({ load, neighbour }: Stage) {
+    this.#work = streamMs(load.address, load.iterations, 0, this.#stop.signal);
+    this.#timer = setInterval(
+      () => freeze(neighbour.pod, /^qemu-system/, STANDSTILL_MS),
+      STANDSTILL_EVERY_MS,
     );
   }
 
   async end(): Promise<void> {
     clearInterval(this.#timer);
-    const exits = this.#hogs.map((hog) => once(hog, "exit"));
-    for (const hog of this.#hogs) hog.kill("SIGKILL");
-    await Promise.all(exits);
+    this.#stop.abort();
+    await this.#work;
   }
 }
 

@@ -186,7 +186,7 @@ export class VmiController {
       ...(unmounted === undefined ? {} : { mountFailure: unmounted }),
       ...(domain === undefined ? {} : { resolved: resolvedFacts(domain) }),
     };
-    const { writes, events: planned } = plan(observed);
+    const { writes, events: planned, requeueAfterMs } = plan(observed);
     let current = vmi;
     for (const write of writes) {
       if (write.kind === "createPod" && launch !== undefined) {
@@ -203,7 +203,7 @@ export class VmiController {
       }
     }
     for (const event of planned) events.record(vmi, event);
-    return undefined;
+    return requeueAfterMs === undefined ? undefined : { requeueAfterMs };
   }
 
   #observed(pods: readonly Pod[]): Observed {

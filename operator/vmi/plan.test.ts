@@ -340,8 +340,10 @@ describe("the end of a VMI", () => {
     assert.deepEqual(kinds(writes), ["updateStatus"]);
     assert.deepEqual([statusOf(writes)?.phase, statusOf(writes)?.reason], ["Succeeded", "Guest-shutdown"]);
     const after = apply(ended, writes);
-    assert.deepEqual(plan(after).writes, []);
+    assert.deepEqual(plan(after), { writes: [], events: [], requeueAfterMs: 15_000 });
     assert.deepEqual(kinds(plan({ ...after, pods: [overPod(end("shutdown"))] }).writes), ["releasePod"]);
+    // A launcher that only says so doesn't go on behind a VMI that has ended.
+    assert.deepEqual(kinds(plan({ ...after, now: "2026-01-01T00:00:35Z" }).writes), ["deletePod"]);
   });
 
   it("by a crash is explained when the kubelet tells that memory ran out", () => {

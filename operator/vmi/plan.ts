@@ -61,7 +61,12 @@ export interface Plan {
   /** In the order in which they are to be done. */
   readonly writes: readonly Write[];
   readonly events: readonly PlannedEvent[];
+  /** When to look again, in milliseconds from now. */
+  readonly requeueAfterMs?: number;
 }
+
+/** A launcher whose guest has ended is gone in a second; one that only says so is ended after so long. */
+const FAREWELL_MS = 15_000;
 
 export function plan(observed: Observed): Plan {
   const { vmi, pods } = observed;
@@ -91,15 +96,20 @@ export function plan(observed: Observed): Plan {
   }
   if (pod !== undefined) writes.push(...gateWrite(pod, status));
   if (pod !== undefined) writes.push(...resizeWrite(vmi, pod));
-  if (isFinal({ ...vmi, status })) {
-    for (const one of pods) {
-      if (isDone(one)) writes.push(release(one));
-      // One that is about to end by itself keeps its log.
-      else if (!isOver(one) && !one.isDeleting && observed.told?.status?.end === undefined)
-        writes.push({ kind: "deletePod", pod: one });
-    }
-  }
+  if (!isFinal({ ...vmi, status })) return { writes, events };
+  writes.push(...pods.filter(isDone).map(release));
+  const lingering = pods.filter((one) => !isOver(one) && !one.isDeleting);
+  // One that ends by itself keeps its log.
+  const patienceMs = farewellMs(status, observed.now);
+  if (lingering.length > 0 && patienceMs > 0) return { writes, events, requeueAfterMs: patienceMs };
+  writes.push(...lingering.map((one): Write => ({ kind: "deletePod", pod: one })));
   return { writes, events };
+}
+
+/** How long a pod may still take to end since its guest has, in milliseconds. */
+function farewellMs({ phaseTransitionTimestamps = [] }: VirtualMachineInstanceStatus, now: string): number {
+  const endedAt = phaseTransitionTimestamps.at(-1)?.phaseTransitionTimestamp ?? now;
+  return FAREWELL_MS - (Date.parse(now) - Date.parse(endedAt));
 }
 
 /** As KubeVirt marks them; who updates workloads looks for the label. */

@@ -16,8 +16,8 @@
  *   POST /v1/vnc            full-duplex bytes of the VNC socket
  *   POST /v1/vnc?preserveSession=true   likewise; 409 VncInUse while somebody else has it
  *
- * A stream that the launcher ends carries the reason in its trailer `virtpod-end`: displaced · stalled · consoleEnded ·
- * ended; the agent adds lost, of a launcher that broke off.
+ * A stream that the launcher ends carries the reason in its trailer `virtpod-end`: displaced · consoleEnded · ended; the
+ * agent adds lost, of a launcher that broke off. To a client that takes nothing it can't be told: its stream is reset.
  * A failure is answered with its HTTP status and an ErrorBody.
  */
 import type { AccessCredentialsStatus, GuestAgentStatus } from "./guest-agent.ts";

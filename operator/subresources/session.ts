@@ -32,9 +32,8 @@ export interface DatagramSession {
 
 export type Session = ByteSession | DatagramSession;
 
-/** Close codes of the console beside the standard ones: clients must not reconnect by themselves after them. */
+/** Beside the standard ones: the console is somebody else's, and a client must not take it back by itself. */
 export const CLOSE_DISPLACED = 4001;
-export const CLOSE_STALLED = 4002;
 /** Standard ones (RFC 6455, section 7.4.1, and IANA's registry). */
 export const CLOSE_NORMAL = 1000;
 export const CLOSE_TOO_BIG = 1009;

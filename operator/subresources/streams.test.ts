@@ -75,7 +75,6 @@ describe("the console of a VMI", () => {
 describe("a session that ends", () => {
   for (const [told, code, reason] of [
     ["displaced", 4001, "another client has taken this console over"],
-    ["stalled", 4002, "detached, as this client took nothing for 30 s"],
     ["consoleEnded", 1000, "the guest has ended"],
     ["lost", 1012, "the connection to the guest's node was lost: connect again"],
   ] as const) {

@@ -10,13 +10,12 @@ import { launcherOf } from "./launcher.ts";
 import { isStarting, starting } from "./machine.ts";
 import type { SubresourcePath } from "./path.ts";
 import { openPort } from "./port-forward.ts";
-import { CLOSE_DISPLACED, CLOSE_NORMAL, CLOSE_STALLED, type Closing, LOST, type Session } from "./session.ts";
+import { CLOSE_DISPLACED, CLOSE_NORMAL, type Closing, LOST, type Session } from "./session.ts";
 import { StatusError } from "./status.ts";
 
 /** By what the launcher tells of a stream's end (api/launcher-protocol.ts). */
 const CLOSINGS: Readonly<Record<string, Closing>> = {
   displaced: { code: CLOSE_DISPLACED, reason: "another client has taken this console over" },
-  stalled: { code: CLOSE_STALLED, reason: "detached, as this client took nothing for 30 s" },
   lost: LOST,
   consoleEnded: { code: CLOSE_NORMAL, reason: "the guest has ended" },
 };

@@ -103,6 +103,8 @@ export class StatusMachine {
   ): Promise<Change> {
     const pod = await this.#guests.pod(this.#name);
     const said = saidAtMs(this.#client, pod, lastWord);
+    // Whoever fails first says why.
+    said.catch(() => {});
     await act();
     const [saidMs, toldMs] = await Promise.all([said, this.#told(status)]);
     return { kind, toldMs: toldMs - saidMs };
@@ -132,6 +134,7 @@ export class StatusMachine {
     const told = this.#watch.until(this.#name, "another status than Running", TIMEOUT_MS, ({ status }) => {
       return status?.printableStatus !== "Running";
     });
+    for (const promise of [said, told]) promise.catch(() => {});
     await this.#guests.type(this.#name, "poweroff");
     return { kind: "powers off", toldMs: (await told) - (await said) };
   }

@@ -41,8 +41,6 @@ const END_TIMEOUT_MS = 60_000;
 /** How long a control run holds up the operator at a change, and the agent at a start. */
 const CHANGE_HARM_MS = 1_500;
 const START_HARM_MS = 3_000;
-/** A control run harms so many of the changes: far more than one in a hundred. */
-const HARMED_EACH = 8;
 
 export const status: Bench<StatusReport> = {
   name: "status",
@@ -83,7 +81,6 @@ async function changesOf(context: BenchContext, namespace: string, count: number
   const watch = await VmWatch.open(client, namespace);
   const changes: Change[] = [];
   const make = async (change: () => Promise<Change | readonly Change[]>) => {
-    if (context.sabotage && changes.length % HARMED_EACH === 0) await holdUpOperators(context);
     changes.push(...[await change()].flat());
   };
   try {
@@ -96,6 +93,8 @@ async function changesOf(context: BenchContext, namespace: string, count: number
         await make(() => machine.pauses());
         await make(() => machine.unpauses());
       }
+      // About one change in ten: far more than one in a hundred.
+      if (context.sabotage) await holdUpOperators(context);
       await make(() => machine.edits());
       await make(() => machine.editsBack());
       const ends = [

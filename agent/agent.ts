@@ -31,7 +31,12 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-export async function startAgent(config: AgentConfig, version: string, log: Logger): Promise<Agent> {
+export async function startAgent(
+  config: AgentConfig,
+  version: string,
+  log: Logger,
+  setLogLevel: (level: string) => void,
+): Promise<Agent> {
   const facts = await readNodeFacts(config.nodeFactsPath, version);
   log.info({ facts }, "starting");
   const hostRoot = await readableRoot(config.hostRoot, log);
@@ -39,7 +44,7 @@ export async function startAgent(config: AgentConfig, version: string, log: Logg
   const announcements = await Announcements.load(config.announcementPath, log);
   const cpuBurst = new CpuBurst({ cgroupRoot: config.cgroupRoot, stateDirectory: config.burstState, log });
   const obey = (settings: AgentSettings | undefined) => {
-    log.level = settings?.logLevel ?? config.logLevel;
+    setLogLevel(settings?.logLevel ?? config.logLevel);
   };
   const broker = new Broker({
     socketPath: join(config.socketDirectory, "agent.sock"),

@@ -3,16 +3,16 @@
  *
  * `agent reset` puts back what the agent has raised, and ends: the pod's preStop hook, for an agent that hangs.
  */
-import { pino } from "pino";
 import packageJson from "../package.json" with { type: "json" };
 import { startAgent } from "./agent.ts";
 import { type AgentConfig, parseConfig } from "./config.ts";
 import { resetAll } from "./cpu-burst/reset.ts";
+import { createLog } from "./log.ts";
 
 /** Well below the 30 s after which the kubelet kills, in milliseconds. */
 const STOP_DEADLINE_MS = 10_000;
 
-const log = pino({ base: null });
+const { log, setLevel } = createLog("info");
 let config: AgentConfig | undefined;
 
 // Also takes unhandled rejections. The kubelet starts the agent anew, and guests don't notice: so no part is left
@@ -29,8 +29,8 @@ if (process.argv[2] === "reset") {
   resetAll(config.burstState, log);
   process.exit(0);
 }
-log.level = config.logLevel;
-const agent = await startAgent(config, packageJson.version, log);
+setLevel(config.logLevel);
+const agent = await startAgent(config, packageJson.version, log, setLevel);
 
 const stop = (signal: NodeJS.Signals): void => {
   log.info({ signal }, "stopping");

@@ -449,8 +449,10 @@ async function untilQuota(pod: PodCgroups, micros: number): Promise<void> {
 }
 
 describe("what can't be written", () => {
-  it("is told of, and tried again: a read-only file system", async () => {
-    const pod = lab.pod();
+  /** The run's cgroups, mounted at `root` so that they can be made read-only there. */
+  async function onMount(
+    test: (root: string, remount: (mode: "ro" | "rw") => void) => Promise<void>,
+  ): Promise<void> {
     const root = mkdtempSync(join(tmpdir(), "cgroup-"));
     const mounts = HIERARCHIES.map((hierarchy) => join(root, hierarchy));
     for (const [index, mount] of mounts.entries()) {
@@ -461,6 +463,16 @@ describe("what can't be written", () => {
       for (const mount of mounts) execFileSync("mount", ["-o", `remount,${mode},bind`, mount]);
     };
     try {
+      await test(root, remount);
+    } finally {
+      for (const mount of mounts) execFileSync("umount", [mount]);
+      rmSync(root, { recursive: true });
+    }
+  }
+
+  it("is told of, and tried again: a read-only file system", async () => {
+    const pod = lab.pod();
+    await onMount(async (root, remount) => {
       remount("ro");
       const made = await attached(pod, cpu("auto"), { cgroupRoot: root });
       clock.advance(60_000);
@@ -471,11 +483,37 @@ describe("what can't be written", () => {
       clock.advance(10_000);
       assert.deepEqual(pod.bursts, [50_000, 50_000]);
       assert.equal(told(made, pod).problem, undefined);
-      made.stop();
-    } finally {
-      for (const mount of mounts) execFileSync("umount", [mount]);
-      rmSync(root, { recursive: true });
-    }
+    });
+  });
+
+  it("when it is to be reset is tried until it is, even for a VM that has left", async () => {
+    const pod = lab.pod();
+    await onMount(async (root, remount) => {
+      const made = await attached(pod, cpu("cpuBurstOnly"), { cgroupRoot: root });
+      remount("ro");
+      made.announce([], SETTINGS);
+      assert.deepEqual(pod.bursts, [50_000, 50_000]);
+      assert.equal(records().length, 1);
+      remount("rw");
+      clock.advance(10_000);
+      assert.deepEqual(pod.bursts, [0, 0]);
+      assert.deepEqual(records(), []);
+      assert.equal(clock.pending, 0);
+    });
+  });
+
+  it("for a smaller limit has the announcement refused until it is", async () => {
+    const pod = lab.pod();
+    await onMount(async (root, remount) => {
+      const made = await attached(pod, cpu("cpuBurstOnly"), { cgroupRoot: root });
+      remount("ro");
+      const smaller = [announced(pod, cpu("cpuBurstOnly", { baseMilliCpu: 300, isResizing: true }))];
+      assert.throws(() => made.announce(smaller, SETTINGS), { code: "CpuBurstPending" });
+      assert.throws(() => made.announce(smaller, SETTINGS), { code: "CpuBurstPending" });
+      remount("rw");
+      made.announce(smaller, SETTINGS);
+      assert.deepEqual(pod.bursts, [30_000, 30_000]);
+    });
   });
 
   it("is not raised at all while the agent can't write down that it is", async () => {

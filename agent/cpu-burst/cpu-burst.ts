@@ -24,6 +24,8 @@ const SCALING_INTERVAL_MS = 1_000;
 const WATCHED_INTERVAL_MS = 60_000;
 /** Where the kernel has no watches left to give. */
 const UNWATCHED_INTERVAL_MS = 10_000;
+/** Between attempts to reset what the file system won't have written. */
+const RETRY_MS = 10_000;
 
 export interface CpuBurstOptions {
   /** Where the node's /sys/fs/cgroup is mounted. */
@@ -69,6 +71,7 @@ export class CpuBurst {
   #timerDueMs = Number.POSITIVE_INFINITY;
   /** The next second of those whose quotas are scaled. */
   #scalingDueMs = Number.POSITIVE_INFINITY;
+  #leftoversDueMs = Number.POSITIVE_INFINITY;
   #isStopped = false;
 
   constructor(options: CpuBurstOptions) {
@@ -84,9 +87,10 @@ export class CpuBurst {
   start(launchers: readonly AnnouncedLauncher[], settings: AgentSettings | undefined): void {
     this.#remember(launchers, settings);
     for (const record of this.#records.load(this.#log)) {
-      if (this.#announced.get(record.podUid)?.cpu === undefined) this.#giveBack(record);
-      else this.#manage(new LauncherCpu({ ...this.#common(record), recovered: record }));
+      if (this.#announced.get(record.podUid)?.cpu === undefined) continue;
+      this.#manage(new LauncherCpu({ ...this.#common(record), recovered: record }));
     }
+    this.#giveBack();
     this.#schedule();
   }
 
@@ -128,6 +132,7 @@ export class CpuBurst {
       if (announced === undefined) this.#forget(podUid);
     }
     this.#dropGone();
+    this.#giveBack();
     this.#schedule();
     const pending = [...this.#managed.values()].filter(({ launcher }) => launcher.isPending);
     if (pending.length === 0) return;
@@ -199,14 +204,23 @@ export class CpuBurst {
     return this.#takesBurst ? "supported" : "unsupported";
   }
 
-  #giveBack(record: RaisedRecord): void {
-    try {
-      resetBandwidth(record);
-      this.#records.remove(record.podUid);
-      this.#log.info({ podUid: record.podUid }, "reset the CPU bandwidth that an earlier agent had raised");
-    } catch (error) {
-      this.#log.error({ err: error, podUid: record.podUid }, "a launcher's CPU bandwidth can't be reset");
+  /** What is raised and no longer to be, or was not to be lowered when it should have been. */
+  #leftovers(): readonly RaisedRecord[] {
+    return this.#records.all().filter(({ podUid }) => this.#managed.get(podUid)?.launcher.isManaged !== true);
+  }
+
+  #giveBack(): void {
+    for (const record of this.#leftovers()) {
+      try {
+        resetBandwidth(record);
+        this.#records.remove(record.podUid);
+        this.#log.info({ podUid: record.podUid }, "reset the CPU bandwidth that had been raised");
+      } catch (error) {
+        this.#log.error({ err: error, podUid: record.podUid }, "a launcher's CPU bandwidth can't be reset");
+      }
     }
+    this.#leftoversDueMs =
+      this.#leftovers().length === 0 ? Number.POSITIVE_INFINITY : this.#clock.monotonic() + RETRY_MS;
   }
 
   #dropGone(): void {
@@ -238,7 +252,7 @@ export class CpuBurst {
     }
     const dueMs = this.#isStopped
       ? Number.POSITIVE_INFINITY
-      : Math.min(this.#scalingDueMs, ...[...this.#managed.values()].map(dueMsOf));
+      : Math.min(this.#scalingDueMs, this.#leftoversDueMs, ...[...this.#managed.values()].map(dueMsOf));
     if (dueMs === this.#timerDueMs) return;
     this.#timer?.cancel();
     this.#timerDueMs = dueMs;
@@ -260,6 +274,7 @@ export class CpuBurst {
       if (isSecond && launcher.isScaled) this.#step(launcher, scaler, nowMs);
     }
     this.#dropGone();
+    if (nowMs >= this.#leftoversDueMs) this.#giveBack();
     this.#schedule();
   }
 

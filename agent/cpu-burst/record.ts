@@ -66,6 +66,11 @@ export class RaisedRecords {
     this.#saved.set(record.podUid, { record, text });
   }
 
+  /** All that is raised. */
+  all(): readonly RaisedRecord[] {
+    return [...this.#saved.values()].map(({ record }) => record);
+  }
+
   /** Undefined where nothing is raised. */
   get(podUid: string): RaisedRecord | undefined {
     return this.#saved.get(podUid)?.record;

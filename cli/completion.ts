@@ -165,6 +165,8 @@ function __virtpod_complete
     virtpod __complete -- $words[2..-1] 2>/dev/null
 end
 complete -c virtpod -a '(__virtpod_complete)'
+# Files are for those that read or write some.
+complete -c virtpod -n 'not string match -qr -- "^(scp|screenshot|expand|create|--kubeconfig|-i|--identity-file)\$" (commandline -opc)' -f
 `;
 
 const SCRIPTS: Readonly<Record<string, string>> = { bash: BASH, zsh: ZSH, fish: FISH };

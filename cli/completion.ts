@@ -164,9 +164,12 @@ function __virtpod_complete
     set -l words (commandline -opc) (commandline -ct)
     virtpod __complete -- $words[2..-1] 2>/dev/null
 end
+# Files are for commands and flags that read or write some.
+function __virtpod_takes_files
+    string match -qr -- '^(scp|screenshot|expand|create|--kubeconfig|-i|--identity-file)$' (commandline -opc)
+end
 complete -c virtpod -a '(__virtpod_complete)'
-# Files are for those that read or write some.
-complete -c virtpod -n 'not string match -qr -- "^(scp|screenshot|expand|create|--kubeconfig|-i|--identity-file)\$" (commandline -opc)' -f
+complete -c virtpod -n 'not __virtpod_takes_files' -f
 `;
 
 const SCRIPTS: Readonly<Record<string, string>> = { bash: BASH, zsh: ZSH, fish: FISH };

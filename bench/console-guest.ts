@@ -61,8 +61,8 @@ export interface FloodOptions {
   readonly mebibytes: number;
   /** The client takes nothing for so long when a tenth has come. */
   readonly pauseMs: number;
-  /** Called while it takes nothing. */
-  readonly whilePaused: () => void;
+  /** Called when a tenth has come, after the pause, and at the end. */
+  readonly look: () => void;
   /** Leaves in the middle and comes back: the control run. */
   readonly isHarmed: boolean;
 }
@@ -71,7 +71,7 @@ export interface FloodOptions {
 export async function flood(
   api: Subresources,
   name: string,
-  { mebibytes, pauseMs, whilePaused, isHarmed }: FloodOptions,
+  { mebibytes, pauseMs, look, isHarmed }: FloodOptions,
 ): Promise<Flood> {
   const path = `virtualmachineinstances/${name}/console`;
   const lines = (mebibytes * MIB) / LINE_BYTES;
@@ -85,9 +85,9 @@ export async function flood(
   session.send(`yes ${LINE} | head -n ${lines}; echo $((6 * 7))-done; stty echo\n`);
   await counter.until(lines / 10);
   session.websocket.pause();
-  whilePaused();
+  look();
   await pause(pauseMs);
-  whilePaused();
+  look();
   session.websocket.resume();
   if (isHarmed) {
     session.websocket.terminate();
@@ -98,6 +98,7 @@ export async function flood(
     session.websocket.on("message", counter.take);
   }
   await counter.untilDone();
+  look();
   session.websocket.close();
   await session.closed;
   return {

@@ -28,7 +28,7 @@ export interface ConsoleReport extends Speeds {
   readonly floodMiB: number;
   readonly lostBytes: number;
   readonly floodSeconds: number;
-  /** What operator, agent and launcher grew by, the largest of them, while the client took nothing. */
+  /** What operator, agent and launcher grew by, the largest of them, from the first tenth to the end. */
   readonly floodGrowthMiB: number;
   /** Start → exit of `virtpod version --client`. */
   readonly cliStartMs: number;
@@ -140,13 +140,15 @@ async function floodOf(
   const processes = pods.flatMap(({ metadata }) =>
     podProcesses(metadata.uid).filter(({ program }) => program === "node"),
   );
-  const before = processes.map(residentKiB);
+  // From when the flood flows: what a program takes to begin is no growth.
+  let before: readonly number[] | undefined;
   let growthKiB = 0;
-  const whilePaused = () => {
-    for (const [i, process] of processes.entries())
-      growthKiB = Math.max(growthKiB, residentKiB(process) - (before[i] ?? 0));
+  const look = () => {
+    const now = processes.map(residentKiB);
+    before ??= now;
+    growthKiB = Math.max(growthKiB, ...now.map((resident, i) => resident - (before?.[i] ?? 0)));
   };
-  const options = { mebibytes: FLOOD_MIB, pauseMs: FLOOD_PAUSE_MS, whilePaused, isHarmed: sabotage };
+  const options = { mebibytes: FLOOD_MIB, pauseMs: FLOOD_PAUSE_MS, look, isHarmed: sabotage };
   const result = await flood(api, "tiny", options);
   return { ...result, growthMiB: growthKiB / 1024 };
 }

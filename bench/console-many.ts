@@ -24,7 +24,7 @@ import { type Routes, type ServedConnection, serveHttp2 } from "../transport/ser
 import { percentile } from "./median.ts";
 
 export interface ManyConsoles {
-  /** Of those asked for, how many echoed each key. */
+  /** Of those asked for, how many echoed each key, and 99 of 100 within SEEMS_IMMEDIATE_MS. */
   readonly consoles: number;
   readonly echoP99Ms: number;
   /** From an agent's word to the operator's knowledge of it, of the other machines. */
@@ -44,6 +44,8 @@ const NAMESPACE = "bench";
 const SERVER_NAME = "virtpod-operator.virtpod.svc";
 /** Of one typist, and of one machine's status. */
 const INTERVAL_MS = 100;
+/** What a person takes for at once. */
+const SEEMS_IMMEDIATE_MS = 100;
 /** So many of the consoles flood beside what they echo. */
 const FLOODING = 4;
 const FLOOD = Buffer.alloc(16 * 1024, "x");
@@ -157,7 +159,7 @@ class World {
     statuses.stop();
     for (const { websocket } of typists) websocket.terminate();
     return {
-      consoles: typists.filter(({ isComplete }) => isComplete).length,
+      consoles: typists.filter(({ isServed }) => isServed).length,
       echoP99Ms: percentile(
         typists.flatMap(({ samples }) => samples),
         99,
@@ -208,8 +210,9 @@ class Typist {
     this.websocket.send("k");
   }
 
-  get isComplete(): boolean {
-    return this.samples.length > 0 && this.#typedAt === undefined;
+  get isServed(): boolean {
+    if (this.samples.length === 0 || this.#typedAt !== undefined) return false;
+    return percentile(this.samples, 99) <= SEEMS_IMMEDIATE_MS;
   }
 
   /** Until the last key has come back, or 5 s. */

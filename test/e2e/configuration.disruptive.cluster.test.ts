@@ -8,6 +8,7 @@ import { CONFIG_KEY, CONFIG_MAP, CONFIG_MAP_IN_FORCE } from "../../api/configura
 import type { Client } from "../../kube/client.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { CONFIG_MAPS, type ConfigMap, PODS } from "../../kube/resources.ts";
+import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { kubeconfigPath, until } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { Guests } from "../harness/guest.ts";
@@ -16,6 +17,20 @@ import { untilMeasured } from "../harness/metrics.ts";
 const SYSTEM = "virtpod";
 const CHANGE_MS = 30_000;
 const START_MS = 60_000;
+/** A guest is throttled, and its quota follows, only while the node's CPUs are not busy with something else. */
+const LOAD_MS = 60_000;
+/** None but on nodes that run Linux. */
+const LINUX = {
+  clusterStrategy: { policy: "none" },
+  nodeStrategies: [
+    {
+      name: "linux",
+      nodeSelector: { matchLabels: { "kubernetes.io/os": "linux" } },
+      percent: 25,
+      policy: "cpuBurstOnly",
+    },
+  ],
+};
 const OPERATOR = "app.kubernetes.io/name=virtpod-operator";
 
 describe("the configuration of a running installation", { concurrency: 1 }, () => {
@@ -80,14 +95,49 @@ describe("the configuration of a running installation", { concurrency: 1 }, () =
     for (const name of ["virtpod_config_info", "virtpod_agent_config_info"])
       await untilMeasured(client, name, { version }, (now) => now === 1, CHANGE_MS);
     await burstIs(0);
-    const nodeSelector = { matchLabels: { "kubernetes.io/os": "linux" } };
-    const nodeStrategies = [{ name: "linux", nodeSelector, percent: 25, policy: "cpuBurstOnly" }];
-    await write(changed({ cpuBurst: { clusterStrategy: { policy: "none" }, nodeStrategies } }));
+    await write(changed({ cpuBurst: LINUX }));
     await burstIs(0.02);
     assert.deepEqual(await programs("app.kubernetes.io/part-of=virtpod"), before);
   });
 
+  it("lets quotas follow the load, and a resize in the midst of it gets through", async () => {
+    // Whatever else the node does, it is no reason to take the quota back.
+    const clusterStrategy = { policy: "auto", quotaPercent: 200, sharePoolThresholdPercent: 100 };
+    await write(changed({ cpuBurst: { clusterStrategy } }));
+    await limit("300m");
+    await guests.type("tiny", "while :; do :; done & echo busy-$((6 * 7))", /busy-42/);
+    const labels = { namespace: guests.namespace, name: "tiny" };
+    const quota = (when: (cpus: number) => boolean) =>
+      untilMeasured(client, "virtpod_vmi_cpu_quota_cpus", labels, (cpus) => when(cpus ?? 0), LOAD_MS);
+    await quota((cpus) => cpus > 0.4);
+    await limit("200m");
+    await quota((cpus) => cpus > 0.25 && cpus <= 0.4);
+    await write(changed({ cpuBurst: { clusterStrategy: { policy: "none" } } }));
+    await quota((cpus) => cpus === 0.2);
+    await guests.type("tiny", "kill %1; echo idle-$((6 * 7))", /idle-42/);
+    await limit("800m");
+  });
+
+  /** Of the VM's template; resolves when the kubelet has made it. */
+  async function limit(cpu: string): Promise<void> {
+    const template = { spec: { domain: { resources: { limits: { cpu } } } } };
+    await guests.resource(VIRTUAL_MACHINES).patch("tiny", mergePatch({ spec: { template } }));
+    await until(client, PODS, {
+      namespace: guests.namespace,
+      name: (await guests.pod("tiny")).metadata.name,
+      what: `a limit of ${cpu} that is made`,
+      timeoutMs: CHANGE_MS,
+      when: (pod) => {
+        const [status] = pod?.status?.containerStatuses ?? [];
+        return status?.resources?.limits?.["cpu"] === cpu;
+      },
+    });
+  }
+
   it("that is bad is refused with the reason, and the last good one stays, also over a new operator", async () => {
+    await write(changed({ cpuBurst: LINUX }));
+    await limit("800m");
+    await burstIs(0.02);
     const { data } = await configMap(CONFIG_MAP_IN_FORCE);
     await write(changed({ cpuBurst: { clusterStrategy: { policy: "none", percent: 0 } } }));
     const refused = await inForce("a refusal", (one) => one.data?.["refused"] !== undefined);

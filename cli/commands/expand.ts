@@ -1,4 +1,4 @@
-/** `virtpod expand`: a virtual machine with its defaults, as the operator would start it. */
+/** `virtpod expand`: a virtual machine with what its instance type and preference add; there are none yet, so as it is. */
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { parse, stringify } from "yaml";

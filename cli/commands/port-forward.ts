@@ -91,7 +91,8 @@ async function joinSocket(
     if (socket.destroyed) return websocket.terminate();
     const { code, reason } = await joinStream(websocket, socket, socket);
     if (code !== ENDED && code !== 1005 && !socket.destroyed) throw new CliError(tell(code, reason));
-    socket.end();
+    // Whoever keeps a connection open whose other end is gone would keep it for ever.
+    socket.destroySoon();
   } catch (error) {
     // The guest's refusal, as far as TCP can tell it.
     socket.resetAndDestroy();

@@ -58,10 +58,12 @@ export function declareManifests(program: Command): void {
 }
 
 function declareExpand(program: Command): void {
-  const expand = declare(program, "expand", "Show a virtual machine with every default written out", [
-    "expand --vm web",
-    "expand --file web.yaml -o json",
-  ])
+  const expand = declare(
+    program,
+    "expand",
+    "Show a virtual machine with its instance type and preference, once there are any, written out",
+    ["expand --vm web", "expand --file web.yaml -o json"],
+  )
     .addOption(new Option("--vm <name>", "a virtual machine of the cluster").conflicts("file"))
     .addOption(new Option("-f, --file <file>", "a manifest; - is standard input"))
     .addOption(new Option("-o, --output <format>", "as what").choices(["yaml", "json"]).default("yaml"))

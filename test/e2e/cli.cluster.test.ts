@@ -7,7 +7,9 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { VERSION } from "../../api/version.ts";
+import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import { SERVICES } from "../../kube/resources.ts";
+import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { Browser } from "../harness/browser.ts";
 import { kubeconfigPath, ROOT } from "../harness/cluster.ts";
 import { capture, clusterTool, interact } from "../harness/command.ts";
@@ -158,11 +160,15 @@ describe("the command line", { concurrency: 1 }, () => {
     );
   });
 
-  it("writes a machine out with its defaults", () => {
-    const { spec } = JSON.parse(virtpod("expand", "--vm", NAME, "-o", "json")) as {
-      readonly spec: { readonly template: { readonly spec: object } };
-    };
-    assert.ok(Object.keys(spec.template.spec).length > 1);
+  it("has the operator write a machine out, from the cluster and from a file", async () => {
+    const { metadata, spec } = await guests.resource(VIRTUAL_MACHINES).get(NAME);
+    const stored = JSON.parse(virtpod("expand", "--vm", NAME, "-o", "json")) as VirtualMachine;
+    assert.deepEqual([stored.metadata.uid, stored.spec], [metadata.uid, spec]);
+    const file = join(PICTURES, "made.yaml");
+    writeFileSync(file, virtpod("create", "vm", "--name", "made"));
+    const made = JSON.parse(virtpod("expand", "-f", file, "-o", "json")) as VirtualMachine;
+    assert.equal(made.metadata.name, "made");
+    assert.match(failing("expand").stderr, /--vm NAME.*--file FILE/);
   });
 
   it("completes names of machines in bash", () => {

@@ -47,6 +47,12 @@ const SAMPLES: readonly NodeSample[] = [
   { nodeName: "node-2", instances: [{ namespace: "default", name: "dark" }] },
 ];
 
+/** Names that no API server takes, and no reader of ours may stumble over. */
+const HOSTILE: readonly NodeSample[] = SAMPLES.map((sample) => ({
+  ...sample,
+  instances: sample.instances.map((one) => ({ ...one, name: 'a"b\\c\nd', namespace: "}" })),
+}));
+
 const read = (name: string) => {
   const family = FAMILIES.find((one) => one.name === name);
   assert.ok(family, name);
@@ -90,6 +96,29 @@ describe("the metrics of VMIs and nodes", () => {
       assert.doesNotMatch(name, /milli|micro|nano|_count$|_sum$|_bucket$/);
       assert.match(help, /^[A-Z0-9].*\.$/);
     }
+  });
+
+  it("are text that Prometheus can read, each family in one piece with its type before it", async () => {
+    const registry = new Registry();
+    for (const { help, name, type, read: values } of FAMILIES) {
+      const get = async () => ({ name, help, type, aggregator: "sum", values: values(HOSTILE) });
+      registry.registerMetric({ name, help, get, reset() {} } as never);
+    }
+    const label = '[a-z]+="(?:[^"\\\\\\n]|\\\\[\\\\"n])*"';
+    const sample = new RegExp(`^([a-z_]+)\\{${label}(?:,${label})*\\} -?[0-9.e+-]+$`);
+    let family = "";
+    const seen = new Set<string>();
+    for (const line of (await registry.metrics()).split("\n")) {
+      const type = /^# TYPE ([a-z_]+) (?:counter|gauge)$/.exec(line)?.[1];
+      if (type !== undefined) {
+        assert(!seen.has(type), line);
+        seen.add(type);
+        family = type;
+      } else if (line !== "" && !line.startsWith("# HELP ")) {
+        assert.equal(sample.exec(line)?.[1], family, line);
+      }
+    }
+    assert.equal(seen.size, FAMILIES.length);
   });
 
   it("are in the registry's text, and empty where another operator leads", async () => {

@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
-import { parseAllDocuments } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
+import { CONFIG_KEY, DEFAULT_CONFIGURATION } from "../../api/configuration.ts";
 import { SUBRESOURCES_GROUP } from "../../api/names.ts";
+import { parseConfiguration } from "../../operator/configuration/parse.ts";
 import { REFUSED_NAMES, SERVED } from "../../operator/subresources/catalog.ts";
 import { kubeconfigPath, ROOT } from "../harness/cluster.ts";
 import { clusterTool } from "../harness/command.ts";
@@ -30,6 +32,9 @@ describe("the chart", () => {
     ["operator.replica=3", "replica"],
     ["operator.replicas=0", "/operator/replicas"],
     ["logLevel=loud", "/logLevel"],
+    ["cpuAllocationRatio=0", "/cpuAllocationRatio"],
+    ["cpuBurst.clusterStrategy.policy=always", "/cpuBurst/clusterStrategy/policy"],
+    ["cpuBurst.clusterStrategy.percents=1", "percents"],
     ["image.pullPolicy=Sometimes", "/image/pullPolicy"],
   ];
   for (const [value, words] of mistakes) {
@@ -39,6 +44,32 @@ describe("the chart", () => {
       assert.ok(text.includes(words), text);
     });
   }
+
+  it("writes a configuration that the operator takes, with its own defaults for defaults", () => {
+    const render = (...values: readonly string[]) => {
+      const { text } = helm(
+        "template",
+        "virtpod",
+        "charts/virtpod",
+        "--show-only",
+        "templates/config.yaml",
+        ...values,
+      );
+      return parseConfiguration(parse(text).data[CONFIG_KEY]);
+    };
+    assert.deepEqual(render(), DEFAULT_CONFIGURATION);
+    const strategies = [
+      { name: "a", nodeSelector: { matchLabels: { pool: "a" } }, policy: "auto", percent: 7 },
+    ];
+    const { cpuBurst, memoryOvercommit } = render(
+      "--set-json",
+      `cpuBurst.nodeStrategies=${JSON.stringify(strategies)}`,
+      "--set",
+      "memoryOvercommit=150",
+    );
+    assert.deepEqual(cpuBurst.nodeStrategies, strategies);
+    assert.equal(memoryOvercommit, 150);
+  });
 
   it("mounts no API token into the agent", () => {
     const { text } = helm("template", "virtpod", "charts/virtpod", "--show-only", "templates/agent.yaml");

@@ -46,7 +46,7 @@ test("a Service selects the machine's pod, whichever it is, and goes with the ma
     },
     spec: {
       type: "ClusterIP",
-      selector: { "vm.kubevirt.io/name": "web" },
+      selector: { "vmi.kubevirt.io/id": "web" },
       ports: [{ name: "http", protocol: "TCP", port: 8080, targetPort: 80 }],
     },
   });

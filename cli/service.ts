@@ -1,5 +1,6 @@
 /** The Service that `virtpod expose` makes. Pure. */
-import { KUBEVIRT_GROUP, KUBEVIRT_VERSION, LABEL_VM_NAME, labelValue } from "../api/names.ts";
+import { instanceId } from "../api/instance-id.ts";
+import { KUBEVIRT_GROUP, KUBEVIRT_VERSION, LABEL_INSTANCE_ID } from "../api/names.ts";
 import type { VirtualMachineInstanceSpec } from "../api/virtual-machine-instance.ts";
 import { CliError } from "./errors.ts";
 
@@ -56,7 +57,7 @@ export function serviceOf(exposed: Exposed, options: ServiceOptions): object {
     },
     spec: {
       type: oneOf("type", options.type, ["ClusterIP", "NodePort", "LoadBalancer"]),
-      selector: { [LABEL_VM_NAME]: labelValue(metadata.name) },
+      selector: { [LABEL_INSTANCE_ID]: instanceId(metadata.name) },
       ports: portsOf(exposed, options),
       ...(clusterIp !== undefined && { clusterIP: clusterIp }),
       ...(externalIp !== undefined && { externalIPs: [externalIp] }),

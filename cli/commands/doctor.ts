@@ -1,12 +1,7 @@
 /** `virtpod doctor NAME`: gathers what there is to know, and says why the machine doesn't run. */
 import { styleText } from "node:util";
-import {
-  KUBEVIRT_GROUP,
-  KUBEVIRT_VERSION,
-  LABEL_VM_NAME,
-  labelValue,
-  SUBRESOURCES_GROUP,
-} from "../../api/names.ts";
+import { instanceId } from "../../api/instance-id.ts";
+import { KUBEVIRT_GROUP, KUBEVIRT_VERSION, LABEL_INSTANCE_ID, SUBRESOURCES_GROUP } from "../../api/names.ts";
 import { type Cluster, type ClusterFlags, clusterOf } from "../cluster.ts";
 import type { ClaimFact, EventFact, Facts, NodeFact, PodFact, VmFact, VmiFact } from "../doctor/facts.ts";
 import { timeOf } from "../doctor/facts.ts";
@@ -63,7 +58,7 @@ async function gather(cluster: Cluster, name: string): Promise<Facts> {
   const inNamespace = (group: string, rest: string) =>
     `${group}/namespaces/${encodeURIComponent(namespace)}/${rest}`;
   const own = `/apis/${KUBEVIRT_GROUP}/${KUBEVIRT_VERSION}`;
-  const selector = encodeURIComponent(`${LABEL_VM_NAME}=${labelValue(name)}`);
+  const selector = encodeURIComponent(`${LABEL_INSTANCE_ID}=${instanceId(name)}`);
   const [group, operatorProblem, vm, vmi, pods, events] = await Promise.all([
     read<object>("the API", own),
     operatorProblemOf(cluster),

@@ -1,5 +1,6 @@
 /** The launcher pod of a VMI: admitted by Pod Security `restricted`, one container, no API token; pure. */
 import { DEFAULT_CONFIGURATION } from "../../api/configuration.ts";
+import { instanceId } from "../../api/instance-id.ts";
 import type { LaunchSpec } from "../../api/launch-spec.ts";
 import {
   ANNOTATION_DOMAIN,
@@ -22,7 +23,6 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import type { Draft } from "../../kube/objects.ts";
 import type { Container, Pod, PodSpec } from "../../kube/resources.ts";
 import { OperatorError } from "../errors.ts";
-import { instanceId } from "./instance-id.ts";
 import { attachedInterfaces } from "./interfaces.ts";
 import { launcherPodName } from "./launcher-name.ts";
 import { macAddressOf } from "./mac-address.ts";

@@ -4,7 +4,8 @@
  * folders, addresses) is no part of it: that is in the programs' environment, and a change restarts them. Pure.
  */
 import { Type } from "typebox";
-import { type CpuBurstConfiguration, cpuBurstConfigurationSchema, nodeBurstStrategy } from "./cpu-burst.ts";
+import { nodeBurstStrategy } from "./cpu-burst.ts";
+import { type CpuBurstConfiguration, cpuBurstConfigurationSchema } from "./cpu-burst-schema.ts";
 import { choice, type Data, object } from "./schema.ts";
 
 /** ConfigMaps in the operator's namespace: what is wanted, and what the operator made of it. */

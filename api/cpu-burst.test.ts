@@ -4,12 +4,11 @@ import fc from "fast-check";
 import {
   BURST_POLICIES,
   burstConfigurationProblem,
-  type CpuBurst,
-  type CpuBurstConfiguration,
   DEFAULT_BURST_STRATEGY,
   nodeBurstStrategy,
   vmBurstStrategy,
 } from "./cpu-burst.ts";
+import type { CpuBurst, CpuBurstConfiguration } from "./cpu-burst-schema.ts";
 
 const LABELS = { "kubernetes.io/arch": "amd64", pool: "batch" };
 

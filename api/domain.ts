@@ -1,6 +1,6 @@
 /** `spec.domain`: the virtual machine itself. */
 import { Type } from "typebox";
-import { cpuBurstSchema } from "./cpu-burst.ts";
+import { cpuBurstSchema } from "./cpu-burst-schema.ts";
 import { devicesSchema } from "./devices.ts";
 import { firmwareSchema } from "./firmware.ts";
 import { choice, type Data, later, laterUnless, object, quantity, type Rule } from "./schema.ts";

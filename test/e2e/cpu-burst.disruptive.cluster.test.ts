@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { CpuBurst } from "../../api/cpu-burst.ts";
+import type { CpuBurst } from "../../api/cpu-burst-schema.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { CONFIG_MAPS, PODS, type Pod } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";

@@ -5,7 +5,7 @@
 import type { Client } from "../../kube/client.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { NODES, type Node } from "../../kube/resources.ts";
-import { untilGone } from "./cluster.ts";
+import { until, untilGone } from "./cluster.ts";
 
 type Taint = NonNullable<NonNullable<Node["spec"]>["taints"]>[number];
 
@@ -32,12 +32,23 @@ export class FakeNode {
     this.name = name;
   }
 
-  /** Ready at once; since nobody renews its lease, the node controller will call it Unknown after its grace period. */
+  /**
+   * Ready, and taken for it; since nobody renews its lease, the node controller will call it Unknown after its grace
+   * period.
+   */
   static async create(client: Client, name: string): Promise<FakeNode> {
     const labels = { [FAKE_LABEL]: name, "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" };
     await client.resource(NODES).create({ metadata: { name, labels }, spec: { taints: [FAKE_TAINT] } });
     const node = new FakeNode(client, name);
     await node.setReady("True");
+    // Admission taints each new node, and the node controller takes that off when it gets to it: until then the
+    // scheduler prefers any other.
+    await until(client, NODES, {
+      name,
+      what: "no taint as not ready",
+      timeoutMs: 30_000,
+      when: (seen) => seen?.spec?.taints?.some(({ key }) => key === "node.kubernetes.io/not-ready") === false,
+    });
     return node;
   }
 

@@ -5,12 +5,11 @@
  * when operator or agent keep growing.
  */
 import { readFileSync } from "node:fs";
-import { PODS, type Pod } from "../kube/resources.ts";
-import { SYSTEM } from "./faults/cluster-operator.ts";
 import { endure } from "./faults/endurance.ts";
 import { surviveCrashes } from "./harness/crash.ts";
 import { Guests } from "./harness/guest.ts";
 import { processesOf, remainsOf, tracesOf } from "./harness/node.ts";
+import { systemPods } from "./harness/system.ts";
 
 const MINUTE_MS = 60_000;
 /** VMs that live at the same time. */
@@ -97,11 +96,11 @@ async function lifeOf(guests: Guests, name: string): Promise<void> {
 
 /** Resident memory of the operators and agents, in MiB. */
 async function controlPlaneMiB({ client }: Guests): Promise<number> {
-  const { items } = await client
-    .resource<Pod>(PODS)
-    .namespace(SYSTEM)
-    .list({ labelSelector: "app.kubernetes.io/name in (virtpod-operator, virtpod-agent)" });
-  const processes = items.flatMap((pod) => processesOf(pod.metadata.uid));
+  const pods = await Promise.all([
+    systemPods(client, "virtpod-operator"),
+    systemPods(client, "virtpod-agent"),
+  ]);
+  const processes = pods.flat().flatMap((pod) => processesOf(pod.metadata.uid));
   const kibibytes = processes.reduce((sum, { pid }) => {
     const resident = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
     return sum + Number(resident ?? 0);

@@ -13,8 +13,8 @@ import { kubeconfigPath, until } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { Guests } from "../harness/guest.ts";
 import { untilMeasured } from "../harness/metrics.ts";
+import { SYSTEM } from "../harness/system.ts";
 
-const SYSTEM = "virtpod";
 const CHANGE_MS = 30_000;
 const START_MS = 60_000;
 /** A guest is throttled, and its quota follows, only while the node's CPUs are not busy with something else. */

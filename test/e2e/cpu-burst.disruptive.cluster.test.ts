@@ -15,8 +15,8 @@ import { ask, Guests } from "../harness/guest.ts";
 import { LauncherCgroups, type PodAndContainer } from "../harness/launcher-cgroups.ts";
 import { untilMeasured } from "../harness/metrics.ts";
 import { killProgram } from "../harness/node.ts";
+import { SYSTEM, systemPods } from "../harness/system.ts";
 
-const SYSTEM = "virtpod";
 const CHANGE_MS = 30_000;
 const START_MS = 60_000;
 /** A look of the agent's, its time of grace and the look after that; and the same again on a busy machine. */
@@ -140,13 +140,7 @@ describe("CPU burst of a launcher", { concurrency: 1 }, () => {
   });
 
   it("is taken over from an agent that was killed", async () => {
-    const { items } = await guests.client
-      .resource(PODS)
-      .namespace(SYSTEM)
-      .list({ labelSelector: "app.kubernetes.io/name=virtpod-agent" });
-    const agent = items.find(({ metadata }) => metadata.deletionTimestamp === undefined);
-    assert.ok(agent);
-    killProgram(agent, /^node$/);
+    killProgram(await systemPods(guests.client, "virtpod-agent"), /^node$/);
     // What a stranger has done meanwhile the next agent takes back, and what is no longer wanted.
     cgroups.setBursts(0);
     await untilBursts([40_000, 40_000], START_MS);

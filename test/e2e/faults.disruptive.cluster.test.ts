@@ -13,8 +13,8 @@ import {
   remainsOf,
   tracesOf,
 } from "../harness/node.ts";
+import { SYSTEM, type SystemProgram, systemPods } from "../harness/system.ts";
 
-const SYSTEM = "virtpod";
 /** The promise: so long after the process is back, every status is right again. */
 const RECOVERY_MS = 20_000;
 
@@ -37,29 +37,20 @@ describe("while a guest runs", () => {
 
   const vmiOf = (name: string) => guests.resource(VIRTUAL_MACHINE_INSTANCES).get(name);
 
-  /** The pods of one of virtpod's programs. */
-  async function systemPods(app: string): Promise<Pod[]> {
-    const { items } = await guests.client
-      .resource(PODS)
-      .namespace(SYSTEM)
-      .list({ labelSelector: `app.kubernetes.io/name=${app}` });
-    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-  }
-
   const restarts = (pod: Pod | undefined) => pod?.status?.containerStatuses?.[0]?.restartCount ?? 0;
 
   /** Kills the program in each pod; the function it returns waits until all run again. */
-  async function kill(app: string): Promise<() => Promise<void>> {
-    const pods = await systemPods(app);
-    assert.ok(pods.length > 0, `there is no ${app}`);
-    for (const pod of pods) killProgram(pod, /^node$/);
+  async function kill(program: SystemProgram): Promise<() => Promise<void>> {
+    const pods = await systemPods(guests.client, program);
+    assert.ok(pods.length > 0, `there is no ${program}`);
+    killProgram(pods, /^node$/);
     return async () => {
       await Promise.all(
         pods.map((pod) =>
           until(guests.client, PODS, {
             namespace: SYSTEM,
             name: pod.metadata.name,
-            what: `${app} running again`,
+            what: `${program} running again`,
             timeoutMs: 30_000,
             when: (seen) =>
               restarts(seen) > restarts(pod) &&

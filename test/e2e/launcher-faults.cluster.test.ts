@@ -5,6 +5,7 @@ import { type Container, PODS, type Pod } from "../../kube/resources.ts";
 import { until, untilGone, untilLogged } from "../harness/cluster.ts";
 import { condition, Guests } from "../harness/guest.ts";
 import { killProgram, remainsOf, tracesOf } from "../harness/node.ts";
+import { systemPods } from "../harness/system.ts";
 
 /**
  * Runs in the pretender: dials the agent as a launcher does, and prints each thing that the agent or the pod's /dev
@@ -59,7 +60,7 @@ describe("a launcher", { concurrency: 3 }, () => {
       ({ metadata, status }) => metadata.uid === vmiUid && status?.phase === "Failed",
     );
     const backingOff = guests.untilStatus(name, "CrashLoopBackOff", 20_000);
-    killProgram(pod, program);
+    killProgram([pod], program);
     assert.match(condition(await failed, "Ready")?.message ?? "", words);
     const retryAt = Date.parse((await backingOff).status?.startFailure?.retryAfterTimestamp ?? "");
     const next = await guests.untilVmi(
@@ -102,11 +103,8 @@ describe("a launcher", { concurrency: 3 }, () => {
   });
 
   it("is not every pod that asks for a launcher's devices: one that pretends gets nothing", async () => {
-    const { items } = await guests.client
-      .resource(PODS)
-      .namespace("virtpod")
-      .list({ labelSelector: "app.kubernetes.io/name=virtpod-agent" });
-    const image = items[0]?.spec.initContainers?.[0]?.image ?? "";
+    const [agent] = await systemPods(guests.client, "virtpod-agent");
+    const image = agent?.spec.initContainers?.[0]?.image ?? "";
     await pods().create({ metadata: { name: "pretender" }, spec: pretender(image) });
     await until(guests.client, PODS, {
       namespace: guests.namespace,

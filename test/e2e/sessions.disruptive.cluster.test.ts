@@ -4,14 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { NAMESPACES, type Namespace, PODS, type Pod } from "../../kube/resources.ts";
+import { NAMESPACES, type Namespace, PODS } from "../../kube/resources.ts";
 import { connectCluster, kubeconfigPath, makeNamespace, until, untilGone } from "../harness/cluster.ts";
 import { capture, clusterTool, type Interactive, interact } from "../harness/command.ts";
 import { Guests } from "../harness/guest.ts";
 import { killProgram } from "../harness/node.ts";
 import { type Session, Subresources } from "../harness/subresource.ts";
+import { SYSTEM, type SystemProgram, systemPods } from "../harness/system.ts";
 
-const SYSTEM = "virtpod";
 const NAME = "tiny";
 const CONSOLE = `virtualmachineinstances/${NAME}/console`;
 const DISCOVERY = "/apis/subresources.kubevirt.io/v1";
@@ -35,16 +35,8 @@ describe("while a console is open", { concurrency: 1 }, () => {
     await guests.close();
   });
 
-  async function systemPods(app: string): Promise<Pod[]> {
-    const { items } = await guests.client
-      .resource(PODS)
-      .namespace(SYSTEM)
-      .list({ labelSelector: `app.kubernetes.io/name=${app}` });
-    return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-  }
-
-  async function untilReady(app: string): Promise<void> {
-    for (const { metadata } of await systemPods(app)) {
+  async function untilReady(program: SystemProgram): Promise<void> {
+    for (const { metadata } of await systemPods(guests.client, program)) {
       await until(guests.client, PODS, {
         namespace: SYSTEM,
         name: metadata.name,
@@ -75,7 +67,7 @@ describe("while a console is open", { concurrency: 1 }, () => {
     await terminal.ended;
   }
 
-  for (const [what, app] of [
+  for (const [what, program] of [
     ["the operator's replicas", "virtpod-operator"],
     ["the agent", "virtpod-agent"],
   ] as const) {
@@ -83,20 +75,20 @@ describe("while a console is open", { concurrency: 1 }, () => {
       const terminal = await attached();
       try {
         // Nobody tells which replica it is.
-        for (const pod of await systemPods(app)) killProgram(pod, /^node$/);
+        killProgram(await systemPods(guests.client, program), /^node$/);
         await terminal.expect(/connecting again/, 15_000);
         await terminal.expect(/Connected again/, BACK_MS);
         await typed(terminal, "after");
       } finally {
         await leave(terminal);
       }
-      await untilReady(app);
+      await untilReady(program);
     });
   }
 
   it("an agent that dies is told to the client as such", async () => {
     const session = await api.session(CONSOLE);
-    for (const pod of await systemPods("virtpod-agent")) killProgram(pod, /^node$/);
+    killProgram(await systemPods(guests.client, "virtpod-agent"), /^node$/);
     const { code, reason } = await session.closed;
     assert.equal(code, 1012);
     assert.match(reason, /lost: connect again/);
@@ -105,8 +97,7 @@ describe("while a console is open", { concurrency: 1 }, () => {
 
   it("an operator that is told to go tells its clients to connect again", async () => {
     const session: Session = await untilServed(() => api.session(CONSOLE));
-    const pods = await systemPods("virtpod-operator");
-    for (const { metadata } of pods) {
+    for (const { metadata } of await systemPods(guests.client, "virtpod-operator")) {
       await guests.client.resource(PODS).namespace(SYSTEM).delete(metadata.name);
       await untilReady("virtpod-operator");
     }
@@ -117,9 +108,11 @@ describe("while a console is open", { concurrency: 1 }, () => {
 
   it("with no operator nothing is discovered or deleted, and all of it is made up for by the next", async () => {
     const client = await connectCluster();
+    // Before they are told to go: those that go already are not among them.
+    const operators = await systemPods(client, "virtpod-operator");
     scaleOperator(0);
     try {
-      for (const { metadata } of await systemPods("virtpod-operator"))
+      for (const { metadata } of operators)
         await untilGone(client, PODS, { namespace: SYSTEM, name: metadata.name, timeoutMs: BACK_MS });
       const refusal = await api.askAt("GET", DISCOVERY);
       assert.equal(refusal.status, 503);

@@ -11,6 +11,7 @@ import { capture, clusterTool } from "../harness/command.ts";
 import { Guests } from "../harness/guest.ts";
 import { remainsOf, tracesOf } from "../harness/node.ts";
 import { Session, Subresources } from "../harness/subresource.ts";
+import { systemPods } from "../harness/system.ts";
 
 const NAME = "tiny";
 const HTTP_PORT = 80;
@@ -209,11 +210,7 @@ describe("a running guest", { concurrency: 1 }, () => {
     });
 
     it("nor is anybody who comes past the API server", async () => {
-      const { items } = await guests.client
-        .resource(PODS)
-        .namespace("virtpod")
-        .list({ labelSelector: "app.kubernetes.io/name=virtpod-operator" });
-      for (const { status } of items) {
+      for (const { status } of await systemPods(guests.client, "virtpod-operator")) {
         const headers = { "X-Remote-User": "root", "X-Remote-Group": "system:masters" };
         const path = `/apis/subresources.kubevirt.io/v1/namespaces/${guests.namespace}/${vmi("guestosinfo")}`;
         const options = {

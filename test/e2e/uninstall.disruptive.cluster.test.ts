@@ -10,6 +10,7 @@ import { API_SERVICES, NAMESPACES, PODS } from "../../kube/resources.ts";
 import { connectCluster, kubeconfigPath, makeNamespace, untilGone } from "../harness/cluster.ts";
 import { capture, clusterTool, interact } from "../harness/command.ts";
 import { Subresources } from "../harness/subresource.ts";
+import { systemPods } from "../harness/system.ts";
 
 const RELEASE = "virtpod";
 const API_SERVICE = "v1.subresources.kubevirt.io";
@@ -35,11 +36,7 @@ describe("an uninstalled chart", { concurrency: 1 }, () => {
   });
 
   it("takes its API from the API server before those who serve it", async () => {
-    const { items } = await client
-      .resource(PODS)
-      .namespace(RELEASE)
-      .list({ labelSelector: "app.kubernetes.io/name=virtpod-operator" });
-    const [operator] = items;
+    const [operator] = await systemPods(client, "virtpod-operator");
     assert.ok(operator !== undefined);
     const ends = [
       endOf(client, API_SERVICES, { name: API_SERVICE }),

@@ -7,8 +7,8 @@ import { mergePatch } from "../../kube/request.ts";
 import { LEASES, PODS } from "../../kube/resources.ts";
 import { until, untilGone } from "../harness/cluster.ts";
 import { processesOf } from "../harness/node.ts";
+import { SYSTEM, systemPods } from "../harness/system.ts";
 
-export const SYSTEM = "virtpod";
 const DEPLOYMENT = "virtpod-operator";
 const LEASE = "virtpod-operator";
 /** In the operator's image. */
@@ -57,11 +57,8 @@ export async function scaleAway(client: Client, program: string): Promise<Operat
     deployment = await deployments.get(DEPLOYMENT);
   }
   const replicas = deployment.spec.replicas ?? 1;
-  const pods = await client
-    .resource(PODS)
-    .namespace(SYSTEM)
-    .list({ labelSelector: `app.kubernetes.io/name=${DEPLOYMENT}` });
-  const [running] = pods.items.flatMap(({ metadata }) =>
+  const pods = await systemPods(client, DEPLOYMENT);
+  const [running] = pods.flatMap(({ metadata }) =>
     processesOf(metadata.uid).filter((one) => one.program === "node"),
   );
   if (running === undefined) throw new Error(`no pod of ${DEPLOYMENT} runs on this machine`);
@@ -71,7 +68,7 @@ export async function scaleAway(client: Client, program: string): Promise<Operat
     mergePatch({ metadata: { annotations: { [REPLICAS]: String(replicas) } }, spec: { replicas: 0 } }),
   );
   await Promise.all(
-    pods.items.map(({ metadata: { name } }) =>
+    pods.map(({ metadata: { name } }) =>
       untilGone(client, PODS, { namespace: SYSTEM, name, timeoutMs: 60_000 }),
     ),
   );

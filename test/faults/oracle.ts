@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setTimeout } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import { SYSTEM } from "./cluster-operator.ts";
+import { SYSTEM } from "../harness/system.ts";
 import { describeWrite, type Write } from "./journal.ts";
 import type { Keeper } from "./keeper.ts";
 import type { Lives, Outcome } from "./life.ts";

@@ -11,8 +11,9 @@ import { loadConfig } from "../../kube/connect.ts";
 import { ignoreNotFound } from "../../kube/errors.ts";
 import { ENDPOINT_SLICES, NODES } from "../../kube/resources.ts";
 import { connectCluster, kubeconfigPath, makeNamespace, removeNamespace } from "../harness/cluster.ts";
+import { SYSTEM } from "../harness/system.ts";
 import { PROXY_NAME, proxyCertificate } from "./certificate.ts";
-import { freeLease, type OperatorContainer, SYSTEM, scaleAway, scaleBack } from "./cluster-operator.ts";
+import { freeLease, type OperatorContainer, scaleAway, scaleBack } from "./cluster-operator.ts";
 import {
   type ClusterNode,
   hostAddress,

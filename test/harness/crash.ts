@@ -30,7 +30,7 @@ export async function surviveCrashes(guests: Guests, volumeMode: VolumeMode, rou
     if (round === rounds) break;
     // Another number in each round, so that the kill meets the writers at another point.
     journal = await writeUntilKilled(guest, round, 8 + ((round * 7) % 23), () =>
-      killProgram(guest.pod, VICTIMS[round % VICTIMS.length] ?? /^qemu-system/),
+      killProgram([guest.pod], VICTIMS[round % VICTIMS.length] ?? /^qemu-system/),
     );
     await guests.untilVmi(name, "the phase Failed", 30_000, ({ status }) => status?.phase === "Failed");
     await guests.removeInstance(name);

@@ -1,8 +1,8 @@
 /** The metrics of the operator that leads, by way of the API server. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "../../kube/client.ts";
+import { SYSTEM } from "./system.ts";
 
-const SYSTEM = "virtpod";
 /** An operator measures once a second at most. */
 const POLL_MS = 300;
 

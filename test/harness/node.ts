@@ -29,10 +29,17 @@ export function processesOf(podUid: string): NodeProcess[] {
     });
 }
 
-/** SIGKILL to each process of the pod that runs this program. @throws Error when there is none */
-export function killProgram(pod: Pod, program: RegExp): void {
-  const found = processesOf(pod.metadata.uid).filter((one) => program.test(one.program));
-  if (found.length === 0) throw new Error(`pod ${pod.metadata.name} runs no ${program} on this machine`);
+/**
+ * SIGKILL to each process of the pods that runs this program. All are found before the first is killed: who loses one
+ * replica finds no other that is about to be lost.
+ * @throws Error when there is a pod without one
+ */
+export function killProgram(pods: readonly Pod[], program: RegExp): void {
+  const found = pods.flatMap(({ metadata }) => {
+    const running = processesOf(metadata.uid).filter((one) => program.test(one.program));
+    if (running.length === 0) throw new Error(`pod ${metadata.name} runs no ${program} on this machine`);
+    return running;
+  });
   for (const { pid } of found) process.kill(pid, "SIGKILL");
 }
 

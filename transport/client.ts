@@ -14,6 +14,7 @@ import {
   keepAlive,
   SESSION_OPTIONS,
   sessionEnd,
+  widenWindow,
 } from "./session.ts";
 
 /** Until a response's headers (and for `request` its body) must be there, in milliseconds. */
@@ -35,6 +36,7 @@ export class Http2Client {
   constructor(socket: Duplex, options: { readonly keepAlive?: KeepAliveOptions } = {}) {
     this.#socket = socket;
     this.#session = connect("http://peer", { ...SESSION_OPTIONS, createConnection: () => socket });
+    widenWindow(this.#session);
     this.ended = sessionEnd(this.#session);
     if (options.keepAlive) keepAlive(this.#session, socket, options.keepAlive);
   }

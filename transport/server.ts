@@ -14,6 +14,7 @@ import {
   keepAlive,
   SESSION_OPTIONS,
   sessionEnd,
+  widenWindow,
 } from "./session.ts";
 
 /** Largest JSON body of a request, in bytes. */
@@ -42,6 +43,7 @@ export interface ServedConnection {
 /** Serves `routes` on a connected socket. The socket belongs to the session from then on. */
 export function serveHttp2(socket: Duplex, routes: Routes, options: ServeOptions = {}): ServedConnection {
   const session: ServerHttp2Session = performServerHandshake(socket, SESSION_OPTIONS);
+  widenWindow(session);
   const ended = sessionEnd(session);
   if (options.keepAlive) keepAlive(session, socket, options.keepAlive);
   const table = compile(routes);

@@ -65,6 +65,21 @@ describe("requests over a dialled socket", () => {
     assert.deepEqual(answer, { id: "a b", got: { n: 1 } });
   });
 
+  it("find room for far more than the protocol's 64 KiB in either direction", async (t) => {
+    const windows: (number | undefined)[] = [];
+    const { client } = await pair(t, {
+      "POST /v1/stream": (request) => {
+        windows.push(request.stream.session?.state.remoteWindowSize);
+        request.accept().end();
+      },
+    });
+    await client.request("POST", "/v1/stream");
+    const stream = await client.open("/v1/stream");
+    windows.push(stream.session?.state.remoteWindowSize);
+    stream.destroy();
+    assert.deepEqual(windows.slice(1), [1024 * 1024, 1024 * 1024]);
+  });
+
   it("answer a refusal with its status, code and sentence", async (t) => {
     const { client } = await pair(t, {
       "POST /v1/pause": () => {

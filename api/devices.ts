@@ -32,7 +32,8 @@ export const devicesSchema = object(
     disks: Type.Optional(
       listByKey(diskSchema, "name", {
         maxItems: 30,
-        description: "Disks, each showing the volume of the same name.",
+        description:
+          "Disks, each showing the volume of the same name. Default: one on the bus sata for each volume without.",
       }),
     ),
     interfaces: Type.Optional(

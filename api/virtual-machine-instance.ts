@@ -19,9 +19,16 @@ import { volumesSchema } from "./volumes.ts";
 const DISKS = "self.domain.devices.disks";
 const INTERFACES = "self.domain.devices.interfaces";
 
-/** Every item of `list` has one of the same name in `partners`. */
-function eachHasPartner(list: string, partners: string, fieldPath: string, complaint: string): Rule {
-  const lonely = `!has(${partners}) || !${partners}.exists(other, other.name == it.name)`;
+/** Every item of `list`, or every one that `picks` says so of, has one of the same name in `partners`. */
+function eachHasPartner(
+  list: string,
+  partners: string,
+  fieldPath: string,
+  complaint: string,
+  picks?: string,
+): Rule {
+  const alone = `!has(${partners}) || !${partners}.exists(other, other.name == it.name)`;
+  const lonely = picks === undefined ? alone : `${picks} && (${alone})`;
   return {
     rule: `!has(${list}) || ${list}.all(it, !(${lonely}))`,
     messageExpression: `${list}.map(it, ${lonely}, it.name)[0] + '${complaint}'`,
@@ -53,6 +60,9 @@ function keyNeedsVolume(method: string, volume: string): Rule {
 
 const SHOWN_ON_SATA =
   "!has(it.cdrom) && !has(it.lun) && (!has(it.disk) || !has(it.disk.bus) || it.disk.bus == 'sata')";
+
+const READ_ONLY_CLAIM =
+  "has(it.persistentVolumeClaim) && has(it.persistentVolumeClaim.readOnly) && it.persistentVolumeClaim.readOnly";
 
 const MASQUERADES_OTHER =
   "has(it.masquerade) && has(self.networks) && self.networks.exists(network, network.name == it.name && !has(network.pod))";
@@ -142,7 +152,8 @@ export const virtualMachineInstanceSpecSchema = object(
         "self.volumes",
         DISKS,
         ".volumes",
-        ": a volume needs a disk of the same name in spec.domain.devices.disks",
+        ": the default disk, on the bus sata, can\\'t be read-only, as the claim is: list a disk of this name on virtio, scsi or usb, or a cdrom",
+        READ_ONLY_CLAIM,
       ),
       eachHasPartner(
         INTERFACES,

@@ -161,7 +161,12 @@ const REFUSED_SOURCES = {
 const SOURCE_NAMES = [...Object.keys(SOURCES), ...Object.keys(REFUSED_SOURCES)];
 
 export const volumeSchema = object(
-  { name: name("Name of the volume; the disk of the same name shows it to the guest."), ...SOURCES },
+  {
+    name: name(
+      "Name of the volume; the disk of the same name shows it to the guest, or, where none is listed, a disk on the bus sata.",
+    ),
+    ...SOURCES,
+  },
   {
     refused: REFUSED_SOURCES,
     rules: [
@@ -177,5 +182,6 @@ export type Volume = Data<typeof volumeSchema>;
 
 export const volumesSchema = listByKey(volumeSchema, "name", {
   maxItems: 30,
-  description: "Volumes of the VM, each used by the disk of the same name.",
+  description:
+    "Volumes of the VM. One that no disk names gets a disk: {bus: sata} after those that are listed.",
 });

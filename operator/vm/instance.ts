@@ -9,6 +9,7 @@ import {
   labelValue,
 } from "../../api/names.ts";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
+import { withDefaultDisks } from "../vmi/default-disks.ts";
 
 /**
  * Everything in one write: owner, finalizer and the template as it is started.
@@ -16,6 +17,8 @@ import type { VirtualMachine } from "../../api/virtual-machine.ts";
  */
 export function instanceOf(vm: VirtualMachine, paused = false) {
   const { template } = vm.spec;
+  // As KubeVirt shows them: who reads a VMI finds its disks there.
+  const spec = withDefaultDisks(template.spec);
   const name = vm.metadata.name ?? "";
   return {
     metadata: {
@@ -39,6 +42,6 @@ export function instanceOf(vm: VirtualMachine, paused = false) {
         },
       ],
     },
-    spec: paused ? { ...template.spec, startStrategy: "Paused" as const } : template.spec,
+    spec: paused ? { ...spec, startStrategy: "Paused" as const } : spec,
   };
 }

@@ -3,6 +3,7 @@
  * kubelet gives a claim to any pod of its node, and each gets a device node of its own, which qemu's lock is bound to.
  */
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import { disksOf } from "./default-disks.ts";
 import { isReadOnly } from "./disks.ts";
 import type { Problem } from "./problem.ts";
 
@@ -13,7 +14,7 @@ interface Use {
 }
 
 function usesOf({ spec }: VirtualMachineInstance): Use[] {
-  const disks = new Map((spec.domain.devices.disks ?? []).map((disk) => [disk.name, disk]));
+  const disks = new Map(disksOf(spec).map((disk) => [disk.name, disk]));
   return (spec.volumes ?? []).flatMap((volume) => {
     const { name, persistentVolumeClaim, ephemeral } = volume;
     if (ephemeral !== undefined) {

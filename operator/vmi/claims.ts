@@ -4,6 +4,7 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import type { PersistentVolumeClaim } from "../../kube/resources.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import { slimMetadata } from "../kinds.ts";
+import { disksOf } from "./default-disks.ts";
 import { isReadOnly } from "./disks.ts";
 
 type Spec = VirtualMachineInstance["spec"];
@@ -89,7 +90,7 @@ export function claimProblem(spec: Spec, claims: Claims): ClaimProblem | undefin
       message: `PersistentVolumeClaim ${lost} has lost its volume: restore the volume, or make the claim anew`,
     };
   }
-  return (spec.domain.devices.disks ?? [])
+  return disksOf(spec)
     .map((disk) => misuse(spec, disk, claims))
     .find((problem) => problem !== undefined);
 }

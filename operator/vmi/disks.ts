@@ -8,6 +8,7 @@ import type { Volume } from "../../api/volumes.ts";
 import { QCOW2_MAX_VIRTUAL_BYTES, qcow2MaxBytes } from "../../lib/qcow2.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import type { ClaimFacts, Claims } from "./claims.ts";
+import { disksOf } from "./default-disks.ts";
 import { vcpuCount } from "./domain.ts";
 import { imageSourceOf } from "./image-sources.ts";
 import { assignIoThreads } from "./io-threads.ts";
@@ -27,7 +28,7 @@ export function resolveDisks(vmi: VirtualMachineInstance, claims: Claims): Launc
   const vcpus = vcpuCount(spec);
   const threads = assignIoThreads(spec, vcpus).byDisk;
   const queues = spec.domain.devices.blockMultiQueue === true ? Math.min(vcpus, MAX_QUEUES) : 1;
-  const disks = (spec.domain.devices.disks ?? []).map((disk): LaunchDisk => {
+  const disks = disksOf(spec).map((disk): LaunchDisk => {
     const volume = volumes.get(disk.name);
     if (volume === undefined)
       throw new SpecError(`spec.domain.devices.disks[${disk.name}] has no volume of its name`);

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { CONFIG_MAPS, SECRETS } from "../../kube/resources.ts";
+import { VIRTUAL_MACHINE_INSTANCES } from "../../operator/kinds.ts";
 import { capture } from "../harness/command.ts";
 import { booted, debian, root, userData } from "../harness/debian.ts";
 import { ask, diskName, Guests } from "../harness/guest.ts";
@@ -68,7 +69,7 @@ const DISKS: readonly GuestDisk[] = [
     volume: { name: "kept", ephemeral: { persistentVolumeClaim: { claimName: "kept" } } },
     disk: { disk: { bus: "sata" } },
   },
-  { volume: { name: "settings", configMap: { name: "settings", volumeLabel: "SETTINGS" } } },
+  { volume: { name: "settings", configMap: { name: "settings", volumeLabel: "SETTINGS" } }, disk: null },
   { volume: { name: "largest", secret: { secretName: "largest" } } },
   {
     volume: {
@@ -286,6 +287,12 @@ describe("the disks of a Debian guest", { concurrency: 1 }, () => {
     assert.equal(buses["stick"], "usb");
     // lsblk knows no transport of virtio-scsi.
     assert.match(device({ serial: "memory" }).name, /^sd/);
+  });
+
+  it("no disk is listed: a volume is shown on sata, and its VMI lists the disk", async () => {
+    assert.equal(device({ label: "SETTINGS" }).tran, "sata");
+    const { spec } = await guests.resource(VIRTUAL_MACHINE_INSTANCES).get("debian");
+    assert.deepEqual(spec.domain.devices.disks?.at(-1), { name: "settings", disk: { bus: "sata" } });
   });
 
   it("blockSize: what was asked for, and what the volume has", () => {

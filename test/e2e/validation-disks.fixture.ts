@@ -22,6 +22,11 @@ const userData = (cloudInit: object): Change => from({ cloudInitNoCloud: cloudIn
 
 /** Changes of `machine` that leave it acceptable. */
 export const acceptedDisks: Readonly<Record<string, readonly Change[]>> = {
+  "volumes without a disk, and one with": [
+    [[...SPEC, "volumes", 1], { name: "b", cloudInitNoCloud: { userData: "#cloud-config" } }],
+    [[...SPEC, "volumes", 2], { name: "c", persistentVolumeClaim: { claimName: "data", readOnly: false } }],
+  ],
+  "a volume and no disk at all": [[[...DEVICES, "disks"], undefined]],
   "a claim": [claim()],
   "a read-only claim as a cdrom": [claim({ readOnly: true }), disk({ cdrom: {} })],
   "an ephemeral volume": [from({ ephemeral: { persistentVolumeClaim: { claimName: "data" } } })],
@@ -114,6 +119,12 @@ export const refusedDisks: readonly (readonly [string, readonly Change[], string
     [claim({ readOnly: true })],
     DISKS_FIELD,
     /a: a disk on the bus sata can't be read-only/,
+  ],
+  [
+    "a read-only claim without a disk",
+    [claim({ readOnly: true }), [[...DEVICES, "disks"], undefined]],
+    "spec.template.spec.volumes",
+    /a: the default disk, on the bus sata, can't be read-only.*list a disk of this name on virtio/,
   ],
   ["a cdrom on virtio", [disk({ cdrom: { bus: "virtio" } })], `${DISK_FIELD}.cdrom.bus`, /Unsupported value/],
   [

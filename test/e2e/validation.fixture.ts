@@ -88,12 +88,6 @@ export const refused: readonly Refused[] = [
     /a: a disk needs a volume/,
   ],
   [
-    "a volume without a disk",
-    [[[...DOMAIN, "devices", "disks"], undefined]],
-    "spec.template.spec.volumes",
-    /a: a volume needs a disk/,
-  ],
-  [
     "two disks for one volume",
     [[[...DOMAIN, "devices", "disks", 1], { name: "a", disk: {} }]],
     "spec.template.spec.domain.devices.disks[1]",

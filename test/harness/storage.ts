@@ -29,17 +29,17 @@ export const MIB = 1024 * 1024;
 export const TINY_IMAGE = "localhost/virtpod/virtpod-guest-tiny:dev";
 export const DEBIAN_IMAGE = "localhost/virtpod/virtpod-guest-debian:dev";
 
-/** A volume and the disk that shows it: by default on virtio, with its name as its serial number. */
+/** A volume and the disk that shows it: by default on virtio, with its name as its serial number; null: none is listed. */
 export interface GuestDisk {
   readonly volume: Volume;
-  readonly disk?: Partial<Disk>;
+  readonly disk?: Partial<Disk> | null;
 }
 
 /** What a guest has to be given for these disks, on top of what the caller changes in its devices. */
 export function withDisks(disks: readonly GuestDisk[], devices: Partial<VmiSpec["domain"]["devices"]> = {}) {
   return {
     spec: { volumes: disks.map(({ volume }) => volume) },
-    devices: { ...devices, disks: disks.map(diskOf) },
+    devices: { ...devices, disks: disks.filter(({ disk }) => disk !== null).map(diskOf) },
   };
 }
 

@@ -17,6 +17,7 @@ import { connectAgent } from "./guest-agent/connection.ts";
 import { parseLaunchSpec } from "./launch-spec.ts";
 import { Launcher } from "./launcher.ts";
 import { startLibvirtDaemon } from "./libvirt/daemon.ts";
+import { readLastWords } from "./libvirt/qemu-log.ts";
 import { connectDomain } from "./lifecycle/domain-connection.ts";
 import { exitCodeOf, terminationMessage } from "./lifecycle/status.ts";
 import { type Daemon, Supervisor } from "./lifecycle/supervisor.ts";
@@ -112,6 +113,7 @@ function newLauncher(spec: LaunchSpec, log: Log): Launcher {
         log,
       }),
     connectGuestAgent: () => connectAgent(socketPath, spec.domain.uuid),
+    lastWords: () => readLastWords(runtime),
     domainXml: (resources) => domainXml(spec, { ...resources, paths: PATHS }),
   });
 }

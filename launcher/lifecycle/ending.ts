@@ -1,9 +1,9 @@
 /** The machine's last step: how a domain ended, in a word, a code and a sentence. Pure. */
 import type { DomainEnd, DomainEndReason } from "../../api/launcher-protocol.ts";
-import { type Effect, type MachineState, type Step, stay, type TimerName } from "./events.ts";
+import { type Effect, type GoneFact, type MachineState, type Step, stay, type TimerName } from "./events.ts";
 
 /** The domain is gone: what became of it, by how libvirt tells of it and by what was asked for. */
-export function ended(state: MachineState, how: "shutdown" | "destroyed" | "crashed" | "unknown"): Step {
+export function ended(state: MachineState, { how, lastWords }: GoneFact): Step {
   // Its create call is still under way (or was lost with libvirtd): that has its own answer, and its own end here.
   if (state.phase === "starting") {
     if (how !== "unknown") return stay(state);
@@ -29,10 +29,16 @@ export function ended(state: MachineState, how: "shutdown" | "destroyed" | "cras
         "crashed",
         how === "unknown" ? "DomainLost" : "QemuCrashed",
         how === "unknown"
-          ? "the domain was gone when libvirtd came back"
-          : "qemu ended without the guest or the launcher asking for it",
+          ? `the domain was gone when libvirtd came back${said(lastWords)}`
+          : `qemu ended without the guest or the launcher asking for it${said(lastWords)}`,
       );
   }
+}
+
+/** qemu says why it gives up; only a signal leaves it no time. */
+function said(lastWords: string | undefined): string {
+  if (lastWords === undefined) return "";
+  return lastWords === "" ? ", and said nothing: it was ended by a signal" : `; it said: ${lastWords}`;
 }
 
 /** How a domain most likely ended that vanished while libvirtd was away. */

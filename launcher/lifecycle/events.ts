@@ -24,8 +24,16 @@ export type DomainFact =
   /** The guest has powered off or was told to by the host; qemu still runs. */
   | { readonly kind: "shuttingDown" }
   | { readonly kind: "panicked" }
-  /** No such domain any more. `unknown`: it ended unseen, while libvirtd was away. */
-  | { readonly kind: "gone"; readonly how: "shutdown" | "destroyed" | "crashed" | "unknown" };
+  /** No such domain any more. */
+  | GoneFact;
+
+export interface GoneFact {
+  readonly kind: "gone";
+  /** `unknown`: it ended unseen, while libvirtd was away. */
+  readonly how: "shutdown" | "destroyed" | "crashed" | "unknown";
+  /** What qemu wrote at last, empty for nothing; where it can be read, and is of interest. */
+  readonly lastWords?: string;
+}
 
 /** `atMs` is monotonic: a clock that is set must not move a deadline. */
 export type MachineEvent = { readonly atMs: number } & (

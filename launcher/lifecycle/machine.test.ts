@@ -231,6 +231,21 @@ describe("the end", () => {
   for (const [claim, events, end] of rows) {
     it(`${claim} is ${end}`, () => assert.equal(endOf([...RUNNING, ...events]), end));
   }
+
+  it("of a qemu that gave up has its last words, and that of one without words names a signal", () => {
+    const message = (lastWords?: string) => {
+      const crash: Untimed = fact({
+        kind: "gone",
+        how: "crashed",
+        ...(lastWords !== undefined && { lastWords }),
+      });
+      return play([...RUNNING, crash]).state.end?.message;
+    };
+    const plain = "qemu ended without the guest or the launcher asking for it";
+    assert.equal(message("qemu: Bail out!"), `${plain}; it said: qemu: Bail out!`);
+    assert.equal(message(""), `${plain}, and said nothing: it was ended by a signal`);
+    assert.equal(message(), plain);
+  });
 });
 
 describe("a pause", () => {

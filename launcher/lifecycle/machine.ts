@@ -125,7 +125,7 @@ function withFact(state: MachineState, fact: DomainFact, atMs: number): Step {
       if (state.panicked) return stay(state);
       return destroy({ ...state, phase: "stopping", panicked: true });
     case "gone":
-      return ended(state, fact.how);
+      return ended(state, fact);
   }
 }
 

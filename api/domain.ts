@@ -50,6 +50,18 @@ const cpuSchema = object(
   },
 );
 
+const hugepagesSchema = object(
+  {
+    pageSize: choice(["2Mi", "1Gi"], {
+      description: "Size of each page. The guest's memory must be a multiple of it.",
+    }),
+  },
+  {
+    description:
+      "All of the guest's memory is made of huge pages, which the node must have reserved. Its pod asks for hugepages-2Mi or hugepages-1Gi.",
+  },
+);
+
 const memorySchema = object(
   {
     guest: Type.Optional(
@@ -63,11 +75,11 @@ const memorySchema = object(
         ],
       ),
     ),
+    hugepages: Type.Optional(hugepagesSchema),
   },
   {
     description: "The guest's memory.",
     refused: {
-      hugepages: later("object"),
       maxGuest: later("quantity", "memory can't be hot-plugged"),
       reservedOverhead: later("object"),
     },
@@ -183,6 +195,14 @@ const featuresSchema = object(
 );
 
 const guestMemory = "quantity(string(self.memory.guest))";
+const hasRequest =
+  "(has(self.resources) && has(self.resources.requests) && has(self.resources.requests.memory))";
+const hasLimit = "(has(self.resources) && has(self.resources.limits) && has(self.resources.limits.memory))";
+const hasHugepages = "(has(self.memory) && has(self.memory.hugepages))";
+/** As guestMemoryBytes() of the operator's has it; another rule asks for one of them. */
+const anyGuestMemory =
+  `quantity(has(self.memory.guest) ? string(self.memory.guest) : ${hasRequest} ? ` +
+  `string(self.resources.requests.memory) : ${hasLimit} ? string(self.resources.limits.memory) : '0')`;
 
 export const domainSchema = object(
   {
@@ -242,6 +262,20 @@ export const domainSchema = object(
         message:
           "secureBoot, which is on by default, needs features.smm.enabled: true, or to be set to false",
         fieldPath: ".firmware.bootloader.efi",
+      },
+      {
+        rule:
+          `!${hasHugepages} || (${anyGuestMemory}.isInteger() && ${anyGuestMemory}.asInteger() % ` +
+          "(self.memory.hugepages.pageSize == '1Gi' ? 1073741824 : 2097152) == 0)",
+        message: "the guest's memory must be a multiple of hugepages.pageSize",
+        fieldPath: ".memory.hugepages.pageSize",
+      },
+      {
+        rule:
+          `!${hasHugepages} || !has(self.memory.guest) || !${hasRequest} || ` +
+          `${guestMemory}.compareTo(quantity(string(self.resources.requests.memory))) <= 0`,
+        message: "huge pages can't be overcommitted: requests.memory must not be below memory.guest",
+        fieldPath: ".resources.requests.memory",
       },
       {
         rule:

@@ -37,6 +37,8 @@ export interface LaunchDomain {
   readonly accelerator: Accelerator;
   readonly cpu: LaunchCpu;
   readonly memoryBytes: number;
+  /** `memory.hugepages.pageSize`: of such pages is the guest's memory, a multiple of it. Default: ordinary pages. */
+  readonly hugepageBytes?: HugepageBytes;
   /** Limit of TCG's translation cache in bytes; counted in the pod's memory. Only with accelerator `tcg`. */
   readonly tcgCacheBytes?: number;
   readonly kernelBoot?: LaunchKernelBoot;
@@ -64,6 +66,8 @@ export interface LaunchDomain {
   readonly ioThreads?: number;
 }
 
+/** 2 MiB or 1 GiB. */
+export type HugepageBytes = 2_097_152 | 1_073_741_824;
 export type VideoModel = "vga" | "bochs" | "virtio" | "cirrus" | "ramfb";
 export type SoundModel = "ich9" | "ac97";
 export type WatchdogAction = "reset" | "poweroff" | "shutdown";

@@ -132,6 +132,8 @@ describe("a LaunchSpec", () => {
     ["name", undefined, /LaunchSpec name: must be a lower-case DNS name, is nothing/],
     ["domain.memoryBytes", 0, /domain\.memoryBytes: must be a whole number from 1/],
     ["domain.memoryBytes", "128Mi", /domain\.memoryBytes/],
+    ["domain.hugepageBytes", 4096, /domain\.hugepageBytes: must be one of 2097152, 1073741824/],
+    ["domain.hugepageBytes", 1_073_741_824, /domain\.memoryBytes: \d+ is no multiple/],
     ["domain.cpu.cores", 1.5, /domain\.cpu\.cores/],
     ["domain.accelerator", "xen", /domain\.accelerator: must be one of kvm, tcg, is "xen"/],
     ["domain.kernelBoot.kernelPath", "/a/../etc/passwd", /kernelPath: must be an absolute path without \.\./],

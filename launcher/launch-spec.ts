@@ -75,6 +75,7 @@ const domain = object<LaunchDomain>({
   accelerator: oneOf("kvm", "tcg"),
   cpu,
   memoryBytes: positive,
+  hugepageBytes: optional(oneOf(2_097_152, 1_073_741_824)),
   tcgCacheBytes: optional(positive),
   kernelBoot: optional(kernelBoot),
   graphics: boolean,
@@ -253,6 +254,7 @@ export function parseLaunchSpec(text: string | undefined): LaunchSpec {
   refuseDuplicates("interfaces", spec.interfaces);
   refuseDuplicates("domain.inputs", spec.domain.inputs ?? []);
   refuseAbsentIoThreads(spec);
+  refusePartOfPage(spec.domain);
   return spec;
 }
 
@@ -294,6 +296,15 @@ function refuseAbsentIoThreads({ disks, domain: { ioThreads = 0 } }: LaunchSpec)
         `LaunchSpec disks: ${name} is served by I/O thread ${ioThread}, but the domain has ${ioThreads}`,
       );
     }
+  }
+}
+
+/** libvirt would round the guest's memory up, and the pod has no page more. */
+function refusePartOfPage({ memoryBytes, hugepageBytes }: LaunchDomain): void {
+  if (hugepageBytes !== undefined && memoryBytes % hugepageBytes !== 0) {
+    throw invalid(
+      `LaunchSpec domain.memoryBytes: ${memoryBytes} is no multiple of the huge page's ${hugepageBytes}`,
+    );
   }
 }
 

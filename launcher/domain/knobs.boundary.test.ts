@@ -1,7 +1,7 @@
 /** Every disk knob and device, defined by a real libvirtd and started by a real qemu. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { LaunchDisk, LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
@@ -238,6 +238,26 @@ describe("a started domain", { skip, timeout: 300_000 }, () => {
     } finally {
       execFileSync("chown", ["0:6", device]);
       execFileSync("losetup", ["--detach", device]);
+    }
+  });
+
+  it("has all of its memory in huge pages from its start", {
+    skip: user === undefined && "needs root",
+  }, async () => {
+    // Of pages that the kernel makes when they are asked for: nobody counts on them, unlike those of nr_hugepages.
+    const knob = "/proc/sys/vm/nr_overcommit_hugepages";
+    const before = readFileSync(knob, "utf8");
+    const { session } = suite();
+    try {
+      writeFileSync(knob, "64");
+      await started(domain({ hugepageBytes: 2_097_152 }), [], () => {
+        const pid = readFileSync(join(session.directory, "run/libvirt/qemu/run/default_small.pid"), "utf8");
+        // proc_pid_status(5)
+        const [, kib] = /^HugetlbPages:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+        assert.equal(Number(kib) * 1024, SMALL_SPEC.domain.memoryBytes);
+      });
+    } finally {
+      writeFileSync(knob, before);
     }
   });
 

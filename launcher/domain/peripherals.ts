@@ -78,10 +78,11 @@ export function watchdogElement({ watchdog }: LaunchDomain, bus: PciBus): Child 
     : element("watchdog", { model: "i6300esb", action: watchdog.action }, bus.address());
 }
 
-export function memballoonElement({ memBalloon }: LaunchDomain, bus: PciBus): Element {
+export function memballoonElement({ hugepageBytes, memBalloon }: LaunchDomain, bus: PciBus): Element {
   if (!memBalloon) return element("memballoon", { model: "none" });
-  // The guest gives back what it freed, without being asked.
-  const attributes = { model: "virtio-non-transitional", freePageReporting: "on" };
+  // The guest gives back what it freed, without being asked; huge pages are its own as long as it runs.
+  const freePageReporting = hugepageBytes === undefined ? "on" : "off";
+  const attributes = { model: "virtio-non-transitional", freePageReporting };
   // KubeVirt's: the guest tells of its memory each 10 s, else it never would.
   return element("memballoon", attributes, element("stats", { period: 10 }), bus.address());
 }

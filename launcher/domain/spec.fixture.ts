@@ -117,6 +117,7 @@ export const anySpec: fc.Arbitrary<LaunchSpec> = fc
     cores: fc.integer({ min: 1, max: 4 }),
     model: fc.constantFrom("host-model", "host-passthrough", "Skylake-Server"),
     memoryBytes: fc.integer({ min: 1024 * 1024, max: 2 ** 40 }),
+    hugepageBytes: fc.option(fc.constantFrom(2_097_152 as const, 1_073_741_824), { nil: undefined }),
     graphics: fc.boolean(),
     serialConsole: fc.boolean(),
     memBalloon: fc.boolean(),
@@ -132,8 +133,11 @@ export const anySpec: fc.Arbitrary<LaunchSpec> = fc
     hasBootOrder: fc.boolean(),
     hasPlaces: fc.boolean(),
   })
-  .map(
-    ({ disks, interfaces, uuid, kernelArgs, sockets, cores, model, hasBootOrder, hasPlaces, ...domain }) => ({
+  .map((values) => {
+    const { disks, interfaces, uuid, kernelArgs, sockets, cores, model, hasBootOrder, hasPlaces, ...rest } =
+      values;
+    const { hugepageBytes, memoryBytes, ...domain } = rest;
+    return {
       ...SMALL_SPEC,
       disks: disks.map((value, index) => (hasBootOrder ? { ...value, bootOrder: index + 1 } : value)),
       interfaces: hasPlaces ? interfaces.map(placed) : interfaces,
@@ -143,7 +147,10 @@ export const anySpec: fc.Arbitrary<LaunchSpec> = fc
         cpu: { sockets, cores, threads: 1, model },
         ...(kernelArgs !== undefined && { kernelBoot: { kernelPath: "/k", kernelArgs } }),
         ...(domain.accelerator === "tcg" && { tcgCacheBytes: 64 * 1024 * 1024 }),
+        ...(hugepageBytes === undefined
+          ? { memoryBytes }
+          : { hugepageBytes, memoryBytes: Math.ceil(memoryBytes / hugepageBytes) * hugepageBytes }),
         ...domain,
       },
-    }),
-  );
+    };
+  });

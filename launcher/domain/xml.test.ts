@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { XMLParser } from "fast-xml-parser";
-import type { LaunchDisk, LaunchInterface, LaunchSpec } from "../../api/launch-spec.ts";
+import type { HugepageBytes, LaunchDisk, LaunchInterface, LaunchSpec } from "../../api/launch-spec.ts";
 import { DomainXmlError, type ResolvedDisk } from "./resources.ts";
 import { anySpec, attachment, resourcesOf, SMALL_SPEC } from "./spec.fixture.ts";
 import { domainXml } from "./xml.ts";
@@ -165,6 +165,7 @@ describe("domain XML", () => {
         assert.equal(xml.devices.serial !== undefined, domain.serialConsole);
         assert.equal(xml.devices.memballoon.model !== "none", domain.memBalloon);
         assert.equal(xml.devices.rng !== undefined, domain.rng);
+        assert.equal(Number(xml.memoryBacking?.hugepages.page.size ?? 0) * 1024, domain.hugepageBytes ?? 0);
       }),
     );
   });
@@ -262,6 +263,17 @@ describe("domain XML", () => {
     assert.equal(cpu("host-model").mode, "host-model");
     assert.equal(cpu("host-passthrough").mode, "host-passthrough");
     assert.equal(cpu("EPYC").model["#text"], "EPYC");
+  });
+
+  it("makes huge memory of a memfd, and has the guest give nothing of it back", () => {
+    const backing = (hugepageBytes?: HugepageBytes) => {
+      const domain = { ...SMALL_SPEC.domain, ...(hugepageBytes !== undefined && { hugepageBytes }) };
+      const { devices, memoryBacking } = parse({ ...SMALL_SPEC, domain });
+      const { hugepages, source } = memoryBacking ?? {};
+      return [hugepages?.page, source?.type, devices.memballoon.freePageReporting];
+    };
+    assert.deepEqual(backing(2_097_152), [{ size: "2048", unit: "KiB" }, "memfd", "off"]);
+    assert.deepEqual(backing(), [undefined, undefined, "on"]);
   });
 
   it("refuses secure boot of a kernel that nothing would check", () => {

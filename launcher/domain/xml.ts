@@ -1,7 +1,7 @@
 /** LaunchSpec → libvirt's domain XML. Pure and deterministic. Devices are chosen for little memory and a fast start. */
 import type { LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
 import { bootOrders, diskDevices, diskElements } from "./disks.ts";
-import { type Element, element, render } from "./element.ts";
+import { type Child, type Element, element, render } from "./element.ts";
 import { osElement } from "./firmware.ts";
 import { interfaceElements, placeCards } from "./interfaces.ts";
 import { PciBus, rootPorts } from "./pci.ts";
@@ -40,6 +40,7 @@ function domainElement(spec: LaunchSpec, resources: DomainResources): Element {
     element("uuid", {}, domain.uuid),
     // A core dump of qemu must not hold the guest's memory.
     element("memory", { unit: "KiB", dumpCore: "off" }, Math.ceil(domain.memoryBytes / 1024)),
+    memoryBackingElement(domain),
     element("vcpu", { placement: "static" }, cpu.sockets * cpu.cores * cpu.threads),
     domain.ioThreads ? element("iothreads", {}, domain.ioThreads) : undefined,
     sysinfoElement(domain),
@@ -58,6 +59,17 @@ function domainElement(spec: LaunchSpec, resources: DomainResources): Element {
       element("suspend-to-disk", { enabled: "no" }),
     ),
     devicesElement(spec, resources),
+  );
+}
+
+/** A memfd is huge without a file system of huge pages mounted. qemu takes all pages at its start. */
+function memoryBackingElement({ hugepageBytes }: LaunchDomain): Child {
+  if (hugepageBytes === undefined) return undefined;
+  return element(
+    "memoryBacking",
+    {},
+    element("hugepages", {}, element("page", { size: hugepageBytes / 1024, unit: "KiB" })),
+    element("source", { type: "memfd" }),
   );
 }
 

@@ -6,7 +6,7 @@ import { LAUNCHER_PATHS } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import { assignIoThreads } from "./io-threads.ts";
-import { TCG_CACHE_BYTES } from "./memory.ts";
+import { HUGEPAGE_BYTES, TCG_CACHE_BYTES } from "./memory.ts";
 import { SpecError, withoutNul } from "./spec-error.ts";
 
 type Spec = VirtualMachineInstance["spec"];
@@ -18,6 +18,7 @@ export function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelera
   const { domain } = vmi.spec;
   const { devices, firmware } = domain;
   const kernelBoot = firmware?.kernelBoot;
+  const pageSize = domain.memory?.hugepages?.pageSize;
   const { efi, bios } = firmware?.bootloader ?? {};
   const ioThreads = assignIoThreads(vmi.spec, vcpuCount(vmi.spec)).count;
   return {
@@ -27,6 +28,7 @@ export function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelera
     accelerator,
     cpu: resolveCpu(vmi.spec),
     memoryBytes: guestMemoryBytes(vmi.spec),
+    ...(pageSize === undefined ? {} : { hugepageBytes: HUGEPAGE_BYTES[pageSize] }),
     ...(accelerator === "tcg" ? { tcgCacheBytes: TCG_CACHE_BYTES } : {}),
     ...(kernelBoot?.container === undefined
       ? {}

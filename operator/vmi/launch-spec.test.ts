@@ -58,6 +58,14 @@ describe("a LaunchSpec", () => {
     assert.throws(() => bytes({ memory: {} }), SpecError);
   });
 
+  it("has huge pages of the size that was asked for", () => {
+    const bytes = (memory: object) =>
+      resolveLaunchSpec(instance({ domain: { memory } }), "kvm").domain.hugepageBytes;
+    assert.equal(bytes({ guest: "1Gi" }), undefined);
+    assert.equal(bytes({ guest: "1Gi", hugepages: { pageSize: "2Mi" } }), 2 * MIB);
+    assert.equal(bytes({ guest: "1Gi", hugepages: { pageSize: "1Gi" } }), 1024 * MIB);
+  });
+
   it("refuses what the schema lets by and nothing could carry out", () => {
     const disks = { devices: { disks: [{ name: "d" }] } };
     const resolve = (spec: Parameters<typeof instance>[0]) => () => resolveLaunchSpec(instance(spec), "kvm");

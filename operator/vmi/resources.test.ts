@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Resources } from "../../api/domain.ts";
+import type { Domain, Resources } from "../../api/domain.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
 import { instance } from "./instance.fixture.ts";
 import { resolveLaunchSpec } from "./launch-spec.ts";
@@ -10,8 +10,12 @@ import { resourcesOf } from "./resources.ts";
 const KUBEVIRT = { cpuAllocationRatio: 10, memoryOvercommit: 100 };
 const MIB = 1024 * 1024;
 
-function made(resources: Resources | undefined, overcommit = KUBEVIRT, cores = 2) {
-  const memory = { guest: "256Mi" };
+function made(
+  resources: Resources | undefined,
+  overcommit = KUBEVIRT,
+  cores = 2,
+  memory: NonNullable<Domain["memory"]> = { guest: "256Mi" },
+) {
   const vmi = instance({
     domain: { memory, cpu: { cores }, ...(resources === undefined ? {} : { resources }) },
   });
@@ -24,8 +28,17 @@ function made(resources: Resources | undefined, overcommit = KUBEVIRT, cores = 2
   return {
     cpu: [requests["cpu"], limits["cpu"]],
     memory: [guest(requests["memory"]), guest(limits["memory"])],
+    hugepages: hugepagesOf(requests, limits),
     overhead,
   };
+}
+
+/** A pod that requests other amounts of them than its limits would be refused. */
+function hugepagesOf(...[requests, limits]: readonly Readonly<Record<string, string>>[]) {
+  const huge = (amounts = {}) =>
+    Object.fromEntries(Object.entries(amounts).filter(([name]) => name.startsWith("hugepages-")));
+  assert.deepEqual(huge(requests), huge(limits));
+  return huge(requests);
 }
 
 /** A pod of one container with both amounts of both resources equal is Guaranteed. */
@@ -65,6 +78,25 @@ describe("the resources of a launcher pod, as KubeVirt maps them", () => {
     assert(isGuaranteed(both));
     assert(!isGuaranteed(made({ limits: { cpu: 2, memory: "512Mi" }, requests: { cpu: 1 } })));
     assert(!isGuaranteed(made({ limits: { memory: "512Mi" } })));
+  });
+
+  it("are huge pages for the guest, and of ordinary memory what was asked for beyond", () => {
+    const dense = { cpuAllocationRatio: 10, memoryOvercommit: 200 };
+    const huge = (resources?: Resources, memory: NonNullable<Domain["memory"]> = { guest: "1Gi" }) =>
+      made(resources, dense, 2, { ...memory, hugepages: { pageSize: "2Mi" } });
+    const plain = huge();
+    assert.deepEqual([plain.hugepages, plain.memory], [{ "hugepages-2Mi": "1024Mi" }, [0, undefined]]);
+    assert.deepEqual(made(undefined, dense, 1, { guest: "3Gi", hugepages: { pageSize: "1Gi" } }).hugepages, {
+      "hugepages-1Gi": "3072Mi",
+    });
+    const byRequest = huge({ requests: { memory: "64Mi" } }, {});
+    assert.deepEqual([byRequest.hugepages, byRequest.memory], [{ "hugepages-2Mi": "64Mi" }, [0, undefined]]);
+    assert.deepEqual(huge({ limits: { memory: "3Gi" } }).memory, [2048, 2048]);
+    assert.deepEqual(huge({ limits: { memory: "3Gi" }, requests: { memory: "1Gi" } }).memory, [0, 2048]);
+    assert(isGuaranteed(huge({ limits: { cpu: 2, memory: "1Gi" } })));
+    assert(!isGuaranteed(huge({ limits: { cpu: 2 } })));
+    const { memory, overhead } = huge({ overcommitGuestOverhead: true });
+    assert.deepEqual(memory, [-overhead, undefined]);
   });
 
   it("leave the overhead out of the request, and not out of the limit, where it is to be overcommitted", () => {

@@ -6,7 +6,7 @@ import type { Quantity } from "../../api/schema.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { ResourceRequirements } from "../../kube/resources.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
-import { overheadBytes } from "./memory.ts";
+import { guestAmounts, type MemoryAmounts, overheadBytes } from "./memory.ts";
 import { mebibytes, tmpfsBytes } from "./pod-volumes.ts";
 
 /** What is requested for VMs that don't say themselves. */
@@ -17,7 +17,7 @@ const EPHEMERAL_STORAGE_BYTES = 50_000_000;
 
 /**
  * What the user asked for plus what the machine itself needs. A limit without a request requests as much, as in any
- * pod; without both, a CPU is requested for so many vCPUs, and of the guest's memory so many per cent.
+ * pod; without both, a CPU is requested for so many vCPUs. The guest's memory is `guestAmounts`'.
  */
 export function resourcesOf(
   vmi: VirtualMachineInstance,
@@ -30,24 +30,20 @@ export function resourcesOf(
   const devices: Record<string, string> = { [DEVICE_LAUNCHER]: "1" };
   if (launch.interfaces.length > 0) devices[DEVICE_TUN] = "1";
   if (launch.domain.accelerator === "kvm") devices[DEVICE_KVM] = "1";
-  const memory = requests.memory ?? limits.memory;
-  const requested =
-    memory === undefined
-      ? Math.ceil((launch.domain.memoryBytes * 100) / overcommit.memoryOvercommit)
-      : parseQuantity(memory);
+  const memory = guestAmounts(vmi.spec.domain, launch.domain.memoryBytes, overcommit.memoryOvercommit);
   return {
     requests: {
       cpu: String(requests.cpu ?? limits.cpu ?? `${defaultMilliCpu(launch, overcommit)}m`),
-      memory: mebibytes(requested + files + (overcommitGuestOverhead === true ? 0 : overhead)),
+      memory: mebibytes(memory.request + files + (overcommitGuestOverhead === true ? 0 : overhead)),
       ...ephemeralStorage(requests),
+      ...hugepages(memory),
       ...devices,
     },
     limits: {
       ...(limits.cpu === undefined ? {} : { cpu: String(limits.cpu) }),
-      ...(limits.memory === undefined
-        ? {}
-        : { memory: mebibytes(parseQuantity(limits.memory) + overhead + files) }),
+      ...(memory.limit === undefined ? {} : { memory: mebibytes(memory.limit + overhead + files) }),
       ...ephemeralStorage(limits),
+      ...hugepages(memory),
       ...devices,
     },
   };
@@ -56,6 +52,10 @@ export function resourcesOf(
 function defaultMilliCpu({ domain }: LaunchSpec, { cpuAllocationRatio }: Overcommit): number {
   const { cores, sockets, threads } = domain.cpu;
   return Math.max(1, Math.floor((1000 * sockets * cores * threads) / cpuAllocationRatio));
+}
+
+function hugepages({ hugepages: pages }: MemoryAmounts): Record<string, string> {
+  return pages === undefined ? {} : { [`hugepages-${pages.pageSize}`]: mebibytes(pages.bytes) };
 }
 
 function ephemeralStorage({ "ephemeral-storage": bytes }: { readonly "ephemeral-storage"?: Quantity }) {

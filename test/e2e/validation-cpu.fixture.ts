@@ -3,6 +3,7 @@ import { type Change, DOMAIN, type Refused } from "./validation.fixture.ts";
 
 const BURST = [...DOMAIN, "cpu", "burst"] as const;
 const RESOURCES = [...DOMAIN, "resources"] as const;
+const HUGEPAGES = [...DOMAIN, "memory", "hugepages"] as const;
 const AT = "spec.template.spec.domain.cpu.burst";
 
 export const acceptedCpu: Readonly<Record<string, readonly Change[]>> = {
@@ -13,6 +14,11 @@ export const acceptedCpu: Readonly<Record<string, readonly Change[]>> = {
   "policy none without a limit": [
     [BURST, { policy: "none" }],
     [[...RESOURCES, "limits", "cpu"], undefined],
+  ],
+  "huge pages": [[[...HUGEPAGES, "pageSize"], "2Mi"]],
+  "huge pages by request alone": [
+    [[...DOMAIN, "memory"], { hugepages: { pageSize: "1Gi" } }],
+    [[...RESOURCES, "requests", "memory"], "1Gi"],
   ],
   "overcommitted overhead": [[[...RESOURCES, "overcommitGuestOverhead"], true]],
 };
@@ -51,9 +57,39 @@ export const refusedCpu: readonly Refused[] = [
     /not supported by virtpod yet/,
   ],
   [
-    "huge pages",
-    [[[...DOMAIN, "memory", "hugepages"], { pageSize: "2Mi" }]],
-    "spec.template.spec.domain.memory.hugepages",
-    /not supported by virtpod yet/,
+    "huge pages of no size",
+    [[HUGEPAGES, {}]],
+    "spec.template.spec.domain.memory.hugepages.pageSize",
+    /Required value/,
+  ],
+  [
+    "huge pages of a size that no processor has",
+    [[[...HUGEPAGES, "pageSize"], "4Mi"]],
+    "spec.template.spec.domain.memory.hugepages.pageSize",
+    /Unsupported value/,
+  ],
+  [
+    "a guest of less than a huge page",
+    [[[...HUGEPAGES, "pageSize"], "1Gi"]],
+    "spec.template.spec.domain.memory.hugepages.pageSize",
+    /must be a multiple of hugepages.pageSize/,
+  ],
+  [
+    "a guest of no whole number of huge pages, by its request",
+    [
+      [[...DOMAIN, "memory"], { hugepages: { pageSize: "2Mi" } }],
+      [[...RESOURCES, "requests", "memory"], "129Mi"],
+    ],
+    "spec.template.spec.domain.memory.hugepages.pageSize",
+    /must be a multiple of hugepages.pageSize/,
+  ],
+  [
+    "huge pages for a guest that may have less",
+    [
+      [[...HUGEPAGES, "pageSize"], "2Mi"],
+      [[...RESOURCES, "requests", "memory"], "64Mi"],
+    ],
+    "spec.template.spec.domain.resources.requests.memory",
+    /can't be overcommitted/,
   ],
 ];

@@ -22,6 +22,8 @@ const RESOURCE_QUOTAS = kind<ResourceQuota>({
 const MISSING_IMAGE = "localhost/virtpod/missing:none";
 const GUEST_IMAGE = "localhost/virtpod/virtpod-guest-tiny:dev";
 
+const STATUS_MS = 90_000;
+
 const bootDisk = (containerDisk: { image: string; path?: string; imagePullPolicy?: "Never" }) => ({
   domain: { firmware: {}, devices: { disks: [{ name: "root", disk: {} }], interfaces: [] } },
   spec: { networks: [], volumes: [{ name: "root", containerDisk }] },
@@ -36,14 +38,14 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
 
   it("memory above any node's: ErrorUnschedulable with the scheduler's words", async () => {
     await guests.create("huge", { domain: { memory: { guest: "4Ti" } } });
-    const vm = await guests.untilStatus("huge", "ErrorUnschedulable", 15_000);
+    const vm = await guests.untilStatus("huge", "ErrorUnschedulable", STATUS_MS);
     assert.match(condition(vm, "PodScheduled")?.message ?? "", /Insufficient memory/);
     await guests.remove("huge");
   });
 
   it("a node selector that matches nothing: ErrorUnschedulable with the scheduler's words", async () => {
     await guests.create("nowhere", { spec: { nodeSelector: { "virtpod.io/nowhere": "true" } } });
-    const vm = await guests.untilStatus("nowhere", "ErrorUnschedulable", 15_000);
+    const vm = await guests.untilStatus("nowhere", "ErrorUnschedulable", STATUS_MS);
     assert.match(condition(vm, "PodScheduled")?.message ?? "", /node affinity\/selector/);
     await guests.remove("nowhere");
   });
@@ -58,14 +60,14 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
 
   it("a containerDisk whose image can't be pulled: the pull's error names it", async () => {
     await guests.create("no-disk-image", bootDisk({ image: MISSING_IMAGE }));
-    const vm = await guests.untilVm("no-disk-image", "an image error", 30_000, isImageError);
+    const vm = await guests.untilVm("no-disk-image", "an image error", STATUS_MS, isImageError);
     tellsOfImage(vm);
     await guests.remove("no-disk-image");
   });
 
   it("a containerDisk that may not be pulled and is not there: ErrImagePull", async () => {
     await guests.create("never-pulled", bootDisk({ image: MISSING_IMAGE, imagePullPolicy: "Never" }));
-    const vm = await guests.untilStatus("never-pulled", "ErrImagePull", 30_000);
+    const vm = await guests.untilStatus("never-pulled", "ErrImagePull", STATUS_MS);
     tellsOfImage(vm);
     await guests.remove("never-pulled");
   });
@@ -73,7 +75,7 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
   it("a kernel whose image can't be pulled: the pull's error names it", async () => {
     const container = { image: MISSING_IMAGE, kernelPath: "/boot/vmlinuz" };
     await guests.create("no-kernel-image", { domain: { firmware: { kernelBoot: { container } } } });
-    const vm = await guests.untilVm("no-kernel-image", "an image error", 30_000, isImageError);
+    const vm = await guests.untilVm("no-kernel-image", "an image error", STATUS_MS, isImageError);
     tellsOfImage(vm);
     await guests.remove("no-kernel-image");
   });
@@ -101,19 +103,19 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
 
   it("a guest that panics at once: Failed, then CrashLoopBackOff with the next start's time", async () => {
     await guests.create("panics", { kernelArgs: "console=ttyS0 virtpod.panic=1" });
-    const vm = await guests.untilStatus("panics", "CrashLoopBackOff", 60_000);
+    const vm = await guests.untilStatus("panics", "CrashLoopBackOff", STATUS_MS);
     assert.equal(vm.status?.startFailure?.consecutiveFailCount, 1);
     assert.ok(Date.parse(vm.status?.startFailure?.retryAfterTimestamp ?? "") > Date.now());
     assert.match(
       condition(vm, "Failure")?.message ?? "",
       /^the start failed, .*: the guest's kernel panicked$/,
     );
-    await guests.untilEvent("panics", "Stopped", /the guest's kernel panicked/, 5_000);
+    await guests.untilEvent("panics", "Stopped", /the guest's kernel panicked/, STATUS_MS);
     // It is tried again, and the failures are counted.
     await guests.untilVm(
       "panics",
       "a second failure",
-      60_000,
+      STATUS_MS,
       ({ status }) => status?.startFailure?.consecutiveFailCount === 2,
     );
     await guests.remove("panics");
@@ -129,14 +131,14 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
       const vm = await limited.untilVm(
         "forbidden",
         "Synchronized=False",
-        30_000,
+        STATUS_MS,
         (seen) => condition(seen, "Synchronized") !== undefined,
       );
       assert.equal(condition(vm, "Synchronized")?.reason, "FailedCreate");
       assert.match(condition(vm, "Synchronized")?.message ?? "", /exceeded quota: no-pods/);
-      await limited.untilEvent("forbidden", "FailedCreate", /exceeded quota: no-pods/, 5_000);
+      await limited.untilEvent("forbidden", "FailedCreate", /exceeded quota: no-pods/, STATUS_MS);
       await quotas.patch("no-pods", mergePatch({ spec: { hard: { pods: "5" } } }));
-      const running = await limited.untilStatus("forbidden", "Running", 60_000);
+      const running = await limited.untilStatus("forbidden", "Running", STATUS_MS);
       assert.equal(condition(running, "Synchronized"), undefined);
       await limited.remove("forbidden");
     } finally {
@@ -146,9 +148,9 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
 
   /** On the VM, where it stays while nothing runs, and as an event. */
   async function tellsFailure(name: string, words: RegExp): Promise<void> {
-    const vm = await guests.untilStatus(name, "CrashLoopBackOff", 30_000);
+    const vm = await guests.untilStatus(name, "CrashLoopBackOff", STATUS_MS);
     assert.match(condition(vm, "Failure")?.message ?? "", words);
-    await guests.untilEvent(name, "Stopped", words, 5_000);
+    await guests.untilEvent(name, "Stopped", words, STATUS_MS);
   }
 
   function isImageError({ status }: VirtualMachine): boolean {

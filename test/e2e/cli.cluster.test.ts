@@ -43,7 +43,7 @@ describe("the command line", { concurrency: 1 }, () => {
   /** A command that goes on until ^C, once it has printed its first line. */
   const serving = async (...args: readonly string[]) => {
     const session = interact("node", line(...args), env);
-    const [first] = await session.expect(/^.+\n/m, 30_000);
+    const [first] = await session.expect(/^.+\n/m, STATUS_MS);
     return { session, first };
   };
 
@@ -181,10 +181,10 @@ describe("the command line", { concurrency: 1 }, () => {
 
   it("gives a console to who comes last, and tells the other so", async () => {
     const first = interact("node", line("console", NAME), env);
-    await first.expect(/Connected to the console/, 30_000);
+    await first.expect(/Connected to the console/, STATUS_MS);
     const second = interact("node", line("console", NAME), env);
-    await second.expect(/Connected to the console/, 30_000);
-    await first.expect(/was taken by somebody else/, 30_000);
+    await second.expect(/Connected to the console/, STATUS_MS);
+    await first.expect(/was taken by somebody else/, STATUS_MS);
     assert.equal(await first.ended, 1);
     second.write("\u001d");
     assert.equal(await second.ended, 0);
@@ -226,7 +226,7 @@ describe("the command line", { concurrency: 1 }, () => {
       const { codes, first } = doctor("claimless");
       assert.deepEqual(codes.slice(0, 2), ["ClaimMissing", "FailedPvcNotFound"]);
       assert.match(first?.what ?? "", /nowhere doesn't exist/);
-      await guests.remove("claimless", 30_000);
+      await guests.remove("claimless");
     });
 
     it("that no node takes it", async () => {
@@ -235,7 +235,7 @@ describe("the command line", { concurrency: 1 }, () => {
       const { first } = doctor("nonode");
       assert.equal(first?.code, "Unschedulable");
       assert.match(first?.todo ?? "", /nodeSelector/);
-      await guests.remove("nonode", 30_000);
+      await guests.remove("nonode");
     });
   });
 });

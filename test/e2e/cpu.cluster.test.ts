@@ -11,7 +11,7 @@ import { until } from "../harness/cluster.ts";
 import { ask, Guests } from "../harness/guest.ts";
 import { measurementOf, operatorMetrics, untilMeasured } from "../harness/metrics.ts";
 
-const CHANGE_MS = 30_000;
+const CHANGE_MS = 60_000;
 const START_MS = 60_000;
 
 describe("a running guest's CPU", { concurrency: 1 }, () => {

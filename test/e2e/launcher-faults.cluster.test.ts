@@ -33,6 +33,8 @@ const PRETENDER = `
   });
 `;
 
+const STATUS_MS = 90_000;
+
 interface Said {
   readonly before?: { readonly uid: number };
   readonly after?: { readonly uid: number };
@@ -56,17 +58,17 @@ describe("a launcher", { concurrency: 3 }, () => {
     const failed = guests.untilVmi(
       name,
       "the phase Failed",
-      20_000,
+      STATUS_MS,
       ({ metadata, status }) => metadata.uid === vmiUid && status?.phase === "Failed",
     );
-    const backingOff = guests.untilStatus(name, "CrashLoopBackOff", 20_000);
+    const backingOff = guests.untilStatus(name, "CrashLoopBackOff", STATUS_MS);
     killProgram([pod], program);
     assert.match(condition(await failed, "Ready")?.message ?? "", words);
     const retryAt = Date.parse((await backingOff).status?.startFailure?.retryAfterTimestamp ?? "");
     const next = await guests.untilVmi(
       name,
       "the next incarnation running",
-      60_000,
+      STATUS_MS,
       ({ metadata, status }) => metadata.uid !== vmiUid && status?.phase === "Running",
     );
     assert.ok(Date.parse(next.metadata.creationTimestamp ?? "") >= retryAt, "it was started before its time");
@@ -85,7 +87,7 @@ describe("a launcher", { concurrency: 3 }, () => {
     const { pod } = await guests.answering("forced");
     const traces = tracesOf(pod);
     const { name } = pod.metadata;
-    const gone = untilGone(guests.client, PODS, { namespace: guests.namespace, name, timeoutMs: 30_000 });
+    const gone = untilGone(guests.client, PODS, { namespace: guests.namespace, name, timeoutMs: STATUS_MS });
     await pods().delete(name, { gracePeriodSeconds: 0 });
     await gone;
     assert.deepEqual(
@@ -95,11 +97,11 @@ describe("a launcher", { concurrency: 3 }, () => {
     await guests.untilVmi(
       "forced",
       "the next incarnation running",
-      60_000,
+      STATUS_MS,
       ({ status, metadata }) =>
         metadata.uid !== pod.metadata.labels?.["kubevirt.io/created-by"] && status?.phase === "Running",
     );
-    await guests.remove("forced", 30_000);
+    await guests.remove("forced");
   });
 
   it("is not every pod that asks for a launcher's devices: one that pretends gets nothing", async () => {
@@ -110,12 +112,12 @@ describe("a launcher", { concurrency: 3 }, () => {
       namespace: guests.namespace,
       name: "pretender",
       what: "a started container",
-      timeoutMs: 20_000,
+      timeoutMs: STATUS_MS,
       when: (pod) =>
         pod?.status?.containerStatuses?.[0]?.state?.waiting === undefined && pod?.status?.phase !== "Pending",
     });
     const where = { namespace: guests.namespace, name: "pretender" };
-    const { input } = await untilLogged(guests.client, where, /"closed":true.*\n/, 45_000);
+    const { input } = await untilLogged(guests.client, where, /"closed":true.*\n/, STATUS_MS);
     const said = input
       .trim()
       .split("\n")

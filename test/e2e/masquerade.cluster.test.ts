@@ -10,6 +10,7 @@ import { ask, Guests } from "../harness/guest.ts";
 
 const LISTED = 80;
 const UNLISTED = 8080;
+const STATUS_MS = 90_000;
 const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
 
 interface Self {
@@ -47,14 +48,14 @@ describe("a guest behind masquerade", () => {
   after(() => guests.close());
 
   const macOf = async (name: string) => {
-    const vmi = await guests.untilVmi(name, "an interface", 60_000, ({ status }) => {
+    const vmi = await guests.untilVmi(name, "an interface", STATUS_MS, ({ status }) => {
       return status?.phase === "Running" && status.interfaces?.[0]?.mac !== undefined;
     });
     return vmi.status?.interfaces?.[0]?.mac;
   };
 
   it("has an address that only it sees, while its status and everyone else know it by the pod's", async () => {
-    const vmi = await guests.untilVmi("hidden", "an address", 10_000, ({ status }) => {
+    const vmi = await guests.untilVmi("hidden", "an address", STATUS_MS, ({ status }) => {
       return status?.interfaces?.[0]?.ipAddress !== undefined;
     });
     assert.equal(vmi.status?.interfaces?.[0]?.ipAddress, podIP);
@@ -76,7 +77,7 @@ describe("a guest behind masquerade", () => {
     await guests.type("hidden", `nc -ll -p ${UNLISTED} -e /bin/echo unlisted &`);
     await guests.type("hidden", `nc 127.0.0.1 ${UNLISTED} </dev/null`, /unlisted\r?\n/);
     await assert.rejects(
-      fetch(`http://${podIP}:${UNLISTED}/`, { signal: AbortSignal.timeout(10_000) }),
+      fetch(`http://${podIP}:${UNLISTED}/`, { signal: AbortSignal.timeout(STATUS_MS) }),
       ({ cause }) => cause.code === "ECONNREFUSED",
     );
     assert.equal((await ask<Self>(podIP, "/")).hostname, "hidden");
@@ -87,12 +88,12 @@ describe("a guest behind masquerade", () => {
       namespace: guests.namespace,
       name: podName,
       what: "a pod that is ready",
-      timeoutMs: 30_000,
+      timeoutMs: STATUS_MS,
       when: (seen) =>
         seen?.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true,
     });
     assert.equal(pod?.spec.containers[0]?.readinessProbe?.httpGet?.port, LISTED);
-    await guests.untilVmi("hidden", "Ready", 10_000, (vmi) => {
+    await guests.untilVmi("hidden", "Ready", STATUS_MS, (vmi) => {
       return (
         vmi.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true
       );
@@ -102,7 +103,7 @@ describe("a guest behind masquerade", () => {
   it("is reached by kubectl port-forward, and by the API server's proxy", async () => {
     const forward = interact("kubectl", ["port-forward", "-n", guests.namespace, podName, `:${LISTED}`], env);
     try {
-      const [, port] = await forward.expect(/Forwarding from 127\.0\.0\.1:(\d+)/, 15_000);
+      const [, port] = await forward.expect(/Forwarding from 127\.0\.0\.1:(\d+)/, STATUS_MS);
       assert.equal((await ask<Self>(`127.0.0.1:${port}`, "/")).hostname, "hidden");
     } finally {
       forward.kill();
@@ -117,7 +118,7 @@ describe("a guest behind masquerade", () => {
     const change = (runStrategy: string) =>
       guests.resource(VIRTUAL_MACHINES).patch("hidden", mergePatch({ spec: { runStrategy } }));
     await change("Halted");
-    await guests.untilStatus("hidden", "Stopped", 30_000);
+    await guests.untilStatus("hidden", "Stopped", STATUS_MS);
     await change("Always");
     assert.equal(await macOf("hidden"), before);
   });

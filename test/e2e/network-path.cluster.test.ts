@@ -77,7 +77,7 @@ describe("a guest's network, shown by virtpod net", () => {
       env,
     );
     try {
-      const [, port] = await forward.expect(/Forwarding from 127\.0\.0\.1:(\d+)/, 15_000);
+      const [, port] = await forward.expect(/Forwarding from 127\.0\.0\.1:(\d+)/, 60_000);
       assert.equal((await ask<{ hostname: string }>(`127.0.0.1:${port}`, "/")).hostname, NAME);
     } finally {
       forward.kill();

@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { conditionOf } from "../../operator/vmi/conditions.ts";
 import { Guests } from "../harness/guest.ts";
 
-const STATUS_MS = 60_000;
+const STATUS_MS = 90_000;
 
 describe("a guest that is probed", { concurrency: 1 }, () => {
   let guests: Guests;
@@ -44,10 +44,9 @@ describe("a guest that is probed", { concurrency: 1 }, () => {
       failureThreshold: 2,
     };
     await guests.create("dying", { vm: { runStrategy: "RerunOnFailure" }, spec: { livenessProbe } });
-    await guests.answering("dying");
     const { status } = await guests.untilStatus("dying", "CrashLoopBackOff", STATUS_MS);
     assert.match(conditionOf(status?.conditions, "Failure")?.message ?? "", /livenessProbe failed/);
     await guests.untilStatus("dying", "Running", STATUS_MS);
-    await guests.remove("dying", 30_000);
+    await guests.remove("dying");
   });
 });

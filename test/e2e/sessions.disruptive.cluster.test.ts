@@ -6,17 +6,21 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { NAMESPACES, type Namespace, PODS } from "../../kube/resources.ts";
 import { connectCluster, kubeconfigPath, makeNamespace, until, untilGone } from "../harness/cluster.ts";
-import { capture, clusterTool, type Interactive, interact } from "../harness/command.ts";
+import { capture, clusterTool, type Interactive, interact, untilHeard } from "../harness/command.ts";
+import { eventually } from "../harness/eventually.ts";
 import { Guests } from "../harness/guest.ts";
-import { killProgram } from "../harness/node.ts";
 import { type Session, Subresources } from "../harness/subresource.ts";
-import { SYSTEM, type SystemProgram, systemPods } from "../harness/system.ts";
+import { killSystem, SYSTEM, systemPods, untilSuccessor } from "../harness/system.ts";
 
 const NAME = "tiny";
 const CONSOLE = `virtualmachineinstances/${NAME}/console`;
 const DISCOVERY = "/apis/subresources.kubevirt.io/v1";
 /** From a program's death to the next one that serves. */
-const BACK_MS = 60_000;
+const BACK_MS = 120_000;
+/** From a program's death to a word of it at its client. */
+const TOLD_MS = 60_000;
+/** A guest's; what was lost with a connection is typed again after that. */
+const ANSWER_MS = 10_000;
 
 const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
 
@@ -35,31 +39,12 @@ describe("while a console is open", { concurrency: 1 }, () => {
     await guests.close();
   });
 
-  async function untilReady(program: SystemProgram): Promise<void> {
-    for (const { metadata } of await systemPods(guests.client, program)) {
-      await until(guests.client, PODS, {
-        namespace: SYSTEM,
-        name: metadata.name,
-        what: "a pod that is ready",
-        timeoutMs: BACK_MS,
-        when: (pod) =>
-          pod?.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") === true,
-      });
-    }
-  }
-
   /** `virtpod console` in a shell of the guest. */
   async function attached(): Promise<Interactive> {
     const terminal = interact("node", ["cli/main.ts", "console", NAME, "-n", guests.namespace], env);
-    await terminal.expect(/Connected to the console/, 15_000);
-    await typed(terminal, "before");
+    await terminal.expect(/Connected to the console/, TOLD_MS);
+    await untilHeard(terminal, "before");
     return terminal;
-  }
-
-  /** Types until the guest answers: what is typed while a connection breaks is lost with it. */
-  async function typed(terminal: Interactive, word: string): Promise<void> {
-    terminal.write(`\necho ${word}-$((6 * 7))\n`);
-    await terminal.expect(new RegExp(`${word}-42`), 15_000);
   }
 
   async function leave(terminal: Interactive): Promise<void> {
@@ -75,31 +60,33 @@ describe("while a console is open", { concurrency: 1 }, () => {
       const terminal = await attached();
       try {
         // Nobody tells which replica it is.
-        killProgram(await systemPods(guests.client, program), /^node$/);
-        await terminal.expect(/connecting again/, 15_000);
+        const untilBack = await killSystem(guests.client, program);
+        await terminal.expect(/connecting again/, TOLD_MS);
         await terminal.expect(/Connected again/, BACK_MS);
-        await typed(terminal, "after");
+        await untilHeard(terminal, "after", BACK_MS);
+        await untilBack();
       } finally {
         await leave(terminal);
       }
-      await untilReady(program);
     });
   }
 
   it("an agent that dies is told to the client as such", async () => {
-    const session = await api.session(CONSOLE);
-    killProgram(await systemPods(guests.client, "virtpod-agent"), /^node$/);
+    const session = await untilServed(() => api.session(CONSOLE));
+    const untilBack = await killSystem(guests.client, "virtpod-agent");
     const { code, reason } = await session.closed;
     assert.equal(code, 1012);
     assert.match(reason, /lost: connect again/);
-    await untilReady("virtpod-agent");
+    await untilBack();
   });
 
   it("an operator that is told to go tells its clients to connect again", async () => {
     const session: Session = await untilServed(() => api.session(CONSOLE));
-    for (const { metadata } of await systemPods(guests.client, "virtpod-operator")) {
+    const told = await systemPods(guests.client, "virtpod-operator");
+    const known = new Set(told.map(({ metadata }) => metadata.uid));
+    for (const { metadata } of told) {
       await guests.client.resource(PODS).namespace(SYSTEM).delete(metadata.name);
-      await untilReady("virtpod-operator");
+      known.add((await untilSuccessor(guests.client, "virtpod-operator", known)).metadata.uid);
     }
     const { code, reason } = await session.closed;
     assert.equal(code, 1012);
@@ -130,10 +117,13 @@ describe("while a console is open", { concurrency: 1 }, () => {
       scaleOperator(2);
       await untilNamespace(client, namespace, "its end", (seen) => seen === undefined);
       assert.equal((await api.askAt("GET", DISCOVERY)).status, 200);
-      const session = await untilServed(() => api.session(CONSOLE));
-      session.send("\necho alive-$((6 * 7))\n");
-      await session.expect(/alive-42/);
-      session.websocket.close();
+      await untilServed(async () => {
+        const session = await api.session(CONSOLE);
+        session.send("\necho alive-$((6 * 7))\n");
+        await session.expect(/alive-42/, ANSWER_MS);
+        session.websocket.close();
+        await session.closed;
+      });
     } finally {
       scaleOperator(2);
       await client.close();
@@ -141,17 +131,7 @@ describe("while a console is open", { concurrency: 1 }, () => {
   });
 
   /** Agents look for new replicas at intervals; until they have, a replica knows no way to the guest. */
-  async function untilServed<T>(attempt: () => Promise<T>): Promise<T> {
-    const deadline = Date.now() + BACK_MS;
-    for (;;) {
-      try {
-        return await attempt();
-      } catch (error) {
-        if (Date.now() > deadline) throw error;
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    }
-  }
+  const untilServed = <T>(attempt: () => Promise<T>) => eventually(attempt, BACK_MS);
 
   async function untilNamespace(
     client: Awaited<ReturnType<typeof connectCluster>>,

@@ -7,6 +7,7 @@ import { VIRTUAL_MACHINE_INSTANCES } from "../../operator/kinds.ts";
 import { conditionOf } from "../../operator/vmi/conditions.ts";
 import { kubeconfigPath, launcherPods, until, untilGone } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
+import { eventually } from "../harness/eventually.ts";
 import { ask, condition, Guests, uptimeSeconds } from "../harness/guest.ts";
 
 /** A kubelet may take half a minute for a pod that it could not read the moment that it was bound (403). */
@@ -31,7 +32,7 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
     untilGone(guests.client, VIRTUAL_MACHINE_INSTANCES, {
       namespace: guests.namespace,
       name,
-      timeoutMs: 5_000,
+      timeoutMs: STATUS_MS,
     });
   const vmi = (name: string) => guests.resource(VIRTUAL_MACHINE_INSTANCES).get(name).catch(ignoreNotFound);
 
@@ -108,7 +109,7 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
     virtpod("start", "rerun");
     await is("rerun", "Running");
     assert.equal(conditionOf((await is("rerun", "Running")).status?.conditions, "Completed"), undefined);
-    await guests.remove("rerun", 30_000);
+    await guests.remove("rerun");
   });
 
   it("under Once is started a single time", async () => {
@@ -135,7 +136,7 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
       namespace: guests.namespace,
       name: pod.metadata.name,
       what: "a ready pod",
-      timeoutMs: 10_000,
+      timeoutMs: STATUS_MS,
       when: (seen) => seen !== undefined && condition(seen, "Ready")?.status === "True",
     });
   });
@@ -185,17 +186,18 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
   });
 });
 
-/** When the guest's clock began, in milliseconds since the epoch. */
+/** When the guest's clock began, in milliseconds since the epoch: then at the latest. */
 async function bootTime(address: string): Promise<number> {
   return Date.now() - (await uptimeSeconds(address)) * 1000;
 }
 
 /** Its web server is away meanwhile. */
-async function rebooted(address: string, before: number): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    const uptime = await ask<{ uptimeSeconds: number }>(address, "/uptime", 1_000).catch(() => undefined);
-    if (uptime !== undefined && Date.now() - uptime.uptimeSeconds * 1000 > before + 1_000) return;
-    if (Date.now() > deadline) throw new Error(`the guest at ${address} does not boot anew`);
-  }
+function rebooted(address: string, before: number): Promise<void> {
+  return eventually(async () => {
+    const askedAt = Date.now();
+    const { uptimeSeconds } = await ask<{ uptimeSeconds: number }>(address, "/uptime", 5_000);
+    const isNew = askedAt - uptimeSeconds * 1000 > before;
+    if (!isNew)
+      throw new Error(`the guest at ${address} does not boot anew: it is up for ${uptimeSeconds} s`);
+  }, STATUS_MS);
 }

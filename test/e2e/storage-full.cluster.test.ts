@@ -33,7 +33,7 @@ describe("a disk without room", { concurrency: 1 }, () => {
     const paused = await guests.untilStatus("fills", "Paused", 60_000);
     assert.equal(condition(paused, "Paused")?.reason, "PausedIOError");
     assert.match(condition(paused, "Paused")?.message ?? "", /disk data: no room is left/);
-    await guests.untilEvent("fills", "PausedIOError", /disk data: no room is left/, 10_000);
+    await guests.untilEvent("fills", "PausedIOError", /disk data: no room is left/, 60_000);
 
     capture("./cluster/enter", ["rm", ballast]);
     await guests.untilStatus("fills", "Running", 90_000);

@@ -5,6 +5,7 @@ import { SECRETS } from "../../kube/resources.ts";
 import { type Changes, condition, diskName, Guests } from "../harness/guest.ts";
 import { createClaim, type GuestDisk, loadImage, MIB, tinyWithDisks } from "../harness/storage.ts";
 
+const STATUS_MS = 90_000;
 const IMAGE = "localhost/virtpod/test-disks:1";
 
 /** A qcow2 version 3 header as QEMU's docs/interop/qcow2.rst has it, of a disk of 1 MiB. */
@@ -50,12 +51,12 @@ describe("a volume that can't be had", { concurrency: 3 }, () => {
   const create = (name: string, disks: readonly GuestDisk[], changes?: Changes) =>
     guests.create(name, tinyWithDisks(disks, changes));
   const running = (name: string) =>
-    guests.untilVmi(name, "phase Running", 90_000, ({ status }) => status?.phase === "Running");
+    guests.untilVmi(name, "phase Running", STATUS_MS, ({ status }) => status?.phase === "Running");
 
   describe("of a claim", { concurrency: 3 }, () => {
     it("that is missing: says so, and starts as soon as the claim is made", async () => {
       await create("no-claim", [claimed("late")]);
-      const vm = await guests.untilStatus("no-claim", "ErrorPvcNotFound", 15_000);
+      const vm = await guests.untilStatus("no-claim", "ErrorPvcNotFound", STATUS_MS);
       assert.match(
         condition(vm, "Synchronized")?.message ?? "",
         /PersistentVolumeClaim late is missing: create it/,
@@ -71,7 +72,7 @@ describe("a volume that can't be had", { concurrency: 3 }, () => {
         storageClassName: "nobody-serves-this",
       });
       await create("pending", [claimed("unbound")]);
-      const vm = await guests.untilVm("pending", "a word about the claim", 30_000, (seen) =>
+      const vm = await guests.untilVm("pending", "a word about the claim", STATUS_MS, (seen) =>
         /PersistentVolumeClaim unbound|unbound immediate/.test(JSON.stringify(seen.status?.conditions)),
       );
       assert.match(vm.status?.printableStatus ?? "", /^(WaitingForVolumeBinding|ErrorUnschedulable)$/);
@@ -84,7 +85,7 @@ describe("a volume that can't be had", { concurrency: 3 }, () => {
         accessModes: ["ReadOnlyMany"],
       });
       await create("writes", [claimed("read-only")]);
-      const vm = await guests.untilVm("writes", "a refusal", 15_000, (seen) =>
+      const vm = await guests.untilVm("writes", "a refusal", STATUS_MS, (seen) =>
         /ReadOnlyMany/.test(condition(seen, "Synchronized")?.message ?? ""),
       );
       assert.equal(condition(vm, "Synchronized")?.reason, "FailedPvcAccessMode");
@@ -158,7 +159,7 @@ describe("a volume that can't be had", { concurrency: 3 }, () => {
   it("a cloud-init Secret that is missing is waited for, and the guest starts when it appears", async () => {
     const volume = { name: "seed", cloudInitNoCloud: { secretRef: { name: "late-secret" } } };
     await create("no-secret", [{ volume }]);
-    await guests.untilVm("no-secret", "a word about the Secret", 60_000, (vm) =>
+    await guests.untilVm("no-secret", "a word about the Secret", STATUS_MS, (vm) =>
       /late-secret/.test(JSON.stringify(vm.status?.conditions)),
     );
     await guests
@@ -172,13 +173,13 @@ describe("a volume that can't be had", { concurrency: 3 }, () => {
   it("an optional ConfigMap that is missing does not keep the guest from starting", async () => {
     const volume = { name: "settings", configMap: { name: "nowhere", optional: true } };
     await create("optional", [{ volume }]);
-    const { address } = await guests.answering("optional", 90_000);
+    const { address } = await guests.answering("optional", STATUS_MS);
     await diskName(address, "settings");
     await guests.remove("optional");
   });
 
   async function tellsFailure(name: string, words: RegExp): Promise<void> {
-    const vm = await guests.untilVm(name, `a failure that says ${words}`, 60_000, (seen) =>
+    const vm = await guests.untilVm(name, `a failure that says ${words}`, STATUS_MS, (seen) =>
       words.test(condition(seen, "Failure")?.message ?? ""),
     );
     assert.equal(vm.status?.printableStatus, "CrashLoopBackOff");

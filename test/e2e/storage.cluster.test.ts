@@ -156,7 +156,7 @@ describe("the disks of a Debian guest", { concurrency: 1 }, () => {
     await guests.create("maker", tinyWithDisks([{ volume: claim("kept") }]));
     const { address } = await guests.answering("maker", 120_000);
     await ask(address, `/disk-write?dev=${await diskName(address, "kept")}&data=kept`);
-    await guests.remove("maker", 30_000);
+    await guests.remove("maker");
   }
 
   /** As the guest sees a disk, by its serial number or its image's label. */

@@ -243,7 +243,7 @@ describe("a running guest", { concurrency: 1 }, () => {
     await untilGone(guests.client, PODS, {
       namespace: guests.namespace,
       name: pod.metadata.name,
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
     });
     assert.deepEqual(remainsOf(traces), []);
   });

@@ -13,7 +13,7 @@ const CONTESTED = "contested";
 const INTERRUPTED = "interrupted";
 const LOOK_MS = 20;
 /** Lease, two tries of the standby, and what a busy machine adds. */
-const TAKE_OVER_MS = 30_000;
+const TAKE_OVER_MS = 60_000;
 
 export function leaderSuite(company: () => Company): void {
   describe("of two operators", () => {
@@ -26,14 +26,14 @@ export function leaderSuite(company: () => Company): void {
       try {
         // Whoever is first leads; the names stay with the places.
         const hasLed = await Promise.race([
-          frozen.untilLogged("leading", 30_000).then(() => true),
-          standby.untilLogged("leading", 30_000).then(() => false),
+          frozen.untilLogged("leading", TAKE_OVER_MS).then(() => true),
+          standby.untilLogged("leading", TAKE_OVER_MS).then(() => false),
         ]);
         const [leader, successor] = hasLed ? [frozen, standby] : [standby, frozen];
         late.leader = leader.address;
         await Promise.all(
           [leader, successor].map((operator) =>
-            operator.untilLogged("an agent connected", 30_000, { kind: "status" }),
+            operator.untilLogged("an agent connected", TAKE_OVER_MS, { kind: "status" }),
           ),
         );
         // One write is under way for longer than the lease: the network has it.

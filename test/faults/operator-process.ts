@@ -143,7 +143,7 @@ export class OperatorProcess {
   }
 
   /** Resolves when it has nothing to do, twice in a row: what is under way between two looks shows as a reconcile. */
-  async untilIdle(timeoutMs = 15_000): Promise<void> {
+  async untilIdle(timeoutMs = 30_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     for (let last = -1; ; ) {
       const metrics = await this.metrics();

@@ -10,7 +10,7 @@ import type { FaultProxy } from "./proxy.ts";
 
 const RESYNCS = 10;
 /** Objects get there one by one: the kubelet's last status comes after the operator's. */
-const CONVERGENCE_MS = 15_000;
+const CONVERGENCE_MS = 30_000;
 const LOOK_MS = 30;
 
 export class Oracle {

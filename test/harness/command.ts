@@ -48,7 +48,10 @@ export function clusterTool(name: string): string {
 
 export interface Interactive {
   write(text: string): void;
-  /** Resolves when the output since the start matches. @throws Error with the output after the deadline */
+  /**
+   * Resolves when what was printed since the last match matches: each match is used up, with all before it.
+   * @throws Error with the output after the deadline
+   */
   expect(pattern: RegExp, timeoutMs: number): Promise<RegExpExecArray>;
   /** Resolves with the exit code. */
   readonly ended: Promise<number>;
@@ -63,6 +66,8 @@ export function interact(
 ): Interactive {
   const child = spawn(command, args, { cwd: ROOT, env, stdio: ["pipe", "pipe", "pipe"] });
   let output = "";
+  /** Where what no `expect` has used up begins. */
+  let start = 0;
   const waiting = new Set<() => void>();
   const collect = (chunk: Buffer) => {
     output += chunk.toString("utf8");
@@ -85,8 +90,9 @@ export function interact(
           );
         }, timeoutMs);
         const check = () => {
-          const match = pattern.exec(output);
+          const match = pattern.exec(output.slice(start));
           if (match === null) return;
+          start += match.index + match[0].length;
           clearTimeout(deadline);
           waiting.delete(check);
           resolve(match);
@@ -95,4 +101,26 @@ export function interact(
         check();
       }),
   };
+}
+
+/** The first pause between two tries to be heard; an emulated guest answers sooner unless the machine is busy. */
+const HEARD_MS = 5_000;
+
+/**
+ * Types into the guest's shell until it answers: what is typed while a connection breaks, or before one stands, is lost.
+ * Nothing is left to be answered but what was typed while the guest was late.
+ */
+export async function untilHeard(terminal: Interactive, word: string, timeoutMs = 60_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  for (let patienceMs = HEARD_MS; ; patienceMs *= 2) {
+    const leftMs = deadline - performance.now();
+    // The echo of the line must not pass for the answer, so it is told apart by a number that the shell puts in.
+    terminal.write(`\necho ${word}-$((6 * 7))\n`);
+    try {
+      await terminal.expect(new RegExp(`${word}-42`), Math.min(patienceMs, leftMs));
+      return;
+    } catch (error) {
+      if (leftMs <= patienceMs) throw error;
+    }
+  }
 }

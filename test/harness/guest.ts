@@ -16,8 +16,14 @@ import {
   untilGone,
   untilLogged,
 } from "./cluster.ts";
-import { interact } from "./command.ts";
+import { interact, untilHeard } from "./command.ts";
+import { eventually } from "./eventually.ts";
 import { exampleMachine } from "./machine.ts";
+
+/** For what takes a second or two where the machine has nothing else to do. */
+const PATIENCE_MS = 60_000;
+/** A VM goes after its VMI and pods: time for an answer of the API server's, no more. */
+const AFTER_VM_MS = 15_000;
 
 type VmSpec = VirtualMachine["spec"];
 type VmiSpec = VmSpec["template"]["spec"];
@@ -101,7 +107,7 @@ export class Guests {
   }
 
   /** Deletes the VMI and waits until it and its pods are gone. */
-  async removeInstance(name: string, timeoutMs = 30_000): Promise<void> {
+  async removeInstance(name: string, timeoutMs = PATIENCE_MS): Promise<void> {
     const { client, namespace } = this;
     await this.resource(VIRTUAL_MACHINE_INSTANCES).delete(name);
     await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs });
@@ -162,12 +168,10 @@ export class Guests {
     const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
     const session = interact("node", ["cli/main.ts", "console", name, "-n", this.namespace], env);
     try {
-      await session.expect(/Connected to the console/, 15_000);
-      // The echo of the line must not pass for the answer, so it is told apart by a word that the shell puts together.
-      session.write(`\necho ready-$((6 * 7))\n`);
-      await session.expect(/ready-42/, 15_000);
+      await session.expect(/Connected to the console/, PATIENCE_MS);
+      await untilHeard(session, "ready");
       session.write(`${line}\n`);
-      await session.expect(answer ?? new RegExp(`# ${escaped(line)}|${escaped(line)}\\r?\\n`), 15_000);
+      await session.expect(answer ?? new RegExp(`# ${escaped(line)}|${escaped(line)}\\r?\\n`), PATIENCE_MS);
     } finally {
       session.kill();
       await session.ended;
@@ -175,15 +179,15 @@ export class Guests {
   }
 
   /** Deletes the VM and waits until it, its VMI and its pods are gone. Resolves with how long that took. */
-  async remove(name: string, timeoutMs = 15_000): Promise<number> {
+  async remove(name: string, timeoutMs = PATIENCE_MS): Promise<number> {
     const { client, namespace } = this;
     const startedAt = performance.now();
     const pods = await launcherPods(client, namespace, name);
     await this.resource(VIRTUAL_MACHINES).delete(name);
     await untilGone(client, VIRTUAL_MACHINES, { namespace, name, timeoutMs });
-    await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs: 1_000 });
+    await untilGone(client, VIRTUAL_MACHINE_INSTANCES, { namespace, name, timeoutMs: AFTER_VM_MS });
     for (const { metadata } of pods) {
-      await untilGone(client, PODS, { namespace, name: metadata.name, timeoutMs: 1_000 });
+      await untilGone(client, PODS, { namespace, name: metadata.name, timeoutMs: AFTER_VM_MS });
     }
     return performance.now() - startedAt;
   }
@@ -244,15 +248,13 @@ export async function ask<T>(address: string, path: string, timeoutMs = 30_000):
 }
 
 /** The name by which the guest knows the disk of that serial number, once its driver has found it. */
-export async function diskName(address: string, serial: string, timeoutMs = 30_000): Promise<string> {
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
+export function diskName(address: string, serial: string, timeoutMs = PATIENCE_MS): Promise<string> {
+  return eventually(async () => {
     const disks = await ask<{ readonly name: string; readonly serial: string }[]>(address, "/disks");
     const name = disks.find((disk) => disk.serial === serial)?.name;
-    if (name !== undefined) return name;
-    if (Date.now() > deadline)
-      throw new Error(`the guest has no disk ${serial}, only ${JSON.stringify(disks)}`);
-  }
+    if (name === undefined) throw new Error(`the guest has no disk ${serial}, only ${JSON.stringify(disks)}`);
+    return name;
+  }, timeoutMs);
 }
 
 export async function uptimeSeconds(address: string): Promise<number> {

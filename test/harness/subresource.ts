@@ -66,7 +66,7 @@ export class Session {
   }
 
   /** Resolves with the match. @throws Error when it hasn't come in time, or the session has ended before */
-  async expect(pattern: RegExp, timeoutMs = 15_000): Promise<RegExpMatchArray> {
+  async expect(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpMatchArray> {
     const deadline = AbortSignal.timeout(timeoutMs);
     for (;;) {
       const text = this.received.toString("utf8");

@@ -24,7 +24,7 @@ import type { AgentConnection } from "./guest-agent/connection.ts";
 import { GuestAgent } from "./guest-agent/guest-agent.ts";
 import { serveProbes } from "./guest-agent/probe-socket.ts";
 import { Driver } from "./lifecycle/driver.ts";
-import type { DomainFact, PreparationStep } from "./lifecycle/events.ts";
+import type { DomainFact, PreparationStep, QemuTraces } from "./lifecycle/events.ts";
 import type { Hypervisor, HypervisorListener } from "./lifecycle/hypervisor.ts";
 import { Latest } from "./lifecycle/latest.ts";
 import { GuestNetwork } from "./lifecycle/network.ts";
@@ -61,8 +61,8 @@ export interface LauncherOptions {
   /** A connection to libvirtd beside the hypervisor's. */
   readonly connectGuestAgent: () => Promise<AgentConnection>;
   readonly domainXml: (resources: DomainResources) => string;
-  /** What qemu wrote at last, if that can be read. */
-  readonly lastWords: () => string | undefined;
+  /** What a qemu that has just ended left. */
+  readonly qemuTraces: () => QemuTraces;
 }
 
 /** What a domain is made of besides its spec. */
@@ -126,16 +126,15 @@ export class Launcher {
     return this.#options.createHypervisor({
       onReady: () => this.#driver.dispatch({ type: "prepared", step: "libvirt" }),
       onFailed: (error) => this.#preparationFailed("libvirt", error),
-      onFact: (fact) => this.#driver.dispatch({ type: "domain", fact: this.#withLastWords(fact) }),
+      onFact: (fact) => this.#driver.dispatch({ type: "domain", fact: this.#withTraces(fact) }),
       onReconnected: () => this.#driver.dispatch({ type: "reconnected" }),
     });
   }
 
   /** libvirt tells no more than that qemu is gone. */
-  #withLastWords(fact: DomainFact): DomainFact {
+  #withTraces(fact: DomainFact): DomainFact {
     if (fact.kind !== "gone" || (fact.how !== "crashed" && fact.how !== "unknown")) return fact;
-    const lastWords = this.#options.lastWords();
-    return lastWords === undefined ? fact : { ...fact, lastWords };
+    return { ...fact, traces: this.#options.qemuTraces() };
   }
 
   #newDriver(): Driver {

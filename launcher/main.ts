@@ -19,6 +19,8 @@ import { Launcher } from "./launcher.ts";
 import { startLibvirtDaemon } from "./libvirt/daemon.ts";
 import { readLastWords } from "./libvirt/qemu-log.ts";
 import { connectDomain } from "./lifecycle/domain-connection.ts";
+import type { QemuTraces } from "./lifecycle/events.ts";
+import { readOomKills } from "./lifecycle/oom-kills.ts";
 import { exitCodeOf, terminationMessage } from "./lifecycle/status.ts";
 import { type Daemon, Supervisor } from "./lifecycle/supervisor.ts";
 import { createLog, type Log } from "./log.ts";
@@ -34,6 +36,7 @@ const PATHS = {
 };
 
 const { log, flush } = createLog({});
+const oomKillsAtStart = readOomKills();
 const [, , command, ...operands] = process.argv;
 if (command === "probe") {
   const isDone = await probe(operands);
@@ -113,9 +116,14 @@ function newLauncher(spec: LaunchSpec, log: Log): Launcher {
         log,
       }),
     connectGuestAgent: () => connectAgent(socketPath, spec.domain.uuid),
-    lastWords: () => readLastWords(runtime),
+    qemuTraces: tracesOf,
     domainXml: (resources) => domainXml(spec, { ...resources, paths: PATHS }),
   });
+}
+
+function tracesOf(): QemuTraces {
+  const lastWords = readLastWords(runtime);
+  return { isOutOfMemory: readOomKills() > oomKillsAtStart, ...(lastWords !== undefined && { lastWords }) };
 }
 
 /** A pod always has one; without it the guest gets no resolver. */

@@ -1,9 +1,17 @@
 /** The machine's last step: how a domain ended, in a word, a code and a sentence. Pure. */
 import type { DomainEnd, DomainEndReason } from "../../api/launcher-protocol.ts";
-import { type Effect, type GoneFact, type MachineState, type Step, stay, type TimerName } from "./events.ts";
+import {
+  type Effect,
+  type GoneFact,
+  type MachineState,
+  type QemuTraces,
+  type Step,
+  stay,
+  type TimerName,
+} from "./events.ts";
 
 /** The domain is gone: what became of it, by how libvirt tells of it and by what was asked for. */
-export function ended(state: MachineState, { how, lastWords }: GoneFact): Step {
+export function ended(state: MachineState, { how, traces }: GoneFact): Step {
   // Its create call is still under way (or was lost with libvirtd): that has its own answer, and its own end here.
   if (state.phase === "starting") {
     if (how !== "unknown") return stay(state);
@@ -24,19 +32,24 @@ export function ended(state: MachineState, { how, lastWords }: GoneFact): Step {
     case "destroyed":
       return finish(state, "destroyed", "Destroyed", destroyedMessage(state));
     case "crashed":
+      if (traces?.isOutOfMemory) return finish(state, "crashed", "OOMKilled", OUT_OF_MEMORY);
       return finish(
         state,
         "crashed",
         how === "unknown" ? "DomainLost" : "QemuCrashed",
         how === "unknown"
-          ? `the domain was gone when libvirtd came back${said(lastWords)}`
-          : `qemu ended without the guest or the launcher asking for it${said(lastWords)}`,
+          ? `the domain was gone when libvirtd came back${said(traces)}`
+          : `qemu ended without the guest or the launcher asking for it${said(traces)}`,
       );
   }
 }
 
+const OUT_OF_MEMORY =
+  "the kernel ended qemu for want of memory: its pod was over its limit, or its node had none left; raise " +
+  "spec.domain.resources";
+
 /** qemu says why it gives up; only a signal leaves it no time. */
-function said(lastWords: string | undefined): string {
+function said({ lastWords }: Partial<QemuTraces> = {}): string {
   if (lastWords === undefined) return "";
   return lastWords === "" ? ", and said nothing: it was ended by a signal" : `; it said: ${lastWords}`;
 }

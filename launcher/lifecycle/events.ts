@@ -31,8 +31,16 @@ export interface GoneFact {
   readonly kind: "gone";
   /** `unknown`: it ended unseen, while libvirtd was away. */
   readonly how: "shutdown" | "destroyed" | "crashed" | "unknown";
-  /** What qemu wrote at last, empty for nothing; where it can be read, and is of interest. */
+  /** Of a qemu that ended without being asked to. */
+  readonly traces?: QemuTraces;
+}
+
+/** What a qemu has left that libvirt doesn't tell. */
+export interface QemuTraces {
+  /** What it wrote at last, empty for nothing; absent where that can't be read. */
   readonly lastWords?: string;
+  /** The kernel has ended a process of the container's for want of memory. */
+  readonly isOutOfMemory: boolean;
 }
 
 /** `atMs` is monotonic: a clock that is set must not move a deadline. */

@@ -234,18 +234,26 @@ describe("the end", () => {
 
   it("of a qemu that gave up has its last words, and that of one without words names a signal", () => {
     const message = (lastWords?: string) => {
-      const crash: Untimed = fact({
-        kind: "gone",
-        how: "crashed",
-        ...(lastWords !== undefined && { lastWords }),
-      });
-      return play([...RUNNING, crash]).state.end?.message;
+      const traces = { isOutOfMemory: false, ...(lastWords !== undefined && { lastWords }) };
+      return play([...RUNNING, fact({ kind: "gone", how: "crashed", traces })]).state.end?.message;
     };
     const plain = "qemu ended without the guest or the launcher asking for it";
     assert.equal(message("qemu: Bail out!"), `${plain}; it said: qemu: Bail out!`);
     assert.equal(message(""), `${plain}, and said nothing: it was ended by a signal`);
     assert.equal(message(), plain);
   });
+
+  for (const how of ["crashed", "unknown"] as const) {
+    it(`of a qemu that the kernel ended for want of memory says so, ${how} to libvirt`, () => {
+      const gone = fact({ kind: "gone", how, traces: { isOutOfMemory: true, lastWords: "" } });
+      assert.equal(endOf([...RUNNING, gone]), "crashed OOMKilled acpi=false");
+      // What was asked for has come about all the same.
+      assert.equal(
+        endOf([...RUNNING, stop(0), fact({ kind: "gone", how: "destroyed" })]),
+        "destroyed Destroyed acpi=false",
+      );
+    });
+  }
 });
 
 describe("a pause", () => {

@@ -12,6 +12,7 @@ const WRITERS = 4;
 /** Far more than a writer gets to before the kill. */
 const BLOCKS_PER_WRITER = 500;
 const START_TIMEOUT_MS = 120_000;
+const WRITE_TIMEOUT_MS = 60_000;
 const VICTIMS = [/^qemu-system/, /^node$/];
 
 export type VolumeMode = "Filesystem" | "Block";
@@ -29,10 +30,10 @@ export async function surviveCrashes(guests: Guests, volumeMode: VolumeMode, rou
     await check(guest, journal, round);
     if (round === rounds) break;
     // Another number in each round, so that the kill meets the writers at another point.
-    journal = await writeUntilKilled(guest, round, 8 + ((round * 7) % 23), () =>
-      killProgram([guest.pod], VICTIMS[round % VICTIMS.length] ?? /^qemu-system/),
-    );
-    await guests.untilVmi(name, "the phase Failed", 30_000, ({ status }) => status?.phase === "Failed");
+    journal = await writeUntilKilled(guest, round, 8 + ((round * 7) % 23), async () => {
+      killProgram([guest.pod], VICTIMS[round % VICTIMS.length] ?? /^qemu-system/);
+      await guests.untilVmi(name, "the phase Failed", 60_000, ({ status }) => status?.phase === "Failed");
+    });
     await guests.removeInstance(name);
   }
   await guests.removeInstance(name);
@@ -67,32 +68,38 @@ async function check({ address, dev }: Guest, journal: Journal, round: number): 
   }
 }
 
-/** Lets the writers write, kills when one of them has had so many acknowledged, and returns what all have. */
+/**
+ * Lets the writers write, kills when one of them has had so many acknowledged, and returns what all have.
+ * @param kill resolves when the guest has ended: nothing answers any more then
+ */
 async function writeUntilKilled(
   { address, dev }: Guest,
   round: number,
   killAfter: number,
-  kill: () => void,
+  kill: () => Promise<void>,
 ): Promise<Journal> {
-  let isKilled = false;
+  const ended = new AbortController();
+  let killed: Promise<void> | undefined;
   const writer = async (number: number) => {
     let acknowledged = 0;
     while (acknowledged < BLOCKS_PER_WRITER) {
       const query = `dev=${dev}&block=${place(number, acknowledged)}&data=${record(round, number, acknowledged)}`;
       try {
-        await ask(address, `/disk-write?${query}`, 15_000);
+        await ask(address, `/disk-write?${query}`, WRITE_TIMEOUT_MS, ended.signal);
       } catch (error) {
         // The guest is gone, as it should be; before the kill it must not be.
-        if (!isKilled) throw error;
+        if (killed === undefined) throw error;
         return acknowledged;
       }
       acknowledged++;
-      if (acknowledged === killAfter && !isKilled) {
-        isKilled = true;
-        kill();
-      }
+      if (acknowledged < killAfter || killed !== undefined) continue;
+      killed = kill().finally(() => ended.abort());
+      // Told below, when the writers have stopped.
+      killed.catch(() => {});
     }
     throw new Error(`writer ${number} was not stopped by the kill`);
   };
-  return Promise.all(Array.from({ length: WRITERS }, (_, number) => writer(number)));
+  const journal = await Promise.all(Array.from({ length: WRITERS }, (_, number) => writer(number)));
+  await killed;
+  return journal;
 }

@@ -255,10 +255,18 @@ export class Guests {
 }
 
 /** What the guest answers to GET. @throws Error with the address and the status */
-export async function ask<T>(address: string, path: string, timeoutMs = 30_000): Promise<T> {
+export async function ask<T>(
+  address: string,
+  path: string,
+  timeoutMs = 30_000,
+  signal?: AbortSignal,
+): Promise<T> {
   const url = `http://${address}${path}`;
   // An emulated guest on a busy machine may take seconds to answer; that it answers is what matters here.
-  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const response = await fetch(url, {
+    signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
+  });
   if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
   return (await response.json()) as T;
 }

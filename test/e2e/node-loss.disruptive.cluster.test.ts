@@ -18,8 +18,10 @@ const TOLD_MS = 10_000;
 /** The garbage collector of pods looks each 20 s. */
 const COLLECTED_MS = 40_000;
 const START_TIMEOUT_MS = 90_000;
+/** Of the cordon, the drain and the taint manager: not the promise. */
+const DONE_MS = 60_000;
 
-describe("a node that is lost", { concurrency: 1 }, () => {
+describe("a node", { concurrency: 1 }, () => {
   let guests: Guests;
   let node: FakeNode;
 
@@ -90,18 +92,73 @@ describe("a node that is lost", { concurrency: 1 }, () => {
     assert.notEqual(pod.spec.nodeName, node.name);
   }
 
-  it("NoExecute taints end a guest that doesn't tolerate them, as they end any pod, and its VM tells", async () => {
+  const kubectl = (...args: string[]) =>
+    capture(clusterTool("kubectl"), args, { ...process.env, KUBECONFIG: kubeconfigPath() });
+
+  async function evict({ metadata }: Pod): Promise<void> {
+    const { name, namespace } = metadata;
+    const body = { apiVersion: "policy/v1", kind: "Eviction", metadata: { name, namespace } };
+    const path = `/api/v1/namespaces/${namespace}/pods/${name}/eviction`;
+    await guests.client.request({
+      method: "POST",
+      path,
+      body,
+      action: `evict pod ${name}`,
+      timeoutMs: DONE_MS,
+    });
+  }
+
+  it("with NoExecute taints ends a guest that doesn't tolerate them, as it ends any pod, and its VM tells", async () => {
     await node.taint({ key: "test.virtpod.io/leave", effect: "NoExecute" });
-    const vm = await guests.untilVm("cleared", "who clears it away", TOLD_MS, (seen) => {
+    const vm = await guests.untilVm("cleared", "who clears it away", DONE_MS, (seen) => {
       return condition(seen, "EvictionRequested") !== undefined;
     });
     assert.equal(condition(vm, "EvictionRequested")?.reason, "DeletionByTaintManager");
     // Nobody tells the guest's end, so nothing takes its place.
     assert.equal((await launcherPods(guests.client, guests.namespace, "cleared")).length, 1);
-    await guests.untilEvent("cleared", "EvictionRequested", /taken off its node/, TOLD_MS);
+    await guests.untilEvent("cleared", "EvictionRequested", /taken off its node/, DONE_MS);
   });
 
-  it("is told of by its VMs as soon as the cluster knows, and they stay where they are", async () => {
+  // These two need the real node, and pass the time until the other one is given up.
+
+  it("that is drained shuts its guests down in order, says so, and starts them when there is a node for them", async () => {
+    await guests.create("drained", { spec: { terminationGracePeriodSeconds: 20 } });
+    const { pod } = await guests.answering("drained");
+    const nodeName = pod.spec.nodeName ?? "";
+    try {
+      const selector = "--pod-selector=vm.kubevirt.io/name=drained";
+      kubectl("drain", nodeName, selector, "--delete-emptydir-data", "--force", "--timeout=60s");
+      await guests.untilEvent("drained", "GuestPoweredOff", /taken off its node/, DONE_MS);
+      await guests.untilEvent("drained", "EvictionRequested", /shuts down with it/, DONE_MS);
+      await guests.untilStatus("drained", "ErrorUnschedulable", START_TIMEOUT_MS);
+    } finally {
+      kubectl("uncordon", nodeName);
+    }
+    await guests.answering("drained");
+    await guests.remove("drained");
+  });
+
+  it("that is cordoned keeps a guest whose evictionStrategy is External, and names the node that it is to leave", async () => {
+    await guests.create("guarded", { spec: { evictionStrategy: "External" } });
+    const { pod } = await guests.answering("guarded");
+    const nodeName = pod.spec.nodeName ?? "";
+    await assert.rejects(evict(pod), /disruption budget/);
+    try {
+      kubectl("cordon", nodeName);
+      await guests.untilVmi("guarded", "the node to leave", DONE_MS, ({ status }) => {
+        return status?.evacuationNodeName === nodeName;
+      });
+    } finally {
+      kubectl("uncordon", nodeName);
+    }
+    const { status } = await guests.untilVmi("guarded", "no such node", DONE_MS, (vmi) => {
+      return vmi.status?.evacuationNodeName === undefined;
+    });
+    assert.equal(status?.phase, "Running");
+    await guests.remove("guarded");
+  });
+
+  it("that is lost is told of by its VMs as soon as the cluster knows, and they stay where they are", async () => {
     await until(guests.client, NODES, {
       name: node.name,
       what: "the node controller's word",
@@ -116,7 +173,7 @@ describe("a node that is lost", { concurrency: 1 }, () => {
       assert.deepEqual([ready?.status, ready?.reason], ["Unknown", "NodeUnresponsive"]);
       assert.match(ready?.message ?? "", /out-of-service/);
     }
-    await guests.untilEvent("taken", "NodeUnresponsive", /does not answer/, TOLD_MS);
+    await guests.untilEvent("taken", "NodeUnresponsive", /does not answer/, DONE_MS);
     // The taint manager takes the pods off after the tolerated second: that proves nothing of the guest's end.
     for (const name of ["taken", "forced"]) {
       await untilPod(name, "its deletion", ({ metadata }) => metadata.deletionTimestamp !== undefined);
@@ -125,13 +182,13 @@ describe("a node that is lost", { concurrency: 1 }, () => {
     }
   });
 
-  it("gives a VM up at once when its pod is deleted by force", async () => {
+  it("that is lost gives a VM up at once when its pod is deleted by force", async () => {
     const pod = await guests.pod("forced");
     await pods().delete(pod.metadata.name, { gracePeriodSeconds: 0 });
     await assertMoved("forced", pod, TOLD_MS);
   });
 
-  it("gives its VMs up when it is said to be out of service, and brings no second copy when it is back", async () => {
+  it("that is lost gives its VMs up when it is said to be out of service, and brings no second copy when it is back", async () => {
     const pod = await guests.pod("taken");
     await node.taint({
       key: "node.kubernetes.io/out-of-service",
@@ -139,77 +196,16 @@ describe("a node that is lost", { concurrency: 1 }, () => {
       effect: "NoExecute",
     });
     await assertMoved("taken", pod, COLLECTED_MS);
-    await guests.untilEvent("taken", "NodeUnresponsive", /was lost/, TOLD_MS);
+    await guests.untilEvent("taken", "NodeUnresponsive", /was lost/, DONE_MS);
     const { metadata } = await guests.pod("taken");
     await node.setReady("True");
     await until(guests.client, NODES, {
       name: node.name,
       what: "its return",
-      timeoutMs: TOLD_MS,
+      timeoutMs: DONE_MS,
       when: (seen) => isReady(seen, "True"),
     });
     assert.equal((await guests.pod("taken")).metadata.uid, metadata.uid);
     for (const name of ["taken", "forced"]) await guests.remove(name);
   });
-});
-
-describe("a node that is drained", { concurrency: 1 }, () => {
-  let guests: Guests;
-  before(async () => {
-    guests = await Guests.open("drain");
-  });
-  after(() => guests.close());
-
-  const kubectl = (...args: string[]) =>
-    capture(clusterTool("kubectl"), args, { ...process.env, KUBECONFIG: kubeconfigPath() });
-
-  it("shuts its guests down in order, says so, and starts them when there is a node for them", async () => {
-    await guests.create("drained", { spec: { terminationGracePeriodSeconds: 20 } });
-    const { pod } = await guests.answering("drained");
-    const nodeName = pod.spec.nodeName ?? "";
-    try {
-      const selector = "--pod-selector=vm.kubevirt.io/name=drained";
-      kubectl("drain", nodeName, selector, "--delete-emptydir-data", "--force", "--timeout=60s");
-      await guests.untilEvent("drained", "GuestPoweredOff", /taken off its node/, TOLD_MS);
-      await guests.untilEvent("drained", "EvictionRequested", /shuts down with it/, TOLD_MS);
-      await guests.untilStatus("drained", "ErrorUnschedulable", START_TIMEOUT_MS);
-    } finally {
-      kubectl("uncordon", nodeName);
-    }
-    await guests.answering("drained");
-    await guests.remove("drained");
-  });
-
-  it("keeps a guest whose evictionStrategy is External, and names the node that it is to leave", async () => {
-    await guests.create("guarded", { spec: { evictionStrategy: "External" } });
-    const { pod } = await guests.answering("guarded");
-    const nodeName = pod.spec.nodeName ?? "";
-    await assert.rejects(evict(pod), /disruption budget/);
-    try {
-      kubectl("cordon", nodeName);
-      await guests.untilVmi("guarded", "the node to leave", TOLD_MS, ({ status }) => {
-        return status?.evacuationNodeName === nodeName;
-      });
-    } finally {
-      kubectl("uncordon", nodeName);
-    }
-    const { status } = await guests.untilVmi("guarded", "no such node", TOLD_MS, (vmi) => {
-      return vmi.status?.evacuationNodeName === undefined;
-    });
-    assert.equal(status?.phase, "Running");
-    await guests.remove("guarded");
-  });
-
-  async function evict({ metadata }: Pod): Promise<void> {
-    const { name, namespace } = metadata;
-    const body = { apiVersion: "policy/v1", kind: "Eviction", metadata: { name, namespace } };
-    const path = `/api/v1/namespaces/${namespace}/pods/${name}/eviction`;
-    await guests.client.request({
-      method: "POST",
-      path,
-      body,
-      action: `evict pod ${name}`,
-      timeoutMs: 5_000,
-    });
-  }
 });

@@ -27,6 +27,17 @@ const isCluster = (file: string) => file.endsWith(".cluster.test.ts");
 /** Has operator, agent or kubelet for itself: it kills, replaces or configures them. */
 const isDisruptive = (file: string) => file.endsWith(".disruptive.cluster.test.ts");
 
+/** Of those that run two at a time, in this order before all others: one that is long and last would run alone. */
+const LONGEST = [
+  "guest-agent",
+  "state-changes",
+  "storage",
+  "storage-boot",
+  "network-debian",
+  "storage-crash",
+  "launcher-faults",
+].map((name) => `test/e2e/${name}.cluster.test.ts`);
+
 export const SUITES = {
   unit: {
     title: "unit",
@@ -48,7 +59,7 @@ export const SUITES = {
   },
   shared: {
     title: "cluster, two at a time",
-    files: () => tests((file) => isCluster(file) && !isDisruptive(file)),
+    files: () => longestFirst(tests((file) => isCluster(file) && !isDisruptive(file))),
     concurrency: 2,
     timeoutMs: 15 * MINUTE_MS,
   },
@@ -71,4 +82,11 @@ function tests(isWanted: (file: string) => boolean): readonly string[] {
     .sort();
   if (files.length === 0) throw new Error("no tests were found");
   return files;
+}
+
+/** @throws Error where one of the longest is not there: then the list is of no use */
+function longestFirst(files: readonly string[]): readonly string[] {
+  const missing = LONGEST.filter((file) => !files.includes(file));
+  if (missing.length > 0) throw new Error(`there is no ${missing.join(", ")}`);
+  return [...LONGEST, ...files.filter((file) => !LONGEST.includes(file))];
 }

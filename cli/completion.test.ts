@@ -41,6 +41,9 @@ describe("names are asked of the cluster", () => {
     [["ssh", "me@vm/"], "vm", "me@vm/"],
     [["expose", "vm", ""], "vm", ""],
     [["vnc", "ti"], "vmi", ""],
+    [["top", ""], "vmi", ""],
+    [["top", "web", "ti"], "vmi", ""],
+    [["expand", "--vm", ""], "vm", ""],
   ];
   for (const [line, kind, prefix] of cases)
     test(line.join(" "), () => assert.deepEqual(candidates(program, line).names, { kind, prefix }));
@@ -49,6 +52,18 @@ describe("names are asked of the cluster", () => {
 test("a namespace that was named is where names are looked for", () => {
   assert.equal(candidates(program, ["-n", "demo", "start", ""]).namespace, "demo");
   assert.equal(candidates(program, ["start", "--namespace=demo", ""]).namespace, "demo");
+});
+
+test("each command that takes a machine is told names, or the types that names come after", () => {
+  const takers = program.commands.filter(({ registeredArguments: [first] }) =>
+    ["name", "names", "type", "type-or-name", "target", "source"].includes(first?.name() ?? ""),
+  );
+  assert.ok(takers.length > 15);
+  for (const command of takers) {
+    const isHidden = !program.createHelp().visibleCommands(program).includes(command);
+    const { names, words: found } = candidates(program, [command.name(), ""]);
+    assert.equal(names !== undefined || found.length > 0, !isHidden, command.name());
+  }
 });
 
 test("types come before names", () => {

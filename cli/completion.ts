@@ -65,6 +65,7 @@ type Found = Pick<Candidates, "words" | "names">;
 
 function valuesOf(flag: Option): Found {
   if (flag.long === "--namespace") return { words: [], names: { kind: "namespace", prefix: "" } };
+  if (flag.long === "--vm") return { words: [], names: { kind: "vm", prefix: "" } };
   return { words: (flag.argChoices ?? []).map((choice) => [choice, ""] as const) };
 }
 
@@ -77,7 +78,9 @@ function wordsAt(command: Command, positions: readonly string[], last: string): 
     };
   const commands =
     positions.length === 0 ? visible(command).map((one) => [one.name(), one.description()] as const) : [];
-  const argument = command.registeredArguments[positions.length];
+  const { registeredArguments } = command;
+  const rest = registeredArguments.at(-1);
+  const argument = registeredArguments[positions.length] ?? (rest?.variadic === true ? rest : undefined);
   const names = argument === undefined ? {} : namesFor(command, argument.name(), positions, last);
   return { words: [...commands, ...(names.words ?? [])], ...(names.names && { names: names.names }) };
 }
@@ -99,6 +102,8 @@ function namesFor(
       const [type] = positions;
       return { names: { kind: type === "vm" ? "vm" : kind, prefix: "" } };
     }
+    case "names":
+      return { names: { kind, prefix: "" } };
     case "type-or-name":
       return { words: TYPES, names: { kind, prefix: "" } };
     case "type":
@@ -166,7 +171,7 @@ function __virtpod_complete
 end
 # Files are for commands and flags that read or write some.
 function __virtpod_takes_files
-    string match -qr -- '^(scp|screenshot|expand|create|--kubeconfig|-i|--identity-file)$' (commandline -opc)
+    string match -qr -- '^(scp|screenshot|expand|create|--kubeconfig|-i|--identity-file|--known-hosts)$' (commandline -opc)
 end
 complete -c virtpod -a '(__virtpod_complete)'
 complete -c virtpod -n 'not __virtpod_takes_files' -f

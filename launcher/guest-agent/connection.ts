@@ -2,7 +2,8 @@
  * The guest agent's channel as libvirtd knows it, over a connection of its own: an agent that takes its time holds up
  * no call about the domain.
  */
-import { connectLibvirt, type LibvirtConnection } from "../libvirt/calls.ts";
+import type { LibvirtConnection } from "../libvirt/calls.ts";
+import { connectLibvirt } from "../libvirt/driver.ts";
 import { type DomainRef, refByUuid } from "../libvirt/structures.ts";
 
 /** Far above any honest answer: a guest must not fill the launcher's memory. In bytes. */

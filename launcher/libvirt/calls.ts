@@ -1,60 +1,33 @@
 /** libvirt's calls as a launcher needs them, typed. One connection to one daemon. */
-import { type CallOptions, connectRpc, type RpcConnection } from "./connection.ts";
+import type { CallOptions, RpcConnection } from "./connection.ts";
 import type { LibvirtError } from "./errors.ts";
-import { type DomainEvent, type DomainEventKind, decodeDomainEvent, EVENT_IDS } from "./events.ts";
+import { type DomainEvent, type DomainEventKind, EVENT_IDS } from "./events.ts";
 import {
   CREATE_PAUSED,
   CREATE_VALIDATE,
   DEFINE_VALIDATE,
-  MAX_AUTH_TYPES,
-  MAX_DOMAINS,
-  MAX_MEMORY_STATS,
-  MAX_STATS_PARAMETERS,
   MEMORY_STATS,
-  type MemoryStatName,
   POWER_BUTTON,
   PROCEDURE,
   type Procedure,
 } from "./protocol.ts";
 import {
-  type DomainRef,
-  readDomain,
-  readTypedParameters,
-  type TypedParameters,
-  writeDomain,
-  writeUuid,
-} from "./structures.ts";
-import type { XdrReader, XdrWriter } from "./xdr.ts";
-
-export const SESSION_URI = "qemu:///session";
-/** From connect(2) to the opened driver. */
-export const CONNECT_TIMEOUT_MS = 5_000;
-
-export interface LibvirtConnectionOptions {
-  /** `SESSION_URI` unless told. */
-  readonly uri?: string;
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
-  /** Longest reply that is taken from the daemon, in bytes; libvirt's own limit unless told. */
-  readonly maxMessageBytes?: number;
-}
+  type DomainInfo,
+  type DomainState,
+  type MemoryStats,
+  readDomains,
+  readInfo,
+  readInt,
+  readMemoryStats,
+  readState,
+  readStats,
+  readString,
+  readVersion,
+} from "./replies.ts";
+import { type DomainRef, readDomain, type TypedParameters, writeDomain, writeUuid } from "./structures.ts";
+import type { XdrWriter } from "./xdr.ts";
 
 export type DomainEventListener = (event: DomainEvent) => void;
-
-/** virDomainState and its reason, by number. */
-export interface DomainState {
-  readonly state: number;
-  readonly reason: number;
-}
-
-export interface DomainInfo {
-  /** virDomainState, by number. */
-  readonly state: number;
-  readonly maxMemoryKiB: bigint;
-  readonly memoryKiB: bigint;
-  readonly vcpus: number;
-  readonly cpuTimeNs: bigint;
-}
 
 /** How a domain is created: paused before its first instruction, checked against libvirt's schema. */
 export interface CreateOptions extends CallOptions {
@@ -65,38 +38,6 @@ export interface CreateOptions extends CallOptions {
 
 /** virDomainStatsTypes. */
 export const STATS = { state: 1, cpu: 2, balloon: 4, vcpu: 8, interface: 16, block: 32 } as const;
-
-/**
- * Connects and opens the driver.
- * @throws LibvirtError `LibvirtUnavailable`, `LibvirtTimeout`, or libvirt's refusal; the signal's reason when it
- *   aborts first
- */
-export async function connectLibvirt(
-  socketPath: string,
-  options: LibvirtConnectionOptions = {},
-): Promise<LibvirtConnection> {
-  const { uri = SESSION_URI, timeoutMs = CONNECT_TIMEOUT_MS, signal, maxMessageBytes } = options;
-  const listeners = new Map<DomainEventKind, DomainEventListener>();
-  const rpc = await connectRpc(socketPath, {
-    onEvent: (message) => {
-      const event = decodeDomainEvent(message);
-      if (event !== undefined) listeners.get(event.kind)?.(event);
-    },
-    ...(signal !== undefined && { signal }),
-    ...(maxMessageBytes !== undefined && { maxMessageBytes }),
-  });
-  const call = { timeoutMs, ...(signal !== undefined && { signal }) };
-  try {
-    // Session sockets ask for no authentication; a daemon that does would refuse the next call.
-    await rpc.call(PROCEDURE.authList, nothing, (reader) => reader.array(MAX_AUTH_TYPES, readInt), call);
-    // Never a second time on one connection: that destroys the driver handle inside the daemon.
-    await rpc.call(PROCEDURE.connectOpen, (writer) => writer.optionalString(uri).uint(0), nothing, call);
-  } catch (error) {
-    rpc.close();
-    throw error;
-  }
-  return new LibvirtConnection(rpc, listeners);
-}
 
 /** Every method throws LibvirtError (see `RpcConnection.call`). */
 export class LibvirtConnection {
@@ -120,12 +61,12 @@ export class LibvirtConnection {
   }
 
   /** Version of the hypervisor, e.g. `10.0.13`. The first call of a daemon's life probes qemu: seconds when cold. */
-  async hypervisorVersion(options?: CallOptions): Promise<string> {
-    return versionOf(await this.#rpc.call(PROCEDURE.connectGetVersion, nothing, readUhyper, options));
+  hypervisorVersion(options?: CallOptions): Promise<string> {
+    return this.#rpc.call(PROCEDURE.connectGetVersion, nothing, readVersion, options);
   }
 
-  async libraryVersion(options?: CallOptions): Promise<string> {
-    return versionOf(await this.#rpc.call(PROCEDURE.connectGetLibVersion, nothing, readUhyper, options));
+  libraryVersion(options?: CallOptions): Promise<string> {
+    return this.#rpc.call(PROCEDURE.connectGetLibVersion, nothing, readVersion, options);
   }
 
   /** What a domain of this kind may have, as XML (`<domainCapabilities>`). */
@@ -152,11 +93,7 @@ export class LibvirtConnection {
     return this.#rpc.call(
       PROCEDURE.connectListAllDomains,
       (writer) => writer.int(1).uint(0),
-      (reader) => {
-        const domains = reader.array(MAX_DOMAINS, readDomain);
-        reader.uint(); // their count
-        return domains;
-      },
+      readDomains,
       options,
     );
   }
@@ -261,37 +198,20 @@ export class LibvirtConnection {
     return this.#rpc.call(
       PROCEDURE.connectGetAllDomainStats,
       (writer) => writer.array([domain], writeDomain).uint(groups).uint(0),
-      (reader) => {
-        const records = reader.array(MAX_DOMAINS, (record) => {
-          readDomain(record);
-          return readTypedParameters(record, MAX_STATS_PARAMETERS);
-        });
-        return records[0];
-      },
+      readStats,
       options,
     );
   }
 
-  /** KiB, faults and times as libvirt gives them; most only where the guest drives its balloon. */
-  memoryStats(
-    domain: DomainRef,
-    options?: CallOptions,
-  ): Promise<Readonly<Partial<Record<MemoryStatName, bigint>>>> {
+  /** Most only where the guest drives its balloon. */
+  memoryStats(domain: DomainRef, options?: CallOptions): Promise<MemoryStats> {
     return this.#rpc.call(
       PROCEDURE.domainMemoryStats,
       (writer) => {
         writeDomain(writer, domain);
         writer.uint(MEMORY_STATS.length).uint(0);
       },
-      (reader) => {
-        const stats = reader.array(MAX_MEMORY_STATS, (stat) => [stat.int(), stat.uhyper()] as const);
-        return Object.fromEntries(
-          stats.flatMap(([tag, value]) => {
-            const name = MEMORY_STATS[tag];
-            return name === undefined ? [] : [[name, value]];
-          }),
-        );
-      },
+      readMemoryStats,
       options,
     );
   }
@@ -373,33 +293,4 @@ function ofDomain(domain: DomainRef, flags?: number): (writer: XdrWriter) => voi
     writeDomain(writer, domain);
     if (flags !== undefined) writer.uint(flags);
   };
-}
-
-function readInt(reader: XdrReader): number {
-  return reader.int();
-}
-
-function readUhyper(reader: XdrReader): bigint {
-  return reader.uhyper();
-}
-
-function readString(reader: XdrReader): string {
-  return reader.string();
-}
-
-function readState(reader: XdrReader): DomainState {
-  return { state: reader.int(), reason: reader.int() };
-}
-
-function readInfo(reader: XdrReader): DomainInfo {
-  // C's unsigned char and unsigned short take 4 bytes each.
-  const state = reader.uint();
-  const maxMemoryKiB = reader.uhyper();
-  const memoryKiB = reader.uhyper();
-  return { state, maxMemoryKiB, memoryKiB, vcpus: reader.uint(), cpuTimeNs: reader.uhyper() };
-}
-
-/** libvirt packs a version as major·10^6 + minor·10^3 + micro. */
-function versionOf(packed: bigint): string {
-  return `${packed / 1_000_000n}.${(packed / 1_000n) % 1_000n}.${packed % 1_000n}`;
 }

@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, type TestContext } from "node:test";
 import { EMULATOR } from "../domain/xml.ts";
-import { connectLibvirt, type LibvirtConnection } from "./calls.ts";
+import type { LibvirtConnection } from "./calls.ts";
 import { type DaemonUser, LIBVIRTD, type LibvirtDaemon, startLibvirtDaemon } from "./daemon.ts";
+import { connectLibvirt } from "./driver.ts";
 
 /** Why there can be no session here; false when there can. */
 export const skip: string | false =

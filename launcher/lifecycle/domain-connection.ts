@@ -1,6 +1,7 @@
 /** The one domain over one connection to libvirtd. */
 import type { DomainStatistics } from "../../api/domain-statistics.ts";
-import { connectLibvirt, type LibvirtConnection, STATS } from "../libvirt/calls.ts";
+import { type LibvirtConnection, STATS } from "../libvirt/calls.ts";
+import { connectLibvirt } from "../libvirt/driver.ts";
 import { LibvirtError } from "../libvirt/errors.ts";
 import { type DomainRef, refByUuid } from "../libvirt/structures.ts";
 import type { DomainFact } from "./events.ts";

@@ -1,8 +1,8 @@
 /** Has libvirt probe qemu once, and keeps what it found for every launcher of this node. */
 import { chmod, copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { connectLibvirt } from "../libvirt/calls.ts";
 import { daemonPaths, type LibvirtDaemonOptions, startLibvirtDaemon } from "../libvirt/daemon.ts";
+import { connectLibvirt } from "../libvirt/driver.ts";
 
 /** A cold probe takes 2–4 s on an idle machine; nodes that start are not idle. */
 const PROBE_TIMEOUT_MS = 60_000;

@@ -1,4 +1,7 @@
-/** A guest behind its pod's address: what it reaches, and who reaches it. NetworkPolicy needs a CNI that has it. */
+/**
+ * A guest behind its pod's address: what it reaches, and who reaches it. Network policies need a CNI plugin that has
+ * them: agent/network/policy.boundary.test.ts.
+ */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { mergePatch } from "../../kube/request.ts";

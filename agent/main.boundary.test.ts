@@ -87,7 +87,7 @@ describe("what an agent has raised", () => {
 
   /** As an agent that was killed has left it. */
   beforeEach(async () => {
-    lab = new CgroupLab();
+    lab = await CgroupLab.open();
     pod = lab.pod();
     const { sharePoolThresholdPercent: _, ...burst } = DEFAULT_BURST_STRATEGY;
     const { podUid } = pod;

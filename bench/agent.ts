@@ -32,6 +32,7 @@ const MAX_RUNS = 3;
 /** USER_HZ. */
 const TICKS_PER_SECOND = 100;
 const START_TIMEOUT_MS = 20_000;
+const INTERRUPTS = ["SIGINT", "SIGTERM"] as const;
 /** What a control run has the agent do besides. */
 const HARM =
   "globalThis.held = Buffer.alloc(80 << 20, 1); setInterval(() => { const end = Date.now() + 30; while (Date.now() < end); }, 1000);";
@@ -85,13 +86,26 @@ async function run({ progress, runs, sabotage }: LocalContext): Promise<AgentRep
 }
 
 async function measure(policy: BurstPolicy, isHarmed: boolean): Promise<Cost> {
-  await using lab = new CgroupLab();
+  const lab = await CgroupLab.open();
   const directory = mkdtempSync(join(tmpdir(), "agent-cost-"));
   let started: ChildProcess | undefined;
+  let clearing: Promise<void> | undefined;
+  const clear = () => {
+    clearing ??= (async () => {
+      if (started !== undefined) await stop(started);
+      await lab[Symbol.asyncDispose]();
+      rmSync(directory, { recursive: true });
+    })();
+    return clearing;
+  };
+  const onInterrupt = () => void clear().finally(() => process.exit(1));
+  for (const signal of INTERRUPTS) process.once(signal, onInterrupt);
   try {
     await prepare(directory, lab, policy);
     const harm = isHarmed ? ["--import", `data:text/javascript,${encodeURIComponent(HARM)}`] : [];
-    started = spawn(process.execPath, [...nodeFlags(), ...harm, join(ROOT, "dist/agent.mjs")], {
+    const node = [process.execPath, ...nodeFlags(), ...harm, join(ROOT, "dist/agent.mjs")];
+    // It becomes that program, which ends with this one, even with one that is killed.
+    started = spawn("setpriv", ["--pdeathsig", "TERM", ...node], {
       env: environment(directory),
       stdio: ["ignore", "ignore", "inherit"],
     });
@@ -107,8 +121,8 @@ async function measure(policy: BurstPolicy, isHarmed: boolean): Promise<Cost> {
       residentMiB: rounded(residentKiB(measured) / 1024),
     };
   } finally {
-    if (started !== undefined) await stop(started);
-    rmSync(directory, { recursive: true });
+    await clear();
+    for (const signal of INTERRUPTS) process.off(signal, onInterrupt);
   }
 }
 

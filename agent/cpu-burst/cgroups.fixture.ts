@@ -1,9 +1,19 @@
 /** Cgroups of pods on this machine's own tree, in a folder of the run's, of whichever version it has; for tests, root. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sleep } from "../../lib/clock.ts";
 import type { Bandwidth, Level, PodBandwidth } from "./bandwidth.ts";
 import { cpuCgroup } from "./cgroup.ts";
 import type { CgroupVersion } from "./location.ts";
@@ -13,6 +23,10 @@ export const CGROUP_ROOT = "/sys/fs/cgroup";
 export const VERSION: CgroupVersion = existsSync(join(CGROUP_ROOT, "cgroup.controllers")) ? 2 : 1;
 /** The hierarchies that are used here; cgroup v2 has one without a name. */
 export const HIERARCHIES = VERSION === 2 ? [""] : ["cpu", "cpuacct", "memory"];
+/** The run's folder ends with its process's number, and what tells its labs apart. */
+const FOLDER = /^virtpod-test-(\d+)-/;
+/** A process that has been killed leaves its cgroup within milliseconds. */
+const REMOVAL_MS = 5_000;
 
 /** One pod with one container, as the kubelet and the runtime make them. */
 export class PodCgroups {
@@ -93,9 +107,9 @@ export class PodCgroups {
     return readFileSync(`/proc/${child.pid}/cgroup`, "utf8");
   }
 
-  /** A process in the container that uses all the CPU it can have. */
+  /** A process in the container that uses all the CPU it can have, until it or this one is killed. */
   async burn(): Promise<void> {
-    await this.#spawn("while :; do :; done");
+    await this.#spawn("while kill -0 $PPID; do :; done 2>/dev/null");
   }
 
   /** Ends its processes and removes the cgroups, as the runtime does. */
@@ -139,7 +153,17 @@ export class CgroupLab implements AsyncDisposable {
     return this.#pods;
   }
 
-  constructor() {
+  /** After what runs that were killed have left behind is gone. */
+  static async open(): Promise<CgroupLab> {
+    const folders = new Set(HIERARCHIES.flatMap((hierarchy) => readdirSync(join(CGROUP_ROOT, hierarchy))));
+    for (const folder of folders) {
+      const [, pid] = FOLDER.exec(folder) ?? [];
+      if (pid !== undefined && !existsSync(`/proc/${pid}`)) await removeFolder(folder);
+    }
+    return new CgroupLab();
+  }
+
+  private constructor() {
     for (const hierarchy of HIERARCHIES) makeCgroup(join(CGROUP_ROOT, hierarchy, this.#folder));
   }
 
@@ -156,7 +180,7 @@ export class CgroupLab implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const pod of this.#pods) await pod.remove();
-    for (const hierarchy of HIERARCHIES) removeCgroup(join(CGROUP_ROOT, hierarchy, this.#folder));
+    await removeFolder(this.#folder);
     rmSync(this.state, { recursive: true });
   }
 }
@@ -167,6 +191,29 @@ function makeCgroup(directory: string): void {
   if (VERSION === 1) return;
   const above = join(directory, "..", "cgroup.subtree_control");
   writeFileSync(above, "+cpu +memory");
+}
+
+/** With all below it, deepest first: the kernel makes and removes the files in it. */
+async function removeFolder(folder: string): Promise<void> {
+  const deadline = performance.now() + REMOVAL_MS;
+  for (const hierarchy of HIERARCHIES) {
+    const root = join(CGROUP_ROOT, hierarchy, folder);
+    while (existsSync(root)) {
+      try {
+        removeTree(root);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EBUSY" || performance.now() > deadline) throw error;
+        await sleep(10);
+      }
+    }
+  }
+}
+
+function removeTree(directory: string): void {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeTree(join(directory, entry.name));
+  }
+  rmdirSync(directory);
 }
 
 function removeCgroup(directory: string): void {

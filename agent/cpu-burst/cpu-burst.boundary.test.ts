@@ -23,8 +23,8 @@ let lab: CgroupLab;
 let clock: FakeClock;
 let agents: CpuBurst[];
 
-beforeEach(() => {
-  lab = new CgroupLab();
+beforeEach(async () => {
+  lab = await CgroupLab.open();
   clock = new FakeClock();
   agents = [];
 });

@@ -10,8 +10,8 @@ import { type BandwidthWrite, lawfulTarget, planWrites } from "./plan.ts";
 let lab: CgroupLab;
 let pod: PodCgroups;
 
-before(() => {
-  lab = new CgroupLab();
+before(async () => {
+  lab = await CgroupLab.open();
   pod = lab.pod();
 });
 

@@ -1,49 +1,35 @@
 /** The VMI controller's shell: observe through the caches, plan, then write what the plan says. */
 
-import type { Accelerator, LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
-import { FINALIZER_VMI, LABEL_OUTDATED_LAUNCHER } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Client } from "../../kube/client.ts";
 import { OwnWrites } from "../../kube/consistency.ts";
 import { Controller, type Request, type Result } from "../../kube/controller.ts";
-import { ConflictError, ignoreNotFound } from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
 import { controllerOf, isControlledBy } from "../../kube/ownership.ts";
 import { ItemExponentialFailureRateLimiter } from "../../kube/rate-limiter.ts";
-import { mergePatch } from "../../kube/request.ts";
 import type { Pod, PodDisruptionBudget } from "../../kube/resources.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
-import { formatBytes, QuantityError } from "../../lib/quantity.ts";
 import { rfc3339 } from "../../lib/time.ts";
 import { BY_VMI, type Caches, isPodOf, vmiKeyOf, vmiKeysOf } from "../caches.ts";
 import type { OperatorConfig } from "../config.ts";
 import type { LiveConfiguration } from "../configuration/live.ts";
-import { finalizersPatch } from "../finalizers.ts";
-import { VIRTUAL_MACHINE_INSTANCES } from "../kinds.ts";
 import { Nodes } from "../node/nodes.ts";
 import type { AgentPresence } from "../node/presence.ts";
 import type { Announcer } from "../uplink/announcer.ts";
 import type { Statuses } from "../uplink/statuses.ts";
-import { claimConflict } from "./claim-conflict.ts";
-import { type Claims, claimProblem, unboundClaims } from "./claims.ts";
+import { unboundClaims } from "./claims.ts";
 import { cpuChange } from "./cpu.ts";
 import { isGuarded } from "./disruption.ts";
 import { budgetName } from "./disruption-budget.ts";
-import { resolveDomain } from "./domain.ts";
-import { resolveInterfaces } from "./interfaces.ts";
-import { resolveLaunchSpec } from "./launch-spec.ts";
+import { InstanceWrites } from "./instance-writes.ts";
+import { LaunchResolver, resolvedBefore, resolvedFacts } from "./launch-resolver.ts";
 import { LauncherPods } from "./launcher-pods.ts";
-import { overheadBytes } from "./memory.ts";
-import { type Observed, plan, type Write } from "./plan.ts";
-import type { PodFacts } from "./pod-facts.ts";
+import { type Observed, plan } from "./plan.ts";
 import type { Problem } from "./problem.ts";
-import { SpecError } from "./spec-error.ts";
-import { hasStarted, type ResolvedFacts } from "./status.ts";
-import { claimHolders, claimsOf, mountFailureOf, startedRivals, storageWatches } from "./storage-facts.ts";
-import { policyProblem } from "./storage-policy.ts";
-import { unguardedProblem } from "./unguarded.ts";
+import { hasStarted } from "./status.ts";
+import { claimsOf, mountFailureOf, startedRivals, storageWatches } from "./storage-facts.ts";
 
 export interface VmiControllerOptions {
   /** Fenced: writes only while this replica leads. */
@@ -60,8 +46,7 @@ export interface VmiControllerOptions {
   readonly clock?: Clock;
 }
 
-/** An agent that is about to connect decides between KVM and emulation; so long is it waited for. */
-const FACTS_PATIENCE_MS = 10_000;
+/** Between two looks at whether the agents have told of KVM. */
 const FACTS_RETRY_MS = 250;
 /** No event tells that a quota was raised or a policy relaxed: whoever did it waits no longer than this. */
 const MAX_RETRY_MS = 60_000;
@@ -71,23 +56,25 @@ export class VmiController {
   readonly #options: VmiControllerOptions;
   readonly #ownWrites = new OwnWrites();
   readonly #pods: LauncherPods;
+  readonly #writes: InstanceWrites;
+  readonly #resolver: LaunchResolver;
   readonly #nodes: Nodes;
   /** By key, so that they go with the VMI, whichever way that goes. */
   readonly #failures = new Map<string, Problem & { readonly uid: string }>();
   readonly #resizeFailures = new Map<string, Problem>();
-  /** UIDs of the VMIs whose pod is being made, which no cache knows yet, by key. */
-  readonly #starting = new Map<string, string>();
   readonly #clock: Clock;
 
   constructor(options: VmiControllerOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? systemClock;
     this.#nodes = new Nodes(options);
+    this.#resolver = new LaunchResolver(options);
+    const own = { ...options, ownWrites: this.#ownWrites, clock: this.#clock };
     this.#pods = new LauncherPods({
-      ...options,
-      ownWrites: this.#ownWrites,
+      ...own,
       confirm: (nodeName, deadlineMs) => options.announcer.confirm(nodeName, deadlineMs),
     });
-    this.#clock = options.clock ?? systemClock;
+    this.#writes = new InstanceWrites({ ...own, pods: this.#pods });
     const { caches, statuses, logger, metrics } = options;
     this.controller = new Controller({
       name: "virtualmachineinstance",
@@ -131,7 +118,7 @@ export class VmiController {
       this.#ownWrites.delete(key);
       this.#failures.delete(key);
       this.#resizeFailures.delete(key);
-      this.#starting.delete(key);
+      this.#resolver.forget(key);
       return undefined;
     }
     const own = pods.filter((pod) => isPodOf(pod, vmi));
@@ -162,19 +149,17 @@ export class VmiController {
   ): Promise<Result | undefined> {
     const { caches, client, events } = this.#options;
     const isNew = pods.length === 0 && !hasStarted(vmi) && vmi.metadata.deletionTimestamp === undefined;
-    if (isNew && this.#awaitsFacts()) return { requeueAfterMs: FACTS_RETRY_MS };
-    if (isNew) await this.#assertCurrent(vmi, signal);
+    if (isNew && this.#resolver.awaitsFacts) return { requeueAfterMs: FACTS_RETRY_MS };
+    if (isNew) await this.#writes.assertCurrent(vmi, signal);
     const claims = await claimsOf(caches, client, vmi, isNew, signal);
     const rivals = isNew ? await startedRivals(caches, client, vmi, signal) : [];
-    const launch = isNew ? this.#resolve(vmi, this.#accelerator(), claims, rivals) : undefined;
+    const launch = isNew ? this.#resolver.resolve(key, vmi, claims, rivals) : undefined;
     if (launch !== undefined && "reason" in launch)
       return this.#cannotCreate(key, vmi, launch, undefined, signal);
-    // From here on the claims are this VMI's: nothing was waited for since they were found free.
-    if (launch !== undefined) this.#starting.set(key, vmi.metadata.uid ?? "");
-    else this.#starting.delete(key);
+    if (launch === undefined) this.#resolver.forget(key);
     const seen = this.#observed(pods);
     const unmounted = mountFailureOf(caches, vmi, pods);
-    const domain = launch?.domain ?? this.#resolvedBefore(vmi, seen.pods);
+    const domain = launch?.domain ?? resolvedBefore(vmi, seen.pods);
     if (!seen.pods.some((pod) => cpuChange(vmi, pod) !== undefined)) this.#resizeFailures.delete(key);
     const resizeFailure = this.#resizeFailures.get(key);
     const observed: Observed = {
@@ -189,7 +174,8 @@ export class VmiController {
     const { writes, events: planned, requeueAfterMs } = plan(observed);
     let current = vmi;
     for (const write of writes) {
-      if (write.kind === "createPod" && launch !== undefined) {
+      if (write.kind === "createPod") {
+        if (launch === undefined) continue;
         const failure = await this.#pods.create(key, current, launch, signal);
         if (failure !== undefined)
           return this.#cannotCreate(key, current, failure.told, failure.error, signal);
@@ -199,7 +185,7 @@ export class VmiController {
         if (failure !== undefined)
           return this.#cannotResize(key, current, observed, failure.told, failure.error, signal);
       } else {
-        current = (await this.#write(key, current, write, signal)) ?? current;
+        current = (await this.#writes.write(key, current, write, signal)) ?? current;
       }
     }
     for (const event of planned) events.record(vmi, event);
@@ -225,42 +211,6 @@ export class VmiController {
     return budget !== undefined && isControlledBy(budget, vmi);
   }
 
-  /** True for a moment after a start: whether KVM works is known once the agents have told. */
-  #awaitsFacts(): boolean {
-    const { statuses, configuration } = this.#options;
-    return configuration.current.useEmulation && !statuses.hasFacts && statuses.ageMs < FACTS_PATIENCE_MS;
-  }
-
-  #accelerator(): Accelerator {
-    const { statuses, configuration } = this.#options;
-    return configuration.current.useEmulation && !statuses.isKvmUsable() ? "tcg" : "kvm";
-  }
-
-  /** What a pod was made from that an operator made and did not live to tell of. */
-  #resolvedBefore(vmi: VirtualMachineInstance, pods: readonly PodFacts[]): LaunchDomain | undefined {
-    const [pod] = pods;
-    if (pod === undefined || vmi.status?.memory !== undefined) return undefined;
-    const domain = resolvedOrWhy(() => resolveDomain(vmi, pod.accelerator));
-    return "reason" in domain ? undefined : domain;
-  }
-
-  #resolve(
-    vmi: VirtualMachineInstance,
-    accelerator: Accelerator,
-    claims: Claims,
-    rivals: readonly VirtualMachineInstance[],
-  ): LaunchSpec | Problem {
-    const holders = [...claimHolders(this.#options.caches, vmi, this.#starting), ...rivals];
-    const { current } = this.#options.configuration;
-    return (
-      policyProblem(vmi.spec, current) ??
-      resolvedOrWhy(() => unguardedProblem(vmi, resolveInterfaces(vmi.spec), current)) ??
-      claimProblem(vmi.spec, claims) ??
-      claimConflict(vmi, holders) ??
-      resolvedOrWhy(() => resolveLaunchSpec(vmi, accelerator, claims))
-    );
-  }
-
   /** Tells the user why there is no pod; tries again by back-off where time may heal it. */
   async #cannotCreate(
     key: string,
@@ -270,12 +220,13 @@ export class VmiController {
     signal: AbortSignal,
   ): Promise<undefined> {
     const uid = vmi.metadata.uid ?? "";
-    this.#starting.delete(key);
+    this.#resolver.forget(key);
     const before = this.#failures.get(key);
     const isNews = before?.uid !== uid || before.message !== told.message;
     this.#failures.set(key, { ...told, uid });
     const { writes } = plan({ ...this.#observed([]), vmi, createFailure: told });
-    for (const write of writes) if (write.kind === "updateStatus") await this.#write(key, vmi, write, signal);
+    for (const write of writes)
+      if (write.kind === "updateStatus") await this.#writes.write(key, vmi, write, signal);
     if (isNews) this.#options.events.record(vmi, { type: "Warning", ...told });
     if (error !== undefined) throw error;
     return undefined;
@@ -294,90 +245,8 @@ export class VmiController {
       this.#options.events.record(vmi, { type: "Warning", ...told });
     this.#resizeFailures.set(key, told);
     const { writes } = plan({ ...observed, vmi, resizeFailure: told });
-    for (const write of writes) if (write.kind === "updateStatus") await this.#write(key, vmi, write, signal);
+    for (const write of writes)
+      if (write.kind === "updateStatus") await this.#writes.write(key, vmi, write, signal);
     throw error;
   }
-
-  /** The VMI after a write to it; undefined after a write to a pod. */
-  async #write(
-    key: string,
-    vmi: VirtualMachineInstance,
-    write: Write,
-    signal: AbortSignal,
-  ): Promise<VirtualMachineInstance | undefined> {
-    const { name = "", namespace } = vmi.metadata;
-    const vmis = this.#options.client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
-    switch (write.kind) {
-      case "addFinalizer":
-        return this.#noted(
-          key,
-          await vmis.patch(name, finalizersPatch(vmi, [...(vmi.metadata.finalizers ?? []), FINALIZER_VMI]), {
-            signal,
-          }),
-        );
-      case "removeFinalizer": {
-        const left = (vmi.metadata.finalizers ?? []).filter((finalizer) => finalizer !== FINALIZER_VMI);
-        await vmis.patch(name, finalizersPatch(vmi, left), { signal }).catch(ignoreNotFound);
-        return undefined;
-      }
-      case "updateStatus":
-        return this.#noted(key, await vmis.updateStatus({ ...vmi, status: write.status }, { signal }));
-      case "deletePod":
-        await this.#pods.delete(key, write.pod, namespace ?? "", signal);
-        return undefined;
-      case "releasePod":
-        await this.#pods.release(key, write.pod.name, namespace ?? "", signal);
-        return undefined;
-      case "createBudget":
-        await this.#pods.createBudget(key, vmi, signal);
-        return undefined;
-      case "markOutdated": {
-        const labels = { [LABEL_OUTDATED_LAUNCHER]: write.isOutdated ? "" : null };
-        return this.#noted(key, await vmis.patch(name, mergePatch({ metadata: { labels } }), { signal }));
-      }
-      case "setUnpaused": {
-        const where = { namespace: namespace ?? "", now: rfc3339(new Date(this.#clock.now())) };
-        await this.#pods.setUnpaused(key, write.pod, write.isUnpaused, where, signal);
-        return undefined;
-      }
-      case "resizePod":
-      case "createPod":
-        return undefined;
-    }
-  }
-
-  /**
-   * A pod is made for a VMI as it is, not as it was: a cache that is behind may show one as new whose pod has come and
-   * gone, and a second pod would find its disks in the hands of the next incarnation.
-   * @throws ConflictError
-   */
-  async #assertCurrent({ metadata }: VirtualMachineInstance, signal: AbortSignal): Promise<void> {
-    const { name = "", namespace, resourceVersion } = metadata;
-    const vmis = this.#options.client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
-    const live = await vmis.get(name, { signal }).catch(ignoreNotFound);
-    if (live?.metadata.resourceVersion === resourceVersion) return;
-    throw new ConflictError(
-      `create the launcher pod of ${namespace}/${name}: the VMI has changed or is gone`,
-    );
-  }
-
-  #noted(key: string, vmi: VirtualMachineInstance): VirtualMachineInstance {
-    this.#ownWrites.wrote(key, this.#options.caches.vmis, vmi);
-    return vmi;
-  }
-}
-
-function resolvedOrWhy<T>(resolve: () => T): T | Problem {
-  try {
-    return resolve();
-  } catch (error) {
-    if (!(error instanceof SpecError || error instanceof QuantityError)) throw error;
-    return { reason: "InvalidSpec", message: error.message };
-  }
-}
-
-function resolvedFacts(domain: LaunchDomain): ResolvedFacts {
-  const { sockets, cores, threads } = domain.cpu;
-  const guestMemory = formatBytes(domain.memoryBytes);
-  return { sockets, cores, threads, guestMemory, memoryOverhead: formatBytes(overheadBytes(domain)) };
 }

@@ -1,9 +1,10 @@
 /** `spec.domain`: the virtual machine itself. */
 import { Type } from "typebox";
 import { cpuBurstSchema } from "./cpu-burst-schema.ts";
+import { dedicatedCpuRules, dedicatedResourceRules } from "./dedicated-cpu.ts";
 import { devicesSchema } from "./devices.ts";
 import { firmwareSchema } from "./firmware.ts";
-import { choice, type Data, later, laterUnless, object, quantity, type Rule } from "./schema.ts";
+import { choice, type Data, later, object, quantity, type Rule } from "./schema.ts";
 
 function count(description: string) {
   return Type.Integer({ minimum: 1, maximum: 512, format: "int64", description });
@@ -27,6 +28,18 @@ const cpuSchema = object(
           "host-model, host-passthrough or a libvirt CPU model. Default: host-model. Under software emulation the guest gets all that the emulator can do.",
       }),
     ),
+    dedicatedCpuPlacement: Type.Optional(
+      Type.Boolean({
+        description:
+          "Each vCPU has a CPU of the node to itself, which needs a kubelet with cpuManagerPolicy static. The launcher pod asks for so many whole CPUs, and for no more memory than it is limited to. Default: false.",
+      }),
+    ),
+    isolateEmulatorThread: Type.Optional(
+      Type.Boolean({
+        description:
+          "One dedicated CPU more, for qemu's other threads and all that runs beside qemu. Default: false.",
+      }),
+    ),
     burst: Type.Optional(cpuBurstSchema),
   },
   {
@@ -34,9 +47,7 @@ const cpuSchema = object(
     refused: {
       maxSockets: later("integer", "vCPUs can't be hot-plugged"),
       features: later("array"),
-      dedicatedCpuPlacement: laterUnless(false),
       numa: later("object"),
-      isolateEmulatorThread: laterUnless(false),
       realtime: later("object"),
     },
     rules: [
@@ -46,6 +57,7 @@ const cpuSchema = object(
           "(has(self.threads) ? self.threads : 1) <= 512",
         message: "sockets × cores × threads must be at most 512",
       },
+      ...dedicatedCpuRules,
     ],
   },
 );
@@ -249,22 +261,6 @@ export const domainSchema = object(
       },
       {
         rule:
-          "!has(self.cpu) || !has(self.cpu.burst) || (has(self.cpu.burst.policy) && self.cpu.burst.policy == 'none') || " +
-          "(has(self.resources) && has(self.resources.limits) && has(self.resources.limits.cpu))",
-        message: "burst needs a CPU limit to burst above: set resources.limits.cpu",
-        fieldPath: ".cpu.burst",
-      },
-      {
-        rule:
-          "!has(self.firmware) || !has(self.firmware.bootloader) || !has(self.firmware.bootloader.efi) || " +
-          "(has(self.firmware.bootloader.efi.secureBoot) && !self.firmware.bootloader.efi.secureBoot) || " +
-          "(has(self.features) && has(self.features.smm))",
-        message:
-          "secureBoot, which is on by default, needs features.smm.enabled: true, or to be set to false",
-        fieldPath: ".firmware.bootloader.efi",
-      },
-      {
-        rule:
           `!${hasHugepages} || (${anyGuestMemory}.isInteger() && ${anyGuestMemory}.asInteger() % ` +
           "(self.memory.hugepages.pageSize == '1Gi' ? 1073741824 : 2097152) == 0)",
         message: "the guest's memory must be a multiple of hugepages.pageSize",
@@ -276,6 +272,23 @@ export const domainSchema = object(
           `${guestMemory}.compareTo(quantity(string(self.resources.requests.memory))) <= 0`,
         message: "huge pages can't be overcommitted: requests.memory must not be below memory.guest",
         fieldPath: ".resources.requests.memory",
+      },
+      {
+        rule:
+          "!has(self.cpu) || !has(self.cpu.burst) || (has(self.cpu.burst.policy) && self.cpu.burst.policy == 'none') || " +
+          "(has(self.resources) && has(self.resources.limits) && has(self.resources.limits.cpu))",
+        message: "burst needs a CPU limit to burst above: set resources.limits.cpu",
+        fieldPath: ".cpu.burst",
+      },
+      ...dedicatedResourceRules,
+      {
+        rule:
+          "!has(self.firmware) || !has(self.firmware.bootloader) || !has(self.firmware.bootloader.efi) || " +
+          "(has(self.firmware.bootloader.efi.secureBoot) && !self.firmware.bootloader.efi.secureBoot) || " +
+          "(has(self.features) && has(self.features.smm))",
+        message:
+          "secureBoot, which is on by default, needs features.smm.enabled: true, or to be set to false",
+        fieldPath: ".firmware.bootloader.efi",
       },
       {
         rule:

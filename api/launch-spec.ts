@@ -89,6 +89,13 @@ export interface LaunchCpu {
   readonly threads: number;
   /** `host-model`, `host-passthrough` or a libvirt CPU model name; ignored under TCG, which gives its maximum. */
   readonly model: string;
+  /** `cpu.dedicatedCpuPlacement`: each vCPU is pinned to one of the launcher's CPUs, which no one else has. */
+  readonly dedicated?: LaunchDedicatedCpu;
+}
+
+export interface LaunchDedicatedCpu {
+  /** One CPU more, for qemu's other threads, libvirtd and the launcher. Otherwise these share the vCPUs' CPUs. */
+  readonly isolateEmulatorThread: boolean;
 }
 
 export interface LaunchKernelBoot {

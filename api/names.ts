@@ -84,6 +84,8 @@ export const LAUNCHER_PATHS = {
 
 /** Environment variable of the launcher that holds the LaunchSpec as JSON. */
 export const ENV_LAUNCH_SPEC = "VIRTPOD_LAUNCH_SPEC";
+/** The node's name, where the launcher has to tell it: of a machine with dedicated CPUs. */
+export const ENV_NODE_NAME = "VIRTPOD_NODE_NAME";
 /** Largest LaunchSpec in bytes: execve(2) allows 128 KiB (MAX_ARG_STRLEN) for one string, name and `=` included. */
 export const LAUNCH_SPEC_MAX_BYTES = 128 * 1024 - 64;
 

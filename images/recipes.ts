@@ -64,8 +64,9 @@ export const virtpod: Pick = {
  * and variables with and without the keys of secure boot), the VGA BIOSes, the loaders of direct kernel boot, and a boot ROM per network card model that the API offers.
  */
 export const launcher: Pick = {
-  packages: ["libvirt-daemon", "libvirt-daemon-driver-qemu", "qemu-system-x86", "ovmf", "tini"],
+  packages: ["libvirt-daemon", "libvirt-daemon-driver-qemu", "qemu-system-x86", "ovmf", "tini", "util-linux"],
   files: [
+    "usr/bin/taskset",
     "usr/sbin/libvirtd",
     "usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so",
     "usr/lib/libvirt/libvirt_iohelper",

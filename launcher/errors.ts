@@ -5,6 +5,7 @@ export type LauncherErrorCode =
   | "LaunchSpecInvalid"
   | "LaunchSpecVersion"
   | "AgentUnreachable"
+  | "CpusNotDedicated"
   | "ImageNotFound"
   | "ImageAmbiguous"
   | "ImageOutsideVolume"

@@ -53,6 +53,7 @@ const FULL: LaunchSpec = {
   domain: {
     ...SPEC.domain,
     efi: { secureBoot: true },
+    cpu: { ...SPEC.domain.cpu, dedicated: { isolateEmulatorThread: true } },
     biosSerial: true,
     video: "virtio",
     sound: "ich9",

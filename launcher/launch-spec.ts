@@ -5,6 +5,7 @@ import type {
   DiskBlockSize,
   LaunchAccessCredential,
   LaunchCpu,
+  LaunchDedicatedCpu,
   LaunchDisk,
   LaunchDiskSource,
   LaunchDomain,
@@ -60,6 +61,7 @@ const cpu = object<LaunchCpu>({
   cores: positive,
   threads: positive,
   model: string({ pattern: /^[A-Za-z0-9_.-]+$/, what: "a CPU model" }),
+  dedicated: optional(object<LaunchDedicatedCpu>({ isolateEmulatorThread: boolean })),
 });
 
 const kernelBoot = object<LaunchKernelBoot>({

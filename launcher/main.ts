@@ -9,8 +9,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LaunchSpec } from "../api/launch-spec.ts";
 import type { DomainEnd } from "../api/launcher-protocol.ts";
-import { ENV_LAUNCH_SPEC, LAUNCHER_PATHS } from "../api/names.ts";
+import { ENV_LAUNCH_SPEC, ENV_NODE_NAME, LAUNCHER_PATHS } from "../api/names.ts";
 import { systemClock } from "../lib/clock.ts";
+import { readHostCpus, runOn } from "./cpu/host-cpus.ts";
+import { type CpuPinning, planPinning } from "./cpu/pinning.ts";
 import { domainXml } from "./domain/xml.ts";
 import { describeError } from "./errors.ts";
 import { connectAgent } from "./guest-agent/connection.ts";
@@ -76,14 +78,30 @@ async function probe([outputDirectory, workDirectory = tmpdir()]: readonly strin
 async function live(): Promise<DomainEnd> {
   const spec = parseLaunchSpec(process.env[ENV_LAUNCH_SPEC]);
   log.info({ vmi: `${spec.namespace}/${spec.name}`, uid: spec.uid }, "the launcher starts");
+  const pinning = pinCpus(spec);
   await mkdir(SOCKETS, { recursive: true });
-  const launcher = newLauncher(spec, log);
+  const launcher = newLauncher(spec, pinning, log);
   const stop = () => launcher.shutdown(spec.gracePeriodSeconds * 1000);
   process.on("SIGTERM", stop).on("SIGINT", stop);
   return launcher.run();
 }
 
-function newLauncher(spec: LaunchSpec, log: Log): Launcher {
+/** @throws LauncherError CpusNotDedicated */
+function pinCpus({ domain: { cpu } }: LaunchSpec): CpuPinning | undefined {
+  if (cpu.dedicated === undefined) return undefined;
+  const pinning = planPinning(cpu, cpu.dedicated, readHostCpus(), process.env[ENV_NODE_NAME] ?? "?");
+  log.info({ ...pinning }, "CPUs of its own");
+  if (!cpu.dedicated.isolateEmulatorThread) return pinning;
+  try {
+    // This process, and the libvirtd that it starts: libvirt itself pins qemu's threads.
+    runOn(pinning.emulator);
+  } catch (error) {
+    log.error({ err: error }, "the launcher and libvirtd stay on the vCPUs' CPUs");
+  }
+  return pinning;
+}
+
+function newLauncher(spec: LaunchSpec, pinning: CpuPinning | undefined, log: Log): Launcher {
   let socketPath = "";
   const startDaemon = async (): Promise<Daemon> => {
     const daemon = await startLibvirtDaemon({
@@ -117,7 +135,7 @@ function newLauncher(spec: LaunchSpec, log: Log): Launcher {
       }),
     connectGuestAgent: () => connectAgent(socketPath, spec.domain.uuid),
     qemuTraces: tracesOf,
-    domainXml: (resources) => domainXml(spec, { ...resources, paths: PATHS }),
+    domainXml: (resources) => domainXml(spec, { ...resources, paths: PATHS, ...(pinning && { pinning }) }),
   });
 }
 

@@ -1,8 +1,8 @@
 /** What a launcher's cgroups tell of its CPU and memory. */
 import type { LauncherMetrics } from "../../api/agent-metrics.ts";
+import { parseCpuList } from "../../lib/cpu-list.ts";
 import { cpuCgroup, cpuList, isGone, memoryUsageBytes, usageSeconds } from "./cgroup.ts";
 import type { CgroupLocation } from "./location.ts";
-import { parseCpuList } from "./node-load.ts";
 
 /** Of LauncherMetrics what the kernel counts. */
 export interface Measurement extends Pick<LauncherMetrics, "memory"> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { NodeLoad, parseCpuList, parseCpuTimes } from "./node-load.ts";
+import { NodeLoad, parseCpuTimes } from "./node-load.ts";
 
 /** As proc_stat(5) has it: user nice system idle iowait irq softirq steal guest guest_nice. */
 const stat = (...cpus: readonly (readonly number[])[]) =>
@@ -65,16 +65,5 @@ describe("the node's load", () => {
 
   it("is read from whatever /proc/stat holds without a throw", () => {
     fc.assert(fc.property(fc.string(), (text) => assert.equal(parseCpuTimes(text).size, 0)));
-  });
-});
-
-describe("a list of CPUs", () => {
-  it("has single ones and ranges", () => {
-    assert.deepEqual(parseCpuList("0-2,8,10-11\n"), new Set([0, 1, 2, 8, 10, 11]));
-    assert.equal(parseCpuList("\n"), undefined);
-  });
-
-  it("is cut where it has no end", () => {
-    assert.ok((parseCpuList("0-99999999999")?.size ?? 0) <= 8_192);
   });
 });

@@ -10,9 +10,6 @@ const WINDOW_MS = 5_000;
 /** Below this part of the threshold a node is idle; quotas are raised only then, or it would swing about the threshold. */
 const IDLE_SHARE = 0.9;
 
-/** NR_CPUS of the largest kernels. */
-const MAX_CPUS = 8_192;
-
 /** Ticks since the boot. */
 interface CpuTime {
   readonly busy: number;
@@ -77,13 +74,4 @@ export function parseCpuTimes(stat: string): ReadonlyMap<number, CpuTime> {
     cpus.set(Number(cpu), { busy, total: busy + idle + iowait });
   }
   return cpus;
-}
-
-/** A list of CPUs as cpusets have it (`0-3,8`); undefined for an empty one. */
-export function parseCpuList(text: string): ReadonlySet<number> | undefined {
-  const cpus = new Set<number>();
-  for (const [, first = "", last = first] of text.matchAll(/(\d+)(?:-(\d+))?/g)) {
-    for (let cpu = Number(first); cpu <= Number(last) && cpus.size < MAX_CPUS; cpu++) cpus.add(cpu);
-  }
-  return cpus.size === 0 ? undefined : cpus;
 }

@@ -7,10 +7,13 @@ ensure_kubelet() {
     --node-ip "$node_address" --root-dir /var/lib/kubelet
 }
 
+# write_kubelet_config [CPU MANAGER POLICY]: none, or static, by which pods of the
+# class Guaranteed that ask for whole CPUs have them to themselves.
 # failCgroupV1 false: cgroup v1 hosts are served too. Eviction and image garbage
 # collection wait until the disk is nearly full: images came from files and
 # nobody would bring them back.
 write_kubelet_config() {
+  local policy=${1:-none}
   write_kubeconfig "$config/kubelet/kubeconfig" "$node_name"
   write_resolver_config
   cat >"$config/kubelet/config.yaml" <<YAML
@@ -40,7 +43,21 @@ evictionHard:
   imagefs.available: 1%
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
+cpuManagerPolicy: $policy
 YAML
+  # One CPU stays everybody's: the static policy keeps as many as are reserved, rounded up.
+  [[ $policy == none ]] || cat >>"$config/kubelet/config.yaml" <<YAML
+cpuManagerReconcilePeriod: 1s
+kubeReserved: {cpu: 100m}
+YAML
+  forget_cpu_manager "$policy"
+}
+
+# forget_cpu_manager POLICY: a kubelet does not start with the state of another policy.
+forget_cpu_manager() {
+  local folder
+  folder=/proc/$(node_init)/root/var/lib/kubelet
+  grep -qs "\"policyName\":\"$1\"" "$folder/cpu_manager_state" || rm -f "$folder/cpu_manager_state"
 }
 
 # Pods with dnsPolicy Default ask what the machine asks, if they may leave it.

@@ -1,6 +1,7 @@
 /** What a domain is made of besides its LaunchSpec. */
 import type { DiskBlockSize, DiskCache, DiskIo } from "../../api/launch-spec.ts";
 import type { InterfaceAttachment } from "../../api/pod-interface.ts";
+import type { CpuPinning } from "../cpu/pinning.ts";
 
 /** A disk as qemu opens it, by the name of the LaunchSpec's disk. */
 export interface ResolvedDisk {
@@ -31,6 +32,8 @@ export interface DomainResources {
   readonly disks: readonly ResolvedDisk[];
   readonly interfaces: readonly InterfaceAttachment[];
   readonly paths: DomainPaths;
+  /** Of a domain with dedicated CPUs. */
+  readonly pinning?: CpuPinning;
 }
 
 export class DomainXmlError extends Error {

@@ -325,6 +325,23 @@ describe("domain XML", () => {
     assert.deepEqual(root.blockio, { logical_block_size: "512", physical_block_size: "4096" });
   });
 
+  it("pins what has CPUs of its own, and all of it", () => {
+    const { cpu } = SMALL_SPEC.domain;
+    const spec = { ...SMALL_SPEC, domain: { ...SMALL_SPEC.domain, ioThreads: 2, cpu: { ...cpu, cores: 2 } } };
+    const pinning = { vcpus: [5, 1], emulator: [3, 7] };
+    const xml = parser.parse(domainXml(spec, { ...resourcesOf(spec), pinning })).domain;
+    assert.deepEqual(xml.cputune.vcpupin, [
+      { vcpu: "0", cpuset: "5" },
+      { vcpu: "1", cpuset: "1" },
+    ]);
+    assert.equal(xml.cputune.emulatorpin.cpuset, "3,7");
+    assert.deepEqual(xml.cputune.iothreadpin, [
+      { iothread: "1", cpuset: "3,7" },
+      { iothread: "2", cpuset: "3,7" },
+    ]);
+    assert.equal(parse(spec).cputune, undefined);
+  });
+
   it("refuses what it can't make a device of", () => {
     const disk = { ...SMALL_SPEC, disks: [DISK] };
     assert.throws(() => domainXml(disk, resourcesOf(SMALL_SPEC)), isCode("DiskNotPrepared"));

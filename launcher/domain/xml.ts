@@ -1,5 +1,6 @@
 /** LaunchSpec → libvirt's domain XML. Pure and deterministic. Devices are chosen for little memory and a fast start. */
 import type { LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
+import { cputuneElement } from "./cputune.ts";
 import { bootOrders, diskDevices, diskElements } from "./disks.ts";
 import { type Child, type Element, element, render } from "./element.ts";
 import { osElement } from "./firmware.ts";
@@ -43,6 +44,7 @@ function domainElement(spec: LaunchSpec, resources: DomainResources): Element {
     memoryBackingElement(domain),
     element("vcpu", { placement: "static" }, cpu.sockets * cpu.cores * cpu.threads),
     domain.ioThreads ? element("iothreads", {}, domain.ioThreads) : undefined,
+    cputuneElement(domain, resources.pinning),
     sysinfoElement(domain),
     osElement(domain, resources.paths),
     featuresElement(domain),

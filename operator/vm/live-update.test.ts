@@ -87,6 +87,16 @@ describe("a change of a running VM's template", () => {
       ],
       ["a limit that goes", limited("1"), { cpu: { cores: 1 } }],
       [
+        "a dedicated CPU more",
+        { cpu: { dedicatedCpuPlacement: true }, resources: { limits: { cpu: "1" } } },
+        { cpu: { dedicatedCpuPlacement: true }, resources: { limits: { cpu: "2" } } },
+      ],
+      [
+        "a request of dedicated CPUs",
+        { cpu: { cores: 1, dedicatedCpuPlacement: true } },
+        { cpu: { cores: 1, dedicatedCpuPlacement: true }, resources: { requests: { cpu: "1" } } },
+      ],
+      [
         "another QoS class",
         { cpu: { cores: 1 }, resources: guaranteed },
         { cpu: { cores: 1 }, resources: { ...guaranteed, requests: { cpu: "500m" } } },

@@ -8,6 +8,7 @@ import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { type JsonPatchOperation, jsonPatch, type Patch } from "../../kube/request.ts";
 import { compareQuantities } from "../../lib/quantity.ts";
+import { isDedicated } from "../vmi/dedicated-cpu.ts";
 import { vcpuCount } from "../vmi/domain.ts";
 import { isFinal } from "../vmi/status.ts";
 
@@ -133,10 +134,11 @@ function withField<T extends object, K extends keyof T>(
   return rest as unknown as T;
 }
 
-/** What the kubelet changes in a running pod: no amount may go, nor the pod's QoS class change, nor the vCPUs. */
+/** What the kubelet changes in a running pod: no amount may go, no dedicated CPU, nor QoS class and vCPUs change. */
 function isPossible(started: Template, wanted: Template): boolean {
   const [before, after] = [started.spec.domain, wanted.spec.domain];
   return (
+    !isDedicated(started.spec) &&
     vcpuCount(started.spec) === vcpuCount(wanted.spec) &&
     !(before.resources?.limits?.cpu !== undefined && after.resources?.limits?.cpu === undefined) &&
     !(before.resources?.requests?.cpu !== undefined && requestOf(after) === undefined) &&

@@ -2,6 +2,7 @@
 import { type NodeBurstStrategy, vmBurstStrategy } from "../../api/cpu-burst.ts";
 import type { AnnouncedCpu } from "../../api/uplink-protocol.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
+import { isDedicated } from "./dedicated-cpu.ts";
 import { amountsOf, type CpuAmounts } from "./pod-cpu.ts";
 import type { PodFacts } from "./pod-facts.ts";
 
@@ -10,8 +11,9 @@ const LEAST_QUOTA_MILLI_CPU = 10;
 /** What agents take. A limit above 10,000 CPUs limits nothing, and leaves nothing to burst above. */
 const MOST_MILLI_CPU = 10_000_000;
 
-/** What the VMI names itself, in thousandths of a CPU; what it doesn't name is as the pod was made. */
+/** What the VMI names itself, in thousandths of a CPU; what it names not, and dedicated CPUs, are as the pod was made. */
 export function wantedCpu({ spec }: VirtualMachineInstance): CpuAmounts {
+  if (isDedicated(spec)) return {};
   const { limits, requests } = spec.domain.resources ?? {};
   return amountsOf(limits?.cpu, requests?.cpu ?? limits?.cpu);
 }
@@ -39,7 +41,8 @@ function isMade(limit: number | undefined, actual: CpuAmounts | undefined): bool
 
 /**
  * What the pod's agent is told: the least of what is wanted, asked for and made, so that nothing bursts above a limit
- * that is being lowered, nor above one that isn't raised yet. Undefined without a limit.
+ * that is being lowered, nor above one that isn't raised yet. Undefined without a limit, and for dedicated CPUs: nobody
+ * else waits for them, and the kubelet sets them no quota.
  */
 export function announcedCpu(
   vmi: VirtualMachineInstance,
@@ -47,7 +50,7 @@ export function announcedCpu(
   node: NodeBurstStrategy,
 ): AnnouncedCpu | undefined {
   const { actual, limit, podLimit } = pod.cpu;
-  if (limit === undefined) return undefined;
+  if (limit === undefined || isDedicated(vmi.spec)) return undefined;
   const limits = [limit, wantedCpu(vmi).limit, actual?.limit].filter((one) => one !== undefined);
   const baseMilliCpu = Math.min(...limits);
   if (baseMilliCpu > MOST_MILLI_CPU || (podLimit ?? 0) > MOST_MILLI_CPU) return undefined;

@@ -80,6 +80,9 @@ function resolveCpu(spec: Spec): LaunchDomain["cpu"] {
     cores: cpu?.cores ?? 1,
     threads: cpu?.threads ?? 1,
     model: cpu?.model ?? "host-model",
+    ...(cpu?.dedicatedCpuPlacement === true
+      ? { dedicated: { isolateEmulatorThread: cpu.isolateEmulatorThread ?? false } }
+      : {}),
   };
 }
 

@@ -6,6 +6,7 @@ import {
   ANNOTATION_DOMAIN,
   CONDITION_UNPAUSED,
   ENV_LAUNCH_SPEC,
+  ENV_NODE_NAME,
   FINALIZER_POD,
   KUBEVIRT_GROUP,
   KUBEVIRT_VERSION,
@@ -109,7 +110,7 @@ export function launcherPod(
           name: LAUNCHER_CONTAINER,
           image: options.image,
           ...(options.imagePullPolicy === undefined ? {} : { imagePullPolicy: options.imagePullPolicy }),
-          env: [{ name: ENV_LAUNCH_SPEC, value: launchSpecText(launch) }],
+          env: environmentOf(launch),
           ...portsOf(spec),
           ...probesOf(spec),
           resources: resourcesOf(vmi, launch, options.overcommit ?? DEFAULT_CONFIGURATION),
@@ -125,6 +126,13 @@ export function launcherPod(
       volumes: storage.volumes,
     },
   };
+}
+
+/** @throws OperatorError LaunchSpecTooLarge */
+function environmentOf(launch: LaunchSpec): NonNullable<Container["env"]> {
+  const spec = { name: ENV_LAUNCH_SPEC, value: launchSpecText(launch) };
+  if (launch.domain.cpu.dedicated === undefined) return [spec];
+  return [spec, { name: ENV_NODE_NAME, valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } }];
 }
 
 /** @throws OperatorError LaunchSpecTooLarge */

@@ -6,6 +6,7 @@ import type { Quantity } from "../../api/schema.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { ResourceRequirements } from "../../kube/resources.ts";
 import { parseQuantity } from "../../lib/quantity.ts";
+import { namedResources } from "./dedicated-cpu.ts";
 import { guestAmounts, type MemoryAmounts, overheadBytes } from "./memory.ts";
 import { mebibytes, tmpfsBytes } from "./pod-volumes.ts";
 
@@ -24,13 +25,18 @@ export function resourcesOf(
   launch: LaunchSpec,
   overcommit: Overcommit,
 ): ResourceRequirements {
-  const { limits = {}, overcommitGuestOverhead, requests = {} } = vmi.spec.domain.resources ?? {};
+  const named = namedResources(vmi.spec);
+  const { limits = {}, overcommitGuestOverhead, requests = {} } = named;
   const overhead = overheadBytes(launch.domain);
   const files = tmpfsBytes(vmi, launch);
   const devices: Record<string, string> = { [DEVICE_LAUNCHER]: "1" };
   if (launch.interfaces.length > 0) devices[DEVICE_TUN] = "1";
   if (launch.domain.accelerator === "kvm") devices[DEVICE_KVM] = "1";
-  const memory = guestAmounts(vmi.spec.domain, launch.domain.memoryBytes, overcommit.memoryOvercommit);
+  const memory = guestAmounts(
+    { ...vmi.spec.domain, resources: named },
+    launch.domain.memoryBytes,
+    overcommit.memoryOvercommit,
+  );
   return {
     requests: {
       cpu: String(requests.cpu ?? limits.cpu ?? `${defaultMilliCpu(launch, overcommit)}m`),

@@ -51,12 +51,6 @@ export const refusedCpu: readonly Refused[] = [
     /burst needs a CPU limit/,
   ],
   [
-    "a CPU of its own",
-    [[[...DOMAIN, "cpu", "dedicatedCpuPlacement"], true]],
-    "spec.template.spec.domain.cpu.dedicatedCpuPlacement",
-    /not supported by virtpod yet/,
-  ],
-  [
     "huge pages of no size",
     [[HUGEPAGES, {}]],
     "spec.template.spec.domain.memory.hugepages.pageSize",

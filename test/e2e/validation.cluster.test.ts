@@ -16,6 +16,7 @@ import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kind
 import { connectCluster, makeNamespace, ROOT, removeNamespace } from "../harness/cluster.ts";
 import { accepted, changed, DOMAIN, machine, refused } from "./validation.fixture.ts";
 import { acceptedCpu, refusedCpu } from "./validation-cpu.fixture.ts";
+import { acceptedDedicated, refusedDedicated } from "./validation-dedicated.fixture.ts";
 import { acceptedDhcp, refusedDhcp } from "./validation-dhcp.fixture.ts";
 import { acceptedDisks, refusedByPolicy, refusedDisks, surroundings } from "./validation-disks.fixture.ts";
 import { acceptedNetworks, refusedNetworks } from "./validation-network.fixture.ts";
@@ -71,6 +72,7 @@ describe("what virtpod supports is accepted", () => {
     ...acceptedNetworks,
     ...acceptedProbes,
     ...acceptedCpu,
+    ...acceptedDedicated,
   }))
     it(name, () => create(changed(changes)));
 });
@@ -83,6 +85,7 @@ describe("bad input is refused, and the field is named", () => {
     ...refusedNetworks,
     ...refusedProbes,
     ...refusedCpu,
+    ...refusedDedicated,
   ]) {
     it(name, async () => assertNames(await refusals(changed(changes)), field, words));
   }

@@ -2,7 +2,7 @@
 import { Type } from "typebox";
 import { diskSchema } from "./disks.ts";
 import { interfaceSchema } from "./interfaces.ts";
-import { inputsSchema, soundSchema, videoSchema, watchdogSchema } from "./peripherals.ts";
+import { inputsSchema, soundSchema, tpmSchema, videoSchema, watchdogSchema } from "./peripherals.ts";
 import { type Data, later, laterUnless, listByKey, object, type Rule } from "./schema.ts";
 
 /** No two interfaces have the same value in the field, as CEL's function makes it comparable. */
@@ -59,6 +59,7 @@ export const devicesSchema = object(
       Type.Object({}, { description: "virtio random number generator, fed by the node. Default: none." }),
     ),
     watchdog: Type.Optional(watchdogSchema),
+    tpm: Type.Optional(tpmSchema),
     inputs: Type.Optional(inputsSchema),
     video: Type.Optional(videoSchema),
     sound: Type.Optional(soundSchema),
@@ -88,7 +89,6 @@ export const devicesSchema = object(
       filesystems: later("array"),
       hostDevices: later("array"),
       clientPassthrough: later("object"),
-      tpm: later("object"),
     },
     rules: [
       {

@@ -60,6 +60,8 @@ export interface LaunchDomain {
   readonly sound?: SoundModel;
   /** An i6300esb; what it does to a guest that stops feeding it. */
   readonly watchdog?: { readonly action: WatchdogAction };
+  /** A TPM 2.0 whose state lasts as long as the pod (`devices.tpm`). */
+  readonly tpm?: true;
   /** Tablets: pointers with absolute coordinates. */
   readonly inputs?: readonly LaunchInput[];
   /** `domain.ioThreadsPolicy` resolved: how many I/O threads the domain has; 0 or absent: qemu's main loop does it. */

@@ -1,6 +1,6 @@
-/** `spec.domain.devices`: watchdog, pointers, graphics adapter and sound card. */
+/** `spec.domain.devices`: watchdog, TPM, pointers, graphics adapter and sound card. */
 import { Type } from "typebox";
-import { choice, later, listByKey, name, object } from "./schema.ts";
+import { choice, later, laterUnless, listByKey, name, object } from "./schema.ts";
 
 export const watchdogSchema = object(
   {
@@ -29,6 +29,14 @@ export const watchdogSchema = object(
         reason: "FieldValueRequired",
       },
     ],
+  },
+);
+
+export const tpmSchema = object(
+  { enabled: Type.Optional(Type.Boolean({ description: "Whether the guest has it. Default: true." })) },
+  {
+    description: "A TPM 2.0, made anew with each pod: what the guest keeps in it is lost with that.",
+    refused: { persistent: laterUnless(false, "the TPM's state is lost with the pod") },
   },
 );
 

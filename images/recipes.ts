@@ -64,7 +64,16 @@ export const virtpod: Pick = {
  * and variables with and without the keys of secure boot), the VGA BIOSes, the loaders of direct kernel boot, and a boot ROM per network card model that the API offers.
  */
 export const launcher: Pick = {
-  packages: ["libvirt-daemon", "libvirt-daemon-driver-qemu", "qemu-system-x86", "ovmf", "tini", "util-linux"],
+  packages: [
+    "libvirt-daemon",
+    "libvirt-daemon-driver-qemu",
+    "qemu-system-x86",
+    "ovmf",
+    "swtpm",
+    "swtpm-tools",
+    "tini",
+    "util-linux",
+  ],
   files: [
     "usr/bin/taskset",
     "usr/sbin/libvirtd",
@@ -81,6 +90,8 @@ export const launcher: Pick = {
     "usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
     "usr/share/OVMF/OVMF_VARS_4M.ms.fd",
     "usr/share/seabios/vgabios{,-bochs-display,-cirrus,-qxl,-ramfb,-stdvga,-virtio,-vmware}.bin",
+    // libvirt lets a domain have a TPM only where it finds all three, whoever starts the first.
+    "usr/bin/swtpm{,_ioctl,_setup}",
     "usr/bin/tini",
   ],
 };

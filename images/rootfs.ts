@@ -34,6 +34,8 @@ export class RootfsError extends Error {
 
 const loader = "usr/lib64/ld-linux-x86-64.so.2";
 const libraries = "usr/lib/x86_64-linux-gnu";
+/** Where the loader looks: swtpm has a library in a folder of its own, which its RUNPATH names. */
+const libraryFolders = [libraries, `${libraries}/swtpm`];
 
 /** Paths within `tree` that the loader's `--list` output names. */
 export function parseLibraries(text: string, tree: string): string[] {
@@ -129,7 +131,8 @@ export class Tree {
       () => false,
     );
     if (!dynamic || path === loader) return [];
-    const search = ["--inhibit-cache", "--library-path", join(this.folder, libraries)];
+    const folders = libraryFolders.map((folder) => join(this.folder, folder)).join(":");
+    const search = ["--inhibit-cache", "--library-path", folders];
     return [...parseLibraries(await run(load, [...search, "--list", program]), this.folder), loader];
   }
 

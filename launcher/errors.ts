@@ -26,6 +26,7 @@ export type LauncherErrorCode =
   | "VncUnavailable"
   | "LibvirtUnavailable"
   | "LibvirtStart"
+  | "TpmStart"
   | "DomainCreation";
 
 export class LauncherError extends CodedError<LauncherErrorCode> {

@@ -89,6 +89,7 @@ const domain = object<LaunchDomain>({
   video: optional(oneOf("vga", "bochs", "virtio", "cirrus", "ramfb")),
   sound: optional(oneOf("ich9", "ac97")),
   watchdog: optional(object<{ action: WatchdogAction }>({ action: oneOf("reset", "poweroff", "shutdown") })),
+  tpm: optional(oneOf(true)),
   inputs: optional(
     array(object<LaunchInput>({ name, bus: oneOf("usb", "virtio") }), { maxItems: MAX_INPUTS }),
   ),

@@ -33,6 +33,7 @@ import type { Log } from "./log.ts";
 import { LoopbackPorts } from "./loopback/ports.ts";
 import { prepareDisks } from "./storage/disks.ts";
 import { lookForRoom } from "./storage/room.ts";
+import type { Swtpm } from "./tpm/swtpm.ts";
 
 /** The agent has so long to give the pod its network: the time of the agent's own restart and more. */
 const ATTACHMENT_DEADLINE_MS = 60_000;
@@ -61,6 +62,8 @@ export interface LauncherOptions {
   /** A connection to libvirtd beside the hypervisor's. */
   readonly connectGuestAgent: () => Promise<AgentConnection>;
   readonly domainXml: (resources: DomainResources) => string;
+  /** Starts the guest's TPM, where it has one. */
+  readonly startTpm?: () => Promise<Swtpm>;
   /** What a qemu that has just ended left. */
   readonly qemuTraces: () => QemuTraces;
 }
@@ -86,6 +89,7 @@ export class Launcher {
   readonly #attached = Promise.withResolvers<void>();
   #attachmentDeadline: Timer | undefined;
   #disks: readonly ResolvedDisk[] = [];
+  #tpm: Swtpm | undefined;
   #isDomainRead = false;
   #machineType: string | undefined;
   #firstLeaseAtMs: number | undefined;
@@ -264,7 +268,8 @@ export class Launcher {
   }
 
   async #createDomain(): Promise<void> {
-    const { domainXml, log, spec } = this.#options;
+    const { domainXml, log, spec, startTpm } = this.#options;
+    this.#tpm ??= await startTpm?.();
     const xml = domainXml({ disks: this.#disks, interfaces: this.#network.attachments });
     this.#console.open();
     await this.#hypervisor.create(xml, { paused: spec.startPaused });
@@ -339,6 +344,7 @@ export class Launcher {
     this.#guestAgent.close();
     this.#network.close();
     this.#hypervisor.close();
+    this.#tpm?.stop();
     await this.#link.close(FAREWELL_DEADLINE_MS);
   }
 }

@@ -26,6 +26,7 @@ import { readOomKills } from "./lifecycle/oom-kills.ts";
 import { exitCodeOf, terminationMessage } from "./lifecycle/status.ts";
 import { type Daemon, Supervisor } from "./lifecycle/supervisor.ts";
 import { createLog, type Log } from "./log.ts";
+import { startSwtpm } from "./tpm/swtpm.ts";
 
 const { agentSocket, probeSocket, runtime, terminationMessage: terminationLog } = LAUNCHER_PATHS;
 /** qemu's sockets. */
@@ -34,8 +35,11 @@ const PATHS = {
   serialSocket: join(SOCKETS, "serial.sock"),
   vncSocket: join(SOCKETS, "vnc.sock"),
   agentSocket: join(SOCKETS, "guest-agent.sock"),
+  tpmSocket: join(SOCKETS, "tpm.sock"),
   nvram: join(runtime, "nvram.fd"),
 };
+/** For what the guest's TPM keeps. */
+const TPM_STATE = join(runtime, "tpm");
 
 const { log, flush } = createLog({});
 const oomKillsAtStart = readOomKills();
@@ -134,6 +138,14 @@ function newLauncher(spec: LaunchSpec, pinning: CpuPinning | undefined, log: Log
         log,
       }),
     connectGuestAgent: () => connectAgent(socketPath, spec.domain.uuid),
+    ...(spec.domain.tpm && {
+      startTpm: () =>
+        startSwtpm({
+          socket: PATHS.tpmSocket,
+          directory: TPM_STATE,
+          onLogLine: (line) => log.warn({ line }, "swtpm"),
+        }),
+    }),
     qemuTraces: tracesOf,
     domainXml: (resources) => domainXml(spec, { ...resources, paths: PATHS, ...(pinning && { pinning }) }),
   });

@@ -181,6 +181,7 @@ const specs: fc.Arbitrary<Spec> = fc
       rng: fc.constant({}),
       blockMultiQueue: fc.boolean(),
       watchdog: fc.constant({ name: "w", i6300esb: {} }),
+      tpm: fc.constant({}),
       inputs: fc.constant([{ name: "t", type: "tablet" as const }]),
       video: fc.constant({ type: "bochs" as const }),
       sound: fc.constant({ name: "s" }),

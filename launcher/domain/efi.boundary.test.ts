@@ -19,7 +19,7 @@ describe("a guest of the launcher's image", { timeout: 600_000 }, () => {
     machine = await prepareMachine();
   });
 
-  it("boots by UEFI, beside a watchdog, a tablet, a sound card and a virtio screen", async (t) => {
+  it("boots by UEFI, beside a TPM, a watchdog, a tablet, a sound card and a virtio screen", async (t) => {
     const domain: Partial<LaunchDomain> = {
       efi: { secureBoot: false },
       // The kernel's EFI stub unpacks it beside OVMF's own 64 MiB and more.
@@ -28,6 +28,7 @@ describe("a guest of the launcher's image", { timeout: 600_000 }, () => {
       video: "virtio",
       sound: "ich9",
       watchdog: { action: "poweroff" },
+      tpm: true,
       inputs: [{ name: "pen", bus: "usb" }],
     };
     const container = await startContainer(t, machine, tinySpec({ domain }));
@@ -35,6 +36,13 @@ describe("a guest of the launcher's image", { timeout: 600_000 }, () => {
     await container.printed(/:~# /, FIRMWARE_DEADLINE_MS);
     const console = await agent.open("/v1/console");
     await ask(console, "test -d /sys/firmware/efi && echo efi=$((6*7))", /efi=42/);
+    // OVMF measures what it starts: the register of the boot loader's code is no longer what the TPM began with.
+    const registers = "/sys/class/tpm/tpm0/pcr-sha256";
+    await ask(
+      console,
+      `test -s ${registers}/4 && ! grep -q 0000000000 ${registers}/4 && echo tpm=$((6*7))`,
+      /tpm=42/,
+    );
     await agent.request("POST", "/v1/shutdown", { body: { gracePeriodSeconds: 0 } });
     await container.exited();
   });

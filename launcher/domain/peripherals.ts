@@ -78,6 +78,13 @@ export function watchdogElement({ watchdog }: LaunchDomain, bus: PciBus): Child 
     : element("watchdog", { model: "i6300esb", action: watchdog.action }, bus.address());
 }
 
+/** KubeVirt's model of a TPM that is not persistent. libvirt would start swtpm only with tools that make certificates. */
+export function tpmElement({ tpm }: LaunchDomain, { tpmSocket }: DomainPaths): Child {
+  if (tpm === undefined) return undefined;
+  const source = element("source", { type: "unix", mode: "connect", path: tpmSocket });
+  return element("tpm", { model: "tpm-tis" }, element("backend", { type: "external" }, source));
+}
+
 export function memballoonElement({ hugepageBytes, memBalloon }: LaunchDomain, bus: PciBus): Element {
   if (!memBalloon) return element("memballoon", { model: "none" });
   // The guest gives back what it freed, without being asked; huge pages are its own as long as it runs.

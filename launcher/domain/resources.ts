@@ -21,6 +21,8 @@ export interface DomainPaths {
   readonly vncSocket: string;
   /** The guest agent's channel; libvirtd connects to it. */
   readonly agentSocket: string;
+  /** swtpm's control channel; qemu connects to it. */
+  readonly tpmSocket: string;
   /** The guest's UEFI variables, made from a template at each start. */
   readonly nvram: string;
   /** `EMULATOR` unless told. */

@@ -55,6 +55,7 @@ export function resourcesOf(spec: LaunchSpec, directory = "/run/d"): DomainResou
       serialSocket: `${directory}/serial.sock`,
       vncSocket: `${directory}/vnc.sock`,
       agentSocket: `${directory}/agent.sock`,
+      tpmSocket: `${directory}/tpm.sock`,
       nvram: `${directory}/nvram.fd`,
     },
   };
@@ -124,6 +125,7 @@ export const anySpec: fc.Arbitrary<LaunchSpec> = fc
     rng: fc.boolean(),
     video: fc.constantFrom("vga" as const, "bochs", "virtio", "cirrus", "ramfb"),
     sound: fc.constantFrom("ich9" as const, "ac97"),
+    tpm: fc.constant(true as const),
     watchdog: fc.record({ action: fc.constantFrom("reset" as const, "poweroff", "shutdown") }),
     inputs: fc.uniqueArray(fc.record({ name, bus: fc.constantFrom("usb" as const, "virtio") }), {
       maxLength: 2,

@@ -165,6 +165,7 @@ describe("domain XML", () => {
         assert.equal(xml.devices.serial !== undefined, domain.serialConsole);
         assert.equal(xml.devices.memballoon.model !== "none", domain.memBalloon);
         assert.equal(xml.devices.rng !== undefined, domain.rng);
+        assert.equal(xml.devices.tpm !== undefined, domain.tpm === true);
         assert.equal(Number(xml.memoryBacking?.hugepages.page.size ?? 0) * 1024, domain.hugepageBytes ?? 0);
       }),
     );

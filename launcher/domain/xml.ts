@@ -14,6 +14,7 @@ import {
   scsiController,
   serialElements,
   soundElements,
+  tpmElement,
   usbController,
   virtioSerialController,
   watchdogElement,
@@ -171,6 +172,7 @@ function devicesElement(spec: LaunchSpec, resources: DomainResources): Element {
     memballoonElement(domain, bus),
     rngElement(domain, bus),
     watchdogElement(domain, bus),
+    tpmElement(domain, paths),
     // Tells libvirt of the guest's kernel panic; an I/O port, no PCI device.
     element("panic", { model: "isa" }),
   );

@@ -53,11 +53,12 @@ export function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelera
 }
 
 /** KubeVirt's defaults. */
-function resolvePeripherals({ video, sound, watchdog, inputs }: Devices): Partial<LaunchDomain> {
+function resolvePeripherals({ video, sound, watchdog, tpm, inputs }: Devices): Partial<LaunchDomain> {
   return {
     ...(video?.type === undefined ? {} : { video: video.type }),
     ...(sound === undefined ? {} : { sound: sound.model ?? "ich9" }),
     ...(watchdog === undefined ? {} : { watchdog: { action: watchdog.i6300esb?.action ?? "reset" } }),
+    ...(tpm === undefined || tpm.enabled === false ? {} : { tpm: true }),
     ...(inputs === undefined ? {} : { inputs: inputs.map(({ name, bus }) => ({ name, bus: bus ?? "usb" })) }),
   };
 }

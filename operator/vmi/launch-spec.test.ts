@@ -90,9 +90,10 @@ describe("a LaunchSpec", () => {
       secureBoot: false,
     });
     assert.equal(domain({ firmware: { bootloader: { bios: { useSerial: true } } } }).biosSerial, true);
-    const { watchdog, inputs, video, sound } = domain({
+    const { watchdog, tpm, inputs, video, sound } = domain({
       devices: {
         watchdog: { name: "w", i6300esb: {} },
+        tpm: {},
         inputs: [
           { name: "a", type: "tablet" },
           { name: "b", type: "tablet", bus: "virtio" },
@@ -101,7 +102,8 @@ describe("a LaunchSpec", () => {
         sound: { name: "s" },
       },
     });
-    assert.deepEqual([watchdog, video, sound], [{ action: "reset" }, "virtio", "ich9"]);
+    assert.deepEqual([watchdog, tpm, video, sound], [{ action: "reset" }, true, "virtio", "ich9"]);
+    assert.equal(domain({ devices: { tpm: { enabled: false } } }).tpm, undefined);
     assert.deepEqual(inputs, [
       { name: "a", bus: "usb" },
       { name: "b", bus: "virtio" },

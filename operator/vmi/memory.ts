@@ -26,6 +26,8 @@ export const PER_VCPU_BYTES = 3 * MIB;
 export const GRAPHICS_BYTES = 18 * MIB;
 /** OVMF's code and variables. */
 export const EFI_BYTES = 8 * MIB;
+/** swtpm with its libraries. */
+export const TPM_BYTES = 8 * MIB;
 export const PER_IO_THREAD_BYTES = MIB;
 /** Page tables and dirty bitmaps grow with the guest: one part in 512. */
 const GUEST_DIVISOR = 512;
@@ -35,7 +37,10 @@ export const TCG_CACHE_BYTES = 64 * MIB;
 
 /** Bytes beside the guest's own memory, TCG's translation cache included when it has one. */
 export function overheadBytes(
-  domain: Pick<LaunchDomain, "cpu" | "graphics" | "efi" | "ioThreads" | "memoryBytes" | "tcgCacheBytes">,
+  domain: Pick<
+    LaunchDomain,
+    "cpu" | "graphics" | "efi" | "tpm" | "ioThreads" | "memoryBytes" | "tcgCacheBytes"
+  >,
 ): number {
   const { sockets, cores, threads } = domain.cpu;
   const bytes =
@@ -45,6 +50,7 @@ export function overheadBytes(
     PER_VCPU_BYTES * sockets * cores * threads +
     (domain.graphics ? GRAPHICS_BYTES : 0) +
     (domain.efi === undefined ? 0 : EFI_BYTES) +
+    (domain.tpm === undefined ? 0 : TPM_BYTES) +
     PER_IO_THREAD_BYTES * (domain.ioThreads ?? 0) +
     domain.memoryBytes / GUEST_DIVISOR +
     (domain.tcgCacheBytes ?? 0);

@@ -25,7 +25,7 @@ describe("a Debian guest that boots by EFI", { concurrency: 1 }, () => {
       "efi",
       debian(
         [{ ...root, disk: { bootOrder: 1, disk: { bus: "scsi" } } }, { volume: drive }],
-        { firmware: { bootloader: { efi: { secureBoot: false } } }, devices: { rng: {} } },
+        { firmware: { bootloader: { efi: { secureBoot: false } } }, devices: { rng: {}, tpm: {} } },
         {
           accessCredentials: [
             {
@@ -64,5 +64,10 @@ describe("a Debian guest that boots by EFI", { concurrency: 1 }, () => {
 
   it("rng: has a hardware random number generator", async () => {
     assert.match(await ssh.run("cat /sys/class/misc/hw_random/rng_current"), /virtio/);
+  });
+
+  it("tpm: the firmware has told a TPM 2.0 what it started", async () => {
+    assert.equal((await ssh.run("cat /sys/class/tpm/tpm0/tpm_version_major")).trim(), "2");
+    assert.match(await ssh.run("cat /sys/class/tpm/tpm0/pcr-sha256/4"), /[1-9A-F]/);
   });
 });

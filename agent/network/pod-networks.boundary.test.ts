@@ -17,6 +17,8 @@ import {
   joinByVxlan,
   joinNodes,
   type NodeNetwork,
+  ROUTED_GATEWAY,
+  ROUTED_GATEWAY_MAC,
 } from "./pod-networks.fixture.ts";
 import { observeNetwork, wireNetwork } from "./wire.ts";
 
@@ -97,6 +99,39 @@ const BRIDGE: CniConfig = {
   more: { bridge: "cni0", isGateway: true, hairpinMode: true, ...MASQUERADED },
 };
 
+/** A guest on one of two nodes whose pods have a /32 each, and a gateway that no interface has. */
+async function holdRouted(
+  lab: Lab,
+  makeNode: (lab: Lab, subnet: string) => NodeNetwork,
+  neighbours: PodInterface["neighbours"],
+) {
+  const [node, other] = [makeNode(lab, "192.168.7"), makeNode(lab, "192.168.8")];
+  joinNodes(node, other);
+  const [neighbour, remote] = [node.addPod(), other.addPod()];
+  const { pod, addresses } = node.addPod();
+  const [address = ""] = addresses;
+  const guest = await hold(lab, {
+    node,
+    pod,
+    address,
+    mtu: 1450,
+    prefixLength: 32,
+    found: {
+      mtu: 1450,
+      addresses: [`${address}/32`],
+      routes: [{ destination: DEFAULT, gateway: ROUTED_GATEWAY }, { destination: `${ROUTED_GATEWAY}/32` }],
+      neighbours,
+    },
+    reached: ["172.18.0.1", "172.18.0.2", ...neighbour.addresses, ...remote.addresses],
+    from: [node.netns, neighbour.pod.netns, remote.pod.netns],
+  });
+  const endAll = async () => {
+    await end(lab, node, [pod, neighbour.pod]);
+    await end(lab, other, [remote.pod]);
+  };
+  return { node, pod, guest, endAll };
+}
+
 describe("a guest has its pod's network", () => {
   test("of the bridge plugin", async () => {
     await using lab = new Lab();
@@ -160,57 +195,15 @@ describe("a guest has its pod's network", () => {
 
   test("as Calico makes it: a /32, and a gateway that only proxy ARP answers for", async () => {
     await using lab = new Lab();
-    const [node, other] = [calicoNode(lab, "192.168.7"), calicoNode(lab, "192.168.8")];
-    joinNodes(node, other);
-    const [neighbour, remote] = [node.addPod(), other.addPod()];
-    const { pod, addresses } = node.addPod();
-    const [address = ""] = addresses;
-    const guest = await hold(lab, {
-      node,
-      pod,
-      address,
-      mtu: 1450,
-      prefixLength: 32,
-      found: {
-        mtu: 1450,
-        addresses: [`${address}/32`],
-        routes: [{ destination: DEFAULT, gateway: "169.254.1.1" }, { destination: "169.254.1.1/32" }],
-        neighbours: [],
-      },
-      reached: ["172.18.0.1", "172.18.0.2", ...neighbour.addresses, ...remote.addresses],
-      from: [node.netns, neighbour.pod.netns, remote.pod.netns],
-    });
-    assert.match(inside(guest.netns, "ip neighbour show 169.254.1.1"), /ee:ee:ee:ee:ee:ee/);
-    await end(lab, node, [pod, neighbour.pod]);
-    await end(lab, other, [remote.pod]);
+    const { guest, endAll } = await holdRouted(lab, calicoNode, []);
+    assert.match(inside(guest.netns, `ip neighbour show ${ROUTED_GATEWAY}`), new RegExp(ROUTED_GATEWAY_MAC));
+    await endAll();
   });
 
   test("as AWS makes it: a /32, and a gateway whose MAC is pinned in the pod, for nobody answers ARP for it", async () => {
     await using lab = new Lab();
-    const [node, other] = [awsNode(lab, "192.168.7"), awsNode(lab, "192.168.8")];
-    joinNodes(node, other);
-    const [neighbour, remote] = [node.addPod(), other.addPod()];
-    const { pod, addresses } = node.addPod();
-    const [address = ""] = addresses;
-    const gateway = { address: "169.254.1.1", macAddress: "ee:ee:ee:ee:ee:ee" };
-    const guest = await hold(lab, {
-      node,
-      pod,
-      address,
-      mtu: 1450,
-      prefixLength: 32,
-      found: {
-        mtu: 1450,
-        addresses: [`${address}/32`],
-        routes: [
-          { destination: DEFAULT, gateway: gateway.address },
-          { destination: `${gateway.address}/32` },
-        ],
-        neighbours: [gateway],
-      },
-      reached: ["172.18.0.1", "172.18.0.2", ...neighbour.addresses, ...remote.addresses],
-      from: [node.netns, neighbour.pod.netns, remote.pod.netns],
-    });
+    const gateway = { address: ROUTED_GATEWAY, macAddress: ROUTED_GATEWAY_MAC };
+    const { node, pod, guest, endAll } = await holdRouted(lab, awsNode, [gateway]);
     assert.match(inside(guest.netns, `ip neighbour show ${gateway.address}`), new RegExp(gateway.macAddress));
     // Whatever of it gets lost is seen, and mended.
     const options = optionsFor({ path: node.path, stateDirectory: lab.stateDirectory }, pod);
@@ -222,8 +215,7 @@ describe("a guest has its pod's network", () => {
     ]);
     await wireNetwork(options);
     assert.deepEqual(await observeNetwork(options), []);
-    await end(lab, node, [pod, neighbour.pod]);
-    await end(lab, other, [remote.pod]);
+    await endAll();
   });
 
   test("as Flannel makes it: VXLAN between the nodes, and a route to all pods beside the default one", async () => {

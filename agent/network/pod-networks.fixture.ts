@@ -42,9 +42,9 @@ export function cniNode(lab: Lab, config: CniConfig): NodeNetwork {
   };
 }
 
-const ROUTED_GATEWAY = "169.254.1.1";
+export const ROUTED_GATEWAY = "169.254.1.1";
 /** The MAC that the node has towards every pod. */
-const ROUTED_GATEWAY_MAC = "ee:ee:ee:ee:ee:ee";
+export const ROUTED_GATEWAY_MAC = "ee:ee:ee:ee:ee:ee";
 
 /**
  * As Calico does without its own datastore: a /32, a gateway that nobody has, and a node that answers ARP for it and

@@ -11,6 +11,7 @@ import type { LauncherCpuMetrics } from "../../api/agent-metrics.ts";
 import { type BurstPolicy, DEFAULT_BURST_STRATEGY } from "../../api/cpu-burst.ts";
 import type { AgentSettings, AnnouncedCpu, AnnouncedLauncher } from "../../api/uplink-protocol.ts";
 import { FakeClock } from "../../lib/fake-clock.ts";
+import { announced as announcedLauncher } from "../launchers/announced.fixture.ts";
 import { CGROUP_ROOT, CgroupLab, HIERARCHIES, type PodCgroups, VERSION } from "./cgroups.fixture.ts";
 import { CpuBurst, type CpuBurstOptions } from "./cpu-burst.ts";
 import { resetAll } from "./reset.ts";
@@ -61,17 +62,8 @@ function cpu(policy: BurstPolicy, change: Partial<AnnouncedCpu> = {}): Announced
   return { baseMilliCpu: 500, burst: { ...strategy, policy }, ...change };
 }
 
-function announced(pod: PodCgroups, cpu?: AnnouncedCpu): AnnouncedLauncher {
-  const { podUid } = pod;
-  return {
-    podUid,
-    podName: "p",
-    namespace: "n",
-    vmiName: "v",
-    vmiUid: podUid,
-    interfaces: [],
-    ...(cpu && { cpu }),
-  };
+function announced({ podUid }: PodCgroups, cpu?: AnnouncedCpu): AnnouncedLauncher {
+  return { ...announcedLauncher(podUid), ...(cpu && { cpu }) };
 }
 
 /** An agent that has the pod's launcher attached, with that announcement. */

@@ -7,7 +7,6 @@ import { createInterface } from "node:readline";
 import { type Logger, pino } from "pino";
 import type { Attachment } from "../../api/launcher-protocol.ts";
 import { LAUNCHER_UID } from "../../api/names.ts";
-import type { AnnouncedLauncher } from "../../api/uplink-protocol.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { inspectNetwork } from "../network/inspect.ts";
 import type { Pod } from "../network/lab.fixture.ts";
@@ -17,6 +16,7 @@ import { watchNetwork } from "../network/watch/watch.ts";
 import { forgetOtherNetworks, wireNetwork } from "../network/wire.ts";
 import { FakePod } from "../peer/fake-pod.ts";
 import { namespaceIdOf } from "../peer/identity.ts";
+import { announced } from "./announced.fixture.ts";
 import { Announcements } from "./announcements.ts";
 import { BootTurns } from "./boot-turns.ts";
 import { Broker } from "./broker.ts";
@@ -151,18 +151,6 @@ export class BrokerLab implements AsyncDisposable {
     await this.node[Symbol.asyncDispose]();
     await rm(this.#directory, { recursive: true });
   }
-}
-
-/** A launcher of that pod, as the operator announces it. */
-export function announced(podUid: string): AnnouncedLauncher {
-  return {
-    podUid,
-    podName: "p",
-    namespace: "n",
-    vmiName: "v",
-    vmiUid: podUid,
-    interfaces: [{ name: "default", binding: "bridge", podInterface: "eth0", queues: 1 }],
-  };
 }
 
 /** A process that says JSON lines. */

@@ -1,5 +1,8 @@
 /** What libvirt measures of a running domain, as its launcher tells it: GET /v1/statistics. */
 
+/** The schema's most. libvirt numbers them from 0, with holes where one is unplugged. */
+export const MAX_VCPUS = 512;
+
 export interface DomainStatistics {
   /** CPU seconds of qemu with all its threads; user and system are those of it in either mode. */
   readonly cpu: { readonly seconds: number; readonly userSeconds: number; readonly systemSeconds: number };

@@ -1,6 +1,7 @@
 /** libvirt's flat parameters → DomainStatistics; pure. */
 import {
   type DomainStatistics,
+  MAX_VCPUS,
   type MemoryStatistics,
   VCPU_STATES,
   type VcpuStatistics,
@@ -9,8 +10,6 @@ import type { TypedParameters } from "../libvirt/structures.ts";
 
 const NANOSECONDS = 1e9;
 const KIBIBYTE = 1024;
-/** The schema's; libvirt numbers them from 0, with holes where one is unplugged. */
-const MAX_VCPUS = 512;
 
 /** `balloon.*` by ours. Amounts are in KiB, faults are counts. */
 const MEMORY: Readonly<Record<keyof MemoryStatistics, readonly [name: string, factor: number]>> = {

@@ -7,6 +7,7 @@ import type {
 } from "../../api/agent-metrics.ts";
 import {
   type DomainStatistics,
+  MAX_VCPUS,
   type MemoryStatistics,
   VCPU_STATES,
   type VcpuStatistics,
@@ -15,7 +16,6 @@ import { list, malformed, number, object, oneOf, optionalText, sentence, text } 
 
 /** As many as an agent may tell of; see statuses.ts. */
 const MAX_LAUNCHERS = 4096;
-const MAX_VCPUS = 512;
 const MAX_CODES = 64;
 
 /** @throws OperatorError MalformedStatus naming the field */

@@ -1,5 +1,5 @@
 /** What the objects of the machine itself tell: VM, VMI, their claims. Pure. */
-import { conditionOf, type Facts, isRunning } from "./facts.ts";
+import { type ConditionFact, conditionOf, type Facts, isRunning } from "./facts.ts";
 import type { Finding } from "./finding.ts";
 
 export function existence({
@@ -185,21 +185,18 @@ function waitingForOperator(vm: Facts["vm"], vmi: Facts["vmi"], nowMs: number): 
 
 export function guest({ name, vm, vmi }: Facts): readonly (Finding | undefined)[] {
   if (vmi?.status?.phase !== "Running") return [];
-  const ready = conditionOf(vmi, "Ready");
   const isPaused = conditionOf(vmi, "Paused")?.status === "True";
-  const unsupported = conditionOf(vmi, "AgentVersionNotSupported");
-  const credentials = conditionOf(vmi, "AccessCredentialsSynchronized");
-  const restart = conditionOf(vm, "RestartRequired");
+  const hasAgent = conditionOf(vmi, "AgentConnected")?.status === "True";
   return [
-    ready?.status === "False" && !isPaused
-      ? {
+    isPaused
+      ? undefined
+      : whenCondition(vmi, "Ready", "False", ({ reason, message }) => ({
           level: "warning",
-          code: ready.reason ?? "NotReady",
-          what: `the guest runs and is not ready: ${ready.message ?? ready.reason ?? ""}`,
+          code: reason ?? "NotReady",
+          what: `the guest runs and is not ready: ${message ?? reason ?? ""}`,
           todo: `its readinessProbe asks what it serves: virtpod console ${name}`,
-        }
-      : undefined,
-    conditionOf(vmi, "AgentConnected")?.status === "True"
+        })),
+    hasAgent
       ? undefined
       : {
           level: "note",
@@ -207,29 +204,33 @@ export function guest({ name, vm, vmi }: Facts): readonly (Finding | undefined)[
           what: "no guest agent is connected: users, file systems and freezing need one",
           todo: "install qemu-guest-agent in the guest",
         },
-    unsupported?.status === "True"
-      ? {
-          level: "warning",
-          code: "AgentVersionNotSupported",
-          what: unsupported.message ?? "its agent is too old",
-        }
-      : undefined,
-    credentials?.status === "False"
-      ? {
-          level: "warning",
-          code: "AccessCredentialsSyncFailed",
-          what: credentials.message ?? "keys are not in the guest",
-        }
-      : undefined,
-    restart?.status === "True"
-      ? {
-          level: "note",
-          code: "RestartRequired",
-          what: "the template has changed since the guest was started",
-          todo: `virtpod restart ${name}`,
-        }
-      : undefined,
+    whenCondition(vmi, "AgentVersionNotSupported", "True", ({ message }) => ({
+      level: "warning",
+      code: "AgentVersionNotSupported",
+      what: message ?? "its agent is too old",
+    })),
+    whenCondition(vmi, "AccessCredentialsSynchronized", "False", ({ message }) => ({
+      level: "warning",
+      code: "AccessCredentialsSyncFailed",
+      what: message ?? "keys are not in the guest",
+    })),
+    whenCondition(vm, "RestartRequired", "True", () => ({
+      level: "note",
+      code: "RestartRequired",
+      what: "the template has changed since the guest was started",
+      todo: `virtpod restart ${name}`,
+    })),
   ];
+}
+
+function whenCondition(
+  object: Parameters<typeof conditionOf>[0],
+  type: string,
+  status: string,
+  meaning: (condition: ConditionFact) => Finding,
+): Finding | undefined {
+  const condition = conditionOf(object, type);
+  return condition?.status === status ? meaning(condition) : undefined;
 }
 
 function times(count: number): string {

@@ -10,6 +10,7 @@ import { ignoreNotFound } from "../kube/errors.ts";
 import { mergePatch } from "../kube/request.ts";
 import { PODS, type Pod } from "../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
+import { PANICKED } from "./testing/kubelet.ts";
 import { machine, NAMESPACE, World } from "./testing/world.ts";
 import { isTrue } from "./vmi/conditions.ts";
 import { podFacts } from "./vmi/pod-facts.ts";
@@ -47,13 +48,7 @@ const MOMENTS: Readonly<Record<string, (w: World) => Promise<void>>> = {
   },
   "crash-looping": async (w) => {
     await w.until("Running", () => says(w) === "Running");
-    const end = {
-      reason: "panicked",
-      acpiRequested: false,
-      code: "GuestPanicked",
-      message: "panic",
-    } as const;
-    w.kubelet.end(podUid(w), end);
+    w.kubelet.end(podUid(w), PANICKED);
     await w.until("backing off", () => says(w) === "CrashLoopBackOff" && w.vmi("tiny") === undefined);
   },
 };

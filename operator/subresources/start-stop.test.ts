@@ -4,6 +4,7 @@ import { SUBRESOURCES_GROUP } from "../../api/names.ts";
 import type { RunStrategy } from "../../api/virtual-machine.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
+import { PANICKED } from "../testing/kubelet.ts";
 import { machine, NAMESPACE, World } from "../testing/world.ts";
 import { startStopHandlers } from "./start-stop.ts";
 import { stateChange } from "./state-change.ts";
@@ -49,13 +50,7 @@ describe("a VM that is asked to start", () => {
 
   it("doesn't wait for a back-off under Always", async (t) => {
     const { ask, is, world } = await vmOf(t, "Always");
-    const end = {
-      reason: "panicked",
-      acpiRequested: false,
-      code: "GuestPanicked",
-      message: "panic",
-    } as const;
-    world.kubelet.end(world.pods[0]?.metadata.uid ?? "", end);
+    world.kubelet.end(world.pods[0]?.metadata.uid ?? "", PANICKED);
     await is("CrashLoopBackOff");
     const askedAt = world.clock.now();
     await ask("start");

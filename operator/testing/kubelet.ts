@@ -28,6 +28,14 @@ const SHUT_DOWN: DomainEnd = {
   message: "the guest powered off",
 };
 
+/** For `end`: the guest's kernel has panicked. */
+export const PANICKED: DomainEnd = {
+  reason: "panicked",
+  acpiRequested: false,
+  code: "GuestPanicked",
+  message: "panic",
+};
+
 export class KubeletDouble {
   script: KubeletScript = {};
   readonly #server: FakeApiServer;

@@ -12,7 +12,7 @@ import { DEFAULT_BURST_STRATEGY } from "../api/cpu-burst.ts";
 import { CgroupLab, type PodCgroups, VERSION } from "./cpu-burst/cgroups.fixture.ts";
 import type { RaisedRecord } from "./cpu-burst/record.ts";
 
-const TIMEOUT = { timeout: 20_000 };
+const TIMEOUT = { timeout: 60_000 };
 let directory: string;
 let agent: ChildProcess | undefined;
 

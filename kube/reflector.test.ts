@@ -8,7 +8,7 @@ import { Informer, type InformerOptions } from "./informer.ts";
 import { mergePatch } from "./request.ts";
 import { CONFIG_MAPS, type ConfigMap } from "./resources.ts";
 
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 30_000;
 const isList = ({ method, path }: FakeRequest) => method === "GET" && !path.includes("watch=true");
 const isWatch = ({ path }: FakeRequest) => path.includes("watch=true");
 

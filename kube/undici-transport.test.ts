@@ -18,7 +18,7 @@ import { selfSigned } from "./testing/certificates.ts";
 import type { TransportResponse } from "./transport.ts";
 import { UndiciTransport } from "./undici-transport.ts";
 
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 30_000;
 
 async function listen(server: Server): Promise<number> {
   server.listen(0, "127.0.0.1");

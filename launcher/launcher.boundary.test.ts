@@ -73,7 +73,7 @@ describe("a launcher with a guest", { timeout: 600_000 }, () => {
     await ask(console, "echo answer=$((6*7))", /answer=42/);
     await container.printed(/answer=42/);
 
-    const displaced = once(console, "end", { signal: AbortSignal.timeout(5_000) });
+    const displaced = once(console, "end", { signal: AbortSignal.timeout(30_000) });
     console.resume();
     const newer = await agent.open("/v1/console");
     await displaced;
@@ -209,7 +209,7 @@ describe("a launcher with a guest", { timeout: 600_000 }, () => {
     const console = await agent.open("/v1/console");
     await ask(console, "cat /proc/partitions", /65536 vdb/);
     const screen = await agent.open("/v1/vnc");
-    const [greeting] = (await once(screen, "data", { signal: AbortSignal.timeout(5_000) })) as [Buffer];
+    const [greeting] = (await once(screen, "data", { signal: AbortSignal.timeout(30_000) })) as [Buffer];
     assert.match(greeting.toString("latin1"), /^RFB 003\.\d{3}\n$/);
     screen.close();
     await container.stop();

@@ -26,7 +26,7 @@ export const HIERARCHIES = VERSION === 2 ? [""] : ["cpu", "cpuacct", "memory"];
 /** The run's folder ends with its process's number, and what tells its labs apart. */
 const FOLDER = /^virtpod-test-(\d+)-/;
 /** A process that has been killed leaves its cgroup within milliseconds. */
-const REMOVAL_MS = 5_000;
+const REMOVAL_MS = 30_000;
 
 /** One pod with one container, as the kubelet and the runtime make them. */
 export class PodCgroups {

@@ -155,7 +155,7 @@ const both = () =>
   kubelet.registered.has("virtpod.io/launcher") && kubelet.registered.has("devices.kubevirt.io/tun");
 
 test("plugins register, are called back while they do, and list their devices", {
-  timeout: 10_000,
+  timeout: 60_000,
 }, async () => {
   await kubelet.start();
   await manager.start();
@@ -168,7 +168,7 @@ test("plugins register, are called back while they do, and list their devices", 
 });
 
 test("an allocation gives each container the device and the agent's directory", {
-  timeout: 10_000,
+  timeout: 60_000,
 }, async () => {
   await kubelet.start();
   await manager.start();
@@ -192,7 +192,7 @@ test("an allocation gives each container the device and the agent's directory", 
   });
 });
 
-test("a killed and restarted kubelet gets every plugin again", { timeout: 20_000 }, async () => {
+test("a killed and restarted kubelet gets every plugin again", { timeout: 60_000 }, async () => {
   await kubelet.start();
   await manager.start();
   await kubelet.until(both);
@@ -202,13 +202,13 @@ test("a killed and restarted kubelet gets every plugin again", { timeout: 20_000
   assert.equal(kubelet.calls.filter((call) => call === "Register virtpod.io/launcher").length, 2);
 });
 
-test("plugins wait for a kubelet that starts later", { timeout: 10_000 }, async () => {
+test("plugins wait for a kubelet that starts later", { timeout: 60_000 }, async () => {
   await manager.start();
   await kubelet.start();
   await kubelet.until(both);
 });
 
-test("a registration that fails is tried again", { timeout: 10_000 }, async () => {
+test("a registration that fails is tried again", { timeout: 60_000 }, async () => {
   // A leftover file where the kubelet's socket will be: connecting to it is refused.
   await writeFile(join(kubelet.directory, "kubelet.sock"), "");
   await manager.start();
@@ -216,7 +216,7 @@ test("a registration that fails is tried again", { timeout: 10_000 }, async () =
   await kubelet.until(both);
 });
 
-test("devices turn unhealthy when the node loses them, and healthy again", { timeout: 10_000 }, async () => {
+test("devices turn unhealthy when the node loses them, and healthy again", { timeout: 60_000 }, async () => {
   await kubelet.start();
   await manager.start();
   await kubelet.until(both);
@@ -230,7 +230,7 @@ test("devices turn unhealthy when the node loses them, and healthy again", { tim
   await kubelet.until(() => tunHealth() === "Healthy");
 });
 
-test("stopping ends the streams and removes the sockets", { timeout: 10_000 }, async () => {
+test("stopping ends the streams and removes the sockets", { timeout: 60_000 }, async () => {
   await kubelet.start();
   await manager.start();
   await kubelet.until(both);

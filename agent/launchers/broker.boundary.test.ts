@@ -18,14 +18,14 @@ import { saveState } from "../network/state.ts";
 import type { WireOptions } from "../network/types.ts";
 import { end, FakePod } from "../peer/fake-pod.ts";
 import { namespaceIdOf } from "../peer/identity.ts";
+import { announced } from "./announced.fixture.ts";
 import { Announcements } from "./announcements.ts";
 import { BootTurns } from "./boot-turns.ts";
-import { announced } from "./broker.fixture.ts";
 import { Broker } from "./broker.ts";
 import { StatusRegistry } from "./registry.ts";
 
 const FAKE_LAUNCHER = join(import.meta.dirname, "fake-launcher.ts");
-const TIMEOUT = { timeout: 20_000 };
+const TIMEOUT = { timeout: 60_000 };
 
 let directory: string;
 let socketPath: string;

@@ -28,7 +28,7 @@ const METRICS: AgentMetrics = {
   launchers: [],
 };
 const POD_UID = "0f3b6c1e-8d2a-4f5b-9c7d-1e2f3a4b5c6d";
-const TIMEOUT = { timeout: 20_000 };
+const TIMEOUT = { timeout: 60_000 };
 
 interface Certificate {
   readonly cert: string;

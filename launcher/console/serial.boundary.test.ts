@@ -199,7 +199,7 @@ describe("waiting for qemu's socket", () => {
   it("connects when the socket appears", async (t) => {
     const folder = await directory(t);
     const path = join(folder, "late.sock");
-    const connected = connectWhenServed(path, AbortSignal.timeout(5_000));
+    const connected = connectWhenServed(path, AbortSignal.timeout(30_000));
     await listen(t, path);
     (await connected).destroy();
   });

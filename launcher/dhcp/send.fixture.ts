@@ -16,7 +16,7 @@ type Command =
   | { readonly flood: number }
   | { readonly discover: string };
 
-const OFFER_TIMEOUT_MS = 1000;
+const OFFER_TIMEOUT_MS = 10_000;
 const socket = createSocket("udp4");
 await new Promise<void>((resolve) => socket.bind(68, () => resolve()));
 socket.setBroadcast(true);

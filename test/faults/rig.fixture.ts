@@ -11,7 +11,7 @@ import type { Fault, WatchEvent } from "./fault.ts";
 import { FaultProxy } from "./proxy.ts";
 
 export const PODS_PATH = "/api/v1/namespaces/default/pods";
-export const TIMEOUT = { timeout: 15_000 };
+export const TIMEOUT = { timeout: 60_000 };
 
 export let server: FakeApiServer;
 let closeServer: () => Promise<void>;
@@ -53,7 +53,7 @@ export async function ask(transport: UndiciTransport, method: Method, path: stri
     method,
     path,
     headers: { accept: "application/json", "content-type": "application/json" },
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(30_000),
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   const chunks: Uint8Array[] = [];

@@ -4,7 +4,7 @@ import { cpuBurstSchema } from "./cpu-burst-schema.ts";
 import { dedicatedCpuRules, dedicatedResourceRules } from "./dedicated-cpu.ts";
 import { devicesSchema } from "./devices.ts";
 import { firmwareSchema } from "./firmware.ts";
-import { choice, type Data, later, object, quantity, type Rule } from "./schema.ts";
+import { choice, type Data, later, laterUnless, object, quantity, type Rule } from "./schema.ts";
 
 function count(description: string) {
   return Type.Integer({ minimum: 1, maximum: 512, format: "int64", description });
@@ -144,11 +144,13 @@ const resourcesSchema = object(
 
 const machineSchema = object(
   {
-    type: Type.String({
-      maxLength: 64,
-      pattern: "^(q35|pc-q35-[0-9.]+)$",
-      description: "q35, or a versioned type such as pc-q35-10.0.",
-    }),
+    type: Type.Optional(
+      Type.String({
+        maxLength: 64,
+        pattern: "^(|q35|pc-q35-[0-9.]+)$",
+        description: "q35, or a versioned type such as pc-q35-10.0. Default: q35, as when it is empty.",
+      }),
+    ),
   },
   { description: "qemu's machine type. Default: q35." },
 );
@@ -174,6 +176,28 @@ const featuresSchema = object(
         { description: "ACPI tables. Default: on." },
       ),
     ),
+    apic: Type.Optional(
+      object(
+        {
+          enabled: Type.Optional(
+            Type.Boolean({
+              description: "Always true.",
+              "x-kubernetes-validations": [
+                {
+                  rule: "self",
+                  message: "enabled: false is not supported by virtpod yet",
+                  reason: "FieldValueForbidden",
+                },
+              ],
+            }),
+          ),
+        },
+        {
+          description: "The local interrupt controller of each vCPU. Default: on.",
+          refused: { endOfInterrupt: laterUnless(false) },
+        },
+      ),
+    ),
     smm: Type.Optional(
       object(
         {
@@ -197,7 +221,6 @@ const featuresSchema = object(
   {
     description: "Features of the processor and the firmware.",
     refused: {
-      apic: later("object"),
       hyperv: later("object"),
       hypervPassthrough: later("object"),
       kvm: later("object"),

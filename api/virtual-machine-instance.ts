@@ -127,10 +127,10 @@ export const virtualMachineInstanceSpecSchema = object(
       }),
     ),
     evictionStrategy: Type.Optional(
-      choice(["None", "External"], {
+      choice(["None", "External", "LiveMigrateIfPossible"], {
         description:
-          "What an eviction of the pod does. None: the guest is shut down with it. External: it is refused, and status.evacuationNodeName names the node while that is cordoned, for whoever moves the guest or stops it. Default: None.",
-        refused: ["LiveMigrate", "LiveMigrateIfPossible"],
+          "What an eviction of the pod does. None: the guest is shut down with it. LiveMigrateIfPossible: the same, as no guest can be moved yet. External: it is refused, and status.evacuationNodeName names the node while that is cordoned, for whoever moves the guest or stops it. Default: None.",
+        refused: ["LiveMigrate"],
       }),
     ),
   },

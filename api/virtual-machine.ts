@@ -12,7 +12,10 @@ const templateSchema = object(
         {
           labels: Type.Optional(stringMap({ description: "Labels of the VMI and of its launcher pod." })),
           annotations: Type.Optional(
-            stringMap({ description: "Annotations of the VMI and of its launcher pod." }),
+            stringMap({
+              description:
+                "Annotations of the VMI and of its launcher pod. KubeVirt's hooks.kubevirt.io/hookSidecars and kubevirt.io/ignitiondata are refused, in a VMI too.",
+            }),
           ),
         },
         {

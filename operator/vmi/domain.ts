@@ -24,7 +24,7 @@ export function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelera
   return {
     uuid: uuidOf(vmi),
     ...(firmware?.serial === undefined ? {} : { serial: firmware.serial }),
-    machineType: domain.machine?.type ?? DEFAULT_MACHINE_TYPE,
+    machineType: domain.machine?.type || DEFAULT_MACHINE_TYPE,
     accelerator,
     cpu: resolveCpu(vmi.spec),
     memoryBytes: guestMemoryBytes(vmi.spec),

@@ -23,6 +23,17 @@ describe("a LaunchSpec", () => {
     });
   });
 
+  it("takes q35 for a machine that names no type, as old manifests don't", () => {
+    for (const [machine, type] of [
+      [{}, "q35"],
+      [{ type: "" }, "q35"],
+      [{ type: "pc-q35-10.0" }, "pc-q35-10.0"],
+    ] as const) {
+      const { machineType } = resolveLaunchSpec(instance({ domain: { machine } }), "kvm").domain;
+      assert.equal(machineType, type);
+    }
+  });
+
   it("keeps a VM's UUID over its incarnations, and gives no two VMs the same", () => {
     const of = (uid: string, owner: string) => {
       const reference = {

@@ -18,6 +18,10 @@ const key = (propagationMethod: object): Change => [
   [...SPEC, "accessCredentials"],
   [{ sshPublicKey: { source: { secret: { secretName: "keys" } }, propagationMethod } }],
 ];
+const annotation = (name: string, value: string): Change => [
+  ["spec", "template", "metadata", "annotations"],
+  { [name]: value },
+];
 const userData = (cloudInit: object): Change => from({ cloudInitNoCloud: cloudInit });
 
 /** Changes of `machine` that leave it acceptable. */
@@ -355,6 +359,8 @@ export const refusedDisks: readonly (readonly [string, readonly Change[], string
 export const refusedByPolicy: readonly (readonly [Change, RegExp])[] = [
   [from({ hostDisk: { path: "/srv/a.img", type: "Disk" } }), /chart's value allowHostDisk/],
   [from({ serviceAccount: { serviceAccountName: "default" } }), /chart's value allowServiceAccountDisk/],
+  [annotation("hooks.kubevirt.io/hookSidecars", "[]"), /hooks.kubevirt.io\/hookSidecars is not supported/],
+  [annotation("kubevirt.io/ignitiondata", "{}"), /kubevirt.io\/ignitiondata is not supported/],
 ];
 
 /** What stands beside a refused field because its object needs it, by a part of the field's path. */

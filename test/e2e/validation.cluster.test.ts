@@ -153,7 +153,7 @@ describe("what depends on who asks", () => {
     await instances.delete("validation");
   });
 
-  it("nobody writes a volume that the installation doesn't allow", async () => {
+  it("nobody writes a volume or an annotation that the installation doesn't allow", async () => {
     for (const [change, words] of refusedByPolicy) await assert.rejects(create(changed([change])), words);
   });
 

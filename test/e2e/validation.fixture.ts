@@ -74,6 +74,10 @@ export const accepted: Readonly<Record<string, readonly Change[]>> = {
     [[...DISK, "bootOrder"], 1],
     [[...INTERFACE, "bootOrder"], 2],
   ],
+  "a machine of no type": [[[...DOMAIN, "machine"], {}]],
+  "a machine of an empty type": [[[...DOMAIN, "machine"], { type: "" }]],
+  "the interrupt controller that is there anyway": [[[...DOMAIN, "features", "apic"], {}]],
+  "evictionStrategy: LiveMigrateIfPossible": [[[...SPEC, "evictionStrategy"], "LiveMigrateIfPossible"]],
   "creationTimestamp: null in the template": [[[...SPEC.slice(0, 2), "metadata", "creationTimestamp"], null]],
 };
 

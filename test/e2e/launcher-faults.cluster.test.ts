@@ -4,6 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { type Container, PODS, type Pod } from "../../kube/resources.ts";
 import { until, untilGone, untilLogged } from "../harness/cluster.ts";
 import { condition, Guests } from "../harness/guest.ts";
+import { limitMemory, nameVictim } from "../harness/memory-limit.ts";
 import { killProgram, remainsOf, tracesOf } from "../harness/node.ts";
 import { systemPods } from "../harness/system.ts";
 
@@ -35,6 +36,8 @@ const PRETENDER = `
 
 const STATUS_MS = 90_000;
 
+const MIB = 1024 * 1024;
+
 interface Said {
   readonly before?: { readonly uid: number };
   readonly after?: { readonly uid: number };
@@ -54,7 +57,7 @@ describe("a launcher", { concurrency: 3 }, () => {
     await guests.create(name);
     const { pod } = await guests.answering(name);
     const traces = tracesOf(pod);
-    const vmiUid = pod.metadata.labels?.["kubevirt.io/created-by"];
+    const vmiUid = vmiUidOf(pod);
     const failed = guests.untilVmi(
       name,
       "the phase Failed",
@@ -82,6 +85,35 @@ describe("a launcher", { concurrency: 3 }, () => {
   it("whose qemu is killed says so, and the VM starts again after a back-off", () =>
     assertRestarted("no-qemu", /^qemu-system/, /qemu/));
 
+  /** The guest takes memory until the kernel ends this program: everybody says why. */
+  async function assertOutOfMemory(name: string, victim: RegExp): Promise<void> {
+    // Far more than is spared below, also where half of it is all that the guest's file system may hold.
+    await guests.create(name, { domain: { memory: { guest: "256Mi" } } });
+    const { pod } = await guests.answering(name);
+    const failed = guests.untilVmi(
+      name,
+      "the phase Failed",
+      60_000,
+      ({ metadata, status }) => metadata.uid === vmiUidOf(pod) && status?.phase === "Failed",
+    );
+    const backingOff = guests.untilStatus(name, "CrashLoopBackOff", 60_000);
+    // Whichever fails first says why.
+    for (const promise of [failed, backingOff]) promise.catch(() => {});
+    nameVictim(pod, victim);
+    limitMemory(pod, 24 * MIB);
+    await guests.type(name, "cat /dev/zero > /fill &");
+    assert.equal((await failed).status?.reason, "OOMKilled");
+    assert.match(condition(await backingOff, "Failure")?.message ?? "", /memory/);
+    await guests.untilEvent(name, "Stopped", /memory/, 10_000);
+    await guests.remove(name);
+  }
+
+  it("whose qemu the kernel ends for want of memory says so, and the VM waits for its next start", () =>
+    assertOutOfMemory("big-qemu", /^qemu-system/));
+
+  it("which the kernel ends for want of memory has failed for that", () =>
+    assertOutOfMemory("big-launcher", /^node$/));
+
   it("whose pod is deleted by force is gone before its pod is, and the VM starts again", async () => {
     await guests.create("forced");
     const { pod } = await guests.answering("forced");
@@ -98,8 +130,7 @@ describe("a launcher", { concurrency: 3 }, () => {
       "forced",
       "the next incarnation running",
       STATUS_MS,
-      ({ status, metadata }) =>
-        metadata.uid !== pod.metadata.labels?.["kubevirt.io/created-by"] && status?.phase === "Running",
+      ({ status, metadata }) => metadata.uid !== vmiUidOf(pod) && status?.phase === "Running",
     );
     await guests.remove("forced");
   });
@@ -136,6 +167,7 @@ describe("a launcher", { concurrency: 3 }, () => {
   });
 
   const pods = () => guests.resource(PODS);
+  const vmiUidOf = ({ metadata }: Pod) => metadata.labels?.["kubevirt.io/created-by"];
 
   /** As much like a launcher as anyone may make it: its image, user and devices, but not the operator's word. */
   function pretender(image: string): Pod["spec"] {

@@ -52,6 +52,19 @@ describe("a change of a running VM's CPU", () => {
     assert.equal(w.podUids.size, 1);
   });
 
+  it("waits for an agent that is away, and tells so", async (t) => {
+    const w = await running(t);
+    w.agent.close();
+    await change(w, { resources: { limits: { cpu: "250m" } } });
+    const told = () => conditionOf(w.vmi("tiny")?.status?.conditions, "Synchronized");
+    await w.until("deferred", () => told()?.reason === "ResizeDeferred");
+    assert.match(told()?.message ?? "", /the agent of node .* has not confirmed/);
+    assert.equal(cpu(w).limit, 500);
+    w.agent.dial(w.operator.agents);
+    await w.until("resized", () => cpu(w).limit === 250 && told() === undefined);
+    assert.equal(w.writes.filter((write) => write === "PATCH pods/resize").length, 1);
+  });
+
   it("of its burst goes to its VMI alone, where the announcement finds it", async (t) => {
     const w = await running(t);
     await change(w, { cpu: { burst: { percent: 10 } } });

@@ -109,7 +109,9 @@ export class OperatorProcess {
       presence: this.presence,
       config: { ...CONFIG, launcher: { ...CONFIG.launcher, image: launcherImage } },
       configuration: { current: DEFAULT_CONFIGURATION },
-      announcer: { confirm: async () => true },
+      announcer: {
+        confirm: async (nodeName) => this.agents.statusConnections().get(nodeName)?.isOpen === true,
+      },
     });
     this.statuses.start();
     const { signal } = this.#stop;

@@ -37,7 +37,7 @@ export interface LauncherPodsOptions {
   readonly confirm: (nodeName: string, deadlineMs: number) => Promise<boolean>;
 }
 
-/** What an agent takes to lower a burst; one that is away is not waited for any longer. */
+/** What an agent takes to lower a burst. */
 const CONFIRM_MS = 5_000;
 
 export class LauncherPods {
@@ -140,8 +140,9 @@ export class LauncherPods {
   }
 
   /**
-   * Changes the CPU of a running pod; tells why, where the API server doesn't take it. Its agent is told first, so that nothing bursts above what the kubelet is about
-   * to write; an agent that is away does it when it comes back, and the kubelet tries until then.
+   * Changes the CPU of a running pod; tells why, where its agent is away or the API server doesn't take it. The agent
+   * is told first, so that nothing bursts above what the kubelet is about to write. Without the agent's devices the
+   * kubelet would find no room for the pod, and look again after three minutes only.
    */
   async resize(
     key: string,
@@ -151,7 +152,11 @@ export class LauncherPods {
     signal: AbortSignal,
   ): Promise<{ told: Problem; error: Error } | undefined> {
     const { caches, confirm, events, ownWrites } = this.#options;
-    if (nodeName !== undefined) await confirm(nodeName, CONFIRM_MS);
+    if (nodeName !== undefined && !(await confirm(nodeName, CONFIRM_MS))) {
+      const message = `the agent of node ${nodeName} has not confirmed the CPU amounts that are to come; the guest's stay until it has`;
+      const error = new OperatorError("AgentNotConnected", message);
+      return { told: { reason: "ResizeDeferred", message }, error };
+    }
     const { containers } = caches.pods.get(`${vmi.metadata.namespace}/${name}`)?.spec ?? { containers: [] };
     const path = `/spec/containers/${containers.findIndex((one) => one.name === LAUNCHER_CONTAINER)}`;
     const set = (which: "limits" | "requests", milliCpu: number | undefined): JsonPatchOperation[] =>

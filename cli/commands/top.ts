@@ -24,16 +24,20 @@ interface Instance {
 /** Machines that are asked at once. */
 const CONCURRENCY = 8;
 
-/** @throws CliError */
+/** @throws CliError also when one that was named could not be measured, once the others are told */
 export async function top(names: readonly string[], flags: TopFlags): Promise<void> {
   const cluster = clusterOf(flags);
   const instances = await instancesOf(cluster, names, flags.allNamespaces === true);
   const measured = await withProgress("measuring", measure(cluster, instances, flags.interval * 1000));
-  process.stdout.write(
-    flags.output === "json"
-      ? `${JSON.stringify(measured, null, 2)}\n`
-      : usageTable(measured, flags.allNamespaces === true),
-  );
+  const failures = names.length === 0 ? [] : failuresOf(measured);
+  if (flags.output === "json") process.stdout.write(`${JSON.stringify(measured, null, 2)}\n`);
+  else if (failures.length < measured.length)
+    process.stdout.write(usageTable(measured, flags.allNamespaces === true));
+  if (failures.length > 0) throw new CliError(failures.join("; "));
+}
+
+function failuresOf(measured: readonly MeasuredInstance[]): readonly string[] {
+  return measured.flatMap(({ usage }) => (typeof usage === "string" ? usage : []));
 }
 
 /** @throws CliError */

@@ -8,7 +8,7 @@ import { ignoreNotFound } from "../../kube/errors.ts";
 import { VIRTUAL_MACHINES } from "../kinds.ts";
 import { EXPAND_SPEC_RESOURCE } from "./catalog.ts";
 import type { SubresourceHandlers } from "./handler.ts";
-import { StatusError } from "./status.ts";
+import { StatusError, vmNotFound } from "./status.ts";
 
 /** What etcd takes of one object. */
 const MAX_VM_BYTES = 1536 * 1024;
@@ -23,9 +23,8 @@ export function expandSpecHandlers(client: Client): SubresourceHandlers {
           .namespace(namespace)
           .get(name)
           .catch(ignoreNotFound);
-        if (vm !== undefined) return vm;
-        const advice = `see kubectl get vm --namespace ${namespace} for those there are`;
-        throw new StatusError("NotFound", `virtualmachines.kubevirt.io "${name}" not found: ${advice}`);
+        if (vm === undefined) throw vmNotFound({ namespace, name });
+        return vm;
       },
     },
     [EXPAND_SPEC_RESOURCE]: {

@@ -7,7 +7,7 @@ import type { Pod } from "../../kube/resources.ts";
 import { BY_VMI, type Caches, isPodOf } from "../caches.ts";
 import { conditionOf, isTrue } from "../vmi/conditions.ts";
 import { nameOf, type SubresourcePath } from "./path.ts";
-import { StatusError } from "./status.ts";
+import { StatusError, vmNotFound } from "./status.ts";
 
 export interface PlacedMachine {
   readonly vmi: VirtualMachineInstance;
@@ -72,10 +72,7 @@ function vmiNamed(caches: Caches, { namespace, name }: SubresourcePath): Virtual
 
 function vmiOfVm(caches: Caches, { namespace, name }: SubresourcePath): VirtualMachineInstance {
   const vm = caches.vms.get(`${namespace}/${name}`);
-  if (vm === undefined) {
-    const advice = `see kubectl get vm --namespace ${namespace} for those there are`;
-    throw new StatusError("NotFound", `virtualmachines.kubevirt.io "${name}" not found: ${advice}`);
-  }
+  if (vm === undefined) throw vmNotFound({ namespace, name });
   const vmi = caches.vmis.get(`${namespace}/${name}`);
   if (vmi !== undefined && isControlledBy(vmi, vm)) return vmi;
   throw new StatusError(

@@ -101,7 +101,7 @@ describe("a VM that is asked to start", () => {
     const { ask } = await vmOf(t, "Halted");
     await assert.rejects(async () => ask("start", {}, "nobody"), {
       code: 404,
-      message: /"nobody" not found/,
+      message: /"nobody" not found: see kubectl get vm/,
     });
     await assert.rejects(async () => ask("start", { gracePeriod: 1 }), { code: 400 });
     await assert.rejects(async () => ask("start", { dryRun: ["Some"] }), { code: 400, message: /dryRun/ });

@@ -12,7 +12,7 @@ import { isDryRun } from "./dry-run.ts";
 import type { SubresourceHandler, SubresourceHandlers } from "./handler.ts";
 import type { SubresourcePath } from "./path.ts";
 import { type StateChange, type StateChangeAction, stateChange } from "./state-change.ts";
-import { StatusError } from "./status.ts";
+import { StatusError, vmNotFound } from "./status.ts";
 
 /** Somebody else may write to the VM at the same time, its controller above all. */
 const MAX_ATTEMPTS = 5;
@@ -57,8 +57,7 @@ async function changeState(
   const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(namespace);
   for (let attempt = 1; ; attempt++) {
     const vm = await vms.get(name).catch(ignoreNotFound);
-    if (vm === undefined)
-      throw new StatusError("NotFound", `virtualmachines.kubevirt.io "${name}" not found`);
+    if (vm === undefined) throw vmNotFound({ namespace, name });
     const namesake = await vmis.get(name).catch(ignoreNotFound);
     const vmi = namesake !== undefined && isControlledBy(namesake, vm) ? namesake : undefined;
     // Another grace period for a guest that shuts down already changes nothing of the VM.

@@ -43,6 +43,17 @@ export class StatusError extends Error {
   }
 }
 
+export function vmNotFound({
+  namespace,
+  name,
+}: {
+  readonly namespace: string;
+  readonly name: string;
+}): StatusError {
+  const advice = `see kubectl get vm --namespace ${namespace} for those there are`;
+  return new StatusError("NotFound", `virtualmachines.kubevirt.io "${name}" not found: ${advice}`);
+}
+
 export function statusBody(error: StatusError): string {
   return JSON.stringify({
     kind: "Status",

@@ -6,7 +6,7 @@ import { Guests } from "../harness/guest.ts";
 
 const STATUS_MS = 90_000;
 
-describe("a guest that is probed", { concurrency: 1 }, () => {
+describe("a guest that is probed", { concurrency: 3 }, () => {
   let guests: Guests;
 
   before(async () => {

@@ -13,7 +13,7 @@ import { ask, condition, Guests, uptimeSeconds } from "../harness/guest.ts";
 /** A kubelet may take half a minute for a pod that it could not read the moment that it was bound (403). */
 const STATUS_MS = 90_000;
 
-describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
+describe("a virtual machine whose state is changed", { concurrency: 3 }, () => {
   let guests: Guests;
 
   before(async () => {
@@ -36,59 +36,62 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
     });
   const vmi = (name: string) => guests.resource(VIRTUAL_MACHINE_INSTANCES).get(name).catch(ignoreNotFound);
 
-  it("under Manual runs when it is told to, and its finished instance is left to be looked at", async () => {
-    await guests.create("manual", { vm: { runStrategy: "Manual" } });
-    await is("manual", "Stopped");
-    assert.equal(await vmi("manual"), undefined);
-    assert.equal(virtpod("start", "manual"), "VM manual was scheduled to start\n");
-    await is("manual", "Running");
-    await guests.answering("manual");
-    assert.throws(() => virtpod("start", "manual"), /is running already/);
-    await guests.type("manual", "poweroff");
-    await is("manual", "Stopped");
-    const finished = await vmi("manual");
-    assert.equal(finished?.status?.phase, "Succeeded");
-    virtpod("start", "manual");
-    await is("manual", "Running");
-    assert.notEqual((await vmi("manual"))?.metadata.uid, finished?.metadata.uid);
-  });
-
-  it("is held still and goes on where it was", async () => {
-    const { address } = await guests.answering("manual");
-    const before = await uptimeSeconds(address);
-    virtpod("pause", "manual");
-    await is("manual", "Paused");
-    await assert.rejects(ask(address, "/uptime", 2_000));
-    virtpod("unpause", "manual");
-    await is("manual", "Running");
-    const uptime = await uptimeSeconds(address);
-    assert.ok(uptime > before, `the guest's uptime was ${before} s and is ${uptime} s`);
-  });
-
-  for (const word of ["soft-reboot", "reset"]) {
-    it(`boots anew in the same pod after ${word}`, async () => {
-      const { pod, address } = await guests.answering("manual");
-      const before = await bootTime(address);
-      virtpod(word, "manual");
-      await rebooted(address, before);
-      assert.equal((await guests.pod("manual")).metadata.uid, pod.metadata.uid);
+  describe("under Manual", { concurrency: 1 }, () => {
+    it("runs when it is told to, and its finished instance is left to be looked at", async () => {
+      await guests.create("manual", { vm: { runStrategy: "Manual" } });
+      await is("manual", "Stopped");
+      assert.equal(await vmi("manual"), undefined);
+      assert.equal(virtpod("start", "manual"), "VM manual was scheduled to start\n");
       await is("manual", "Running");
+      await guests.answering("manual");
+      assert.throws(() => virtpod("start", "manual"), /is running already/);
+      await guests.type("manual", "poweroff");
+      await is("manual", "Stopped");
+      const finished = await vmi("manual");
+      assert.equal(finished?.status?.phase, "Succeeded");
+      virtpod("start", "manual");
+      await is("manual", "Running");
+      assert.notEqual((await vmi("manual"))?.metadata.uid, finished?.metadata.uid);
     });
-  }
 
-  it("has another pod after a restart, and none after a stop", async () => {
-    const { pod } = await guests.answering("manual");
-    virtpod("restart", "manual");
-    const { uid } = pod.metadata;
-    await guests.untilVm("manual", "another instance", STATUS_MS, ({ status }) => status?.ready === false);
-    await is("manual", "Running");
-    assert.notEqual((await guests.pod("manual")).metadata.uid, uid);
-    await guests.answering("manual");
-    assert.equal(virtpod("stop", "manual"), "VM manual was scheduled to stop\n");
-    await is("manual", "Stopped");
-    await cleared("manual");
-    assert.throws(() => virtpod("stop", "manual"), /is not running/);
-    assert.throws(() => virtpod("restart", "manual"), /start it instead/);
+    it("is held still and goes on where it was", async () => {
+      const { address } = await guests.answering("manual");
+      const before = await uptimeSeconds(address);
+      virtpod("pause", "manual");
+      await is("manual", "Paused");
+      await assert.rejects(ask(address, "/uptime", 2_000));
+      virtpod("unpause", "manual");
+      await is("manual", "Running");
+      const uptime = await uptimeSeconds(address);
+      assert.ok(uptime > before, `the guest's uptime was ${before} s and is ${uptime} s`);
+    });
+
+    for (const word of ["soft-reboot", "reset"]) {
+      it(`boots anew in the same pod after ${word}`, async () => {
+        const { pod, address } = await guests.answering("manual");
+        const before = await bootTime(address);
+        virtpod(word, "manual");
+        await rebooted(address, before);
+        assert.equal((await guests.pod("manual")).metadata.uid, pod.metadata.uid);
+        await is("manual", "Running");
+      });
+    }
+
+    it("has another pod after a restart, and none after a stop", async () => {
+      const { pod } = await guests.answering("manual");
+      virtpod("restart", "manual");
+      const { uid } = pod.metadata;
+      await guests.untilVm("manual", "another instance", STATUS_MS, ({ status }) => status?.ready === false);
+      await is("manual", "Running");
+      assert.notEqual((await guests.pod("manual")).metadata.uid, uid);
+      await guests.answering("manual");
+      assert.equal(virtpod("stop", "manual"), "VM manual was scheduled to stop\n");
+      await is("manual", "Stopped");
+      await cleared("manual");
+      assert.throws(() => virtpod("stop", "manual"), /is not running/);
+      assert.throws(() => virtpod("restart", "manual"), /start it instead/);
+      await guests.remove("manual");
+    });
   });
 
   it("under RerunOnFailure is started again after a panic, and not after a power-off", async () => {
@@ -122,33 +125,34 @@ describe("a virtual machine whose state is changed", { concurrency: 1 }, () => {
     await guests.remove("once");
   });
 
-  it("that was Halted is started paused, and let go", async () => {
-    await guests.create("paused", { vm: { runStrategy: "Halted" } });
-    await is("paused", "Stopped");
-    assert.match(virtpod("start", "--dry-run", "paused"), /dry run/);
-    virtpod("start", "--paused", "paused");
-    await is("paused", "Paused");
-    assert.equal(condition(await guests.pod("paused"), "Ready")?.status, "False");
-    virtpod("unpause", "paused");
-    await is("paused", "Running");
-    const { pod } = await guests.answering("paused");
-    await until(guests.client, PODS, {
-      namespace: guests.namespace,
-      name: pod.metadata.name,
-      what: "a ready pod",
-      timeoutMs: STATUS_MS,
-      when: (seen) => seen !== undefined && condition(seen, "Ready")?.status === "True",
+  describe("that was Halted", { concurrency: 1 }, () => {
+    it("is started paused, and let go", async () => {
+      await guests.create("paused", { vm: { runStrategy: "Halted" } });
+      await is("paused", "Stopped");
+      assert.match(virtpod("start", "--dry-run", "paused"), /dry run/);
+      virtpod("start", "--paused", "paused");
+      await is("paused", "Paused");
+      assert.equal(condition(await guests.pod("paused"), "Ready")?.status, "False");
+      virtpod("unpause", "paused");
+      await is("paused", "Running");
+      const { pod } = await guests.answering("paused");
+      await until(guests.client, PODS, {
+        namespace: guests.namespace,
+        name: pod.metadata.name,
+        what: "a ready pod",
+        timeoutMs: STATUS_MS,
+        when: (seen) => seen !== undefined && condition(seen, "Ready")?.status === "True",
+      });
     });
-  });
 
-  it("that does not obey is gone a second after stop --force", async () => {
-    const before = await guests.pod("paused");
-    virtpod("stop", "--force", "paused");
-    await is("paused", "Stopped");
-    await cleared("paused");
-    assert.ok(before.metadata.uid !== undefined);
-    await guests.remove("paused");
-    await guests.remove("manual");
+    it("is gone a second after stop --force", async () => {
+      const before = await guests.pod("paused");
+      virtpod("stop", "--force", "paused");
+      await is("paused", "Stopped");
+      await cleared("paused");
+      assert.ok(before.metadata.uid !== undefined);
+      await guests.remove("paused");
+    });
   });
 
   it("does as the last word was, when two start and stop it at once", async () => {

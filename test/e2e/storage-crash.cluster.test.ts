@@ -3,7 +3,7 @@ import { after, before, describe, it } from "node:test";
 import { surviveCrashes } from "../harness/crash.ts";
 import { Guests } from "../harness/guest.ts";
 
-describe("a PersistentVolumeClaim", { concurrency: 1 }, () => {
+describe("a PersistentVolumeClaim", { concurrency: 2 }, () => {
   let guests: Guests;
   before(async () => {
     guests = await Guests.open("storage-crash");

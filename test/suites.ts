@@ -32,8 +32,7 @@ const LONGEST = [
   "guest-agent",
   "state-changes",
   "storage",
-  "storage-boot",
-  "network-debian",
+  "debian",
   "storage-crash",
   "launcher-faults",
 ].map((name) => `test/e2e/${name}.cluster.test.ts`);

@@ -18,12 +18,20 @@ interface Thread {
   readonly cpus: readonly number[];
 }
 
-function threadsOf(pid: number | string): readonly Thread[] {
-  return readdirSync(`/proc/${pid}/task`).map((task) => {
-    const status = readFileSync(`/proc/${pid}/task/${task}/status`, "utf8");
-    const field = (name: string) => RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1] ?? "";
-    return { name: field("Name"), cpus: [...(parseCpuList(field("Cpus_allowed_list")) ?? [])] };
+function threadsOf(pid: string): readonly Thread[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
+    try {
+      return [threadOf(readFileSync(`/proc/${pid}/task/${task}/status`, "utf8"))];
+    } catch {
+      // It ended in between.
+      return [];
+    }
   });
+}
+
+function threadOf(status: string): Thread {
+  const field = (name: string) => RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1] ?? "";
+  return { name: field("Name"), cpus: [...(parseCpuList(field("Cpus_allowed_list")) ?? [])] };
 }
 
 describe("dedicated CPUs", { skip: skip || (first === second && "needs two CPUs"), timeout: 60_000 }, () => {

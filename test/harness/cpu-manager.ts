@@ -1,31 +1,22 @@
 /** The CPUs of the development cluster's containers, and the policy by which its kubelet gives them. */
 import { readdirSync, readFileSync } from "node:fs";
-import { DEVICE_LAUNCHER } from "../../api/names.ts";
-import { NODES, type Pod } from "../../kube/resources.ts";
+import type { Pod } from "../../kube/resources.ts";
 import { parseCpuList } from "../../lib/cpu-list.ts";
-import { connectCluster, until } from "./cluster.ts";
-import { capture } from "./command.ts";
+import { connectCluster } from "./cluster.ts";
+import { restartKubelet } from "./kubelet.ts";
 import { processesOf } from "./node.ts";
-
-const RESTART_MS = 60_000;
 
 /** Restarts the kubelet under the policy. Resolves when the node takes launchers again, and has told of its CPUs since. */
 export async function manageCpus(policy: "none" | "static", node: string): Promise<void> {
-  capture("./cluster/kubelet-restart", [policy]);
   const client = await connectCluster();
   try {
-    await until(client, NODES, {
-      name: node,
-      what: `a kubelet of the CPU manager policy ${policy} that knows of launchers`,
-      timeoutMs: RESTART_MS,
-      when: (seen) => {
-        const { allocatable, capacity } = seen?.status ?? {};
-        // Under the static policy a part of a CPU is kept, and the devices are none until the agent has told of them.
-        const isAllThere = allocatable?.["cpu"] === capacity?.["cpu"];
-        return (
-          isAllThere === (policy === "none") && Number.parseInt(allocatable?.[DEVICE_LAUNCHER] ?? "0", 10) > 0
-        );
-      },
+    await restartKubelet(client, {
+      node,
+      args: [policy],
+      what: `a look at the CPUs by the policy ${policy}`,
+      // Under the static policy a part of a CPU is kept.
+      when: ({ allocatable, capacity }) =>
+        (allocatable?.["cpu"] === capacity?.["cpu"]) === (policy === "none"),
     });
   } finally {
     await client.close();
@@ -49,13 +40,17 @@ export function threadsOf({ metadata }: Pod): readonly PodThread[] {
     .flatMap(({ pid, program }) => tasks(pid).map((status) => threadOf(program, status)));
 }
 
+/** The status of each thread, but for those that end meanwhile. */
 function tasks(pid: number): readonly string[] {
+  return whileThere(() => readdirSync(`/proc/${pid}/task`)).flatMap((task) =>
+    whileThere(() => [readFileSync(`/proc/${pid}/task/${task}/status`, "utf8")]),
+  );
+}
+
+function whileThere<T>(read: () => readonly T[]): readonly T[] {
   try {
-    return readdirSync(`/proc/${pid}/task`).map((task) =>
-      readFileSync(`/proc/${pid}/task/${task}/status`, "utf8"),
-    );
+    return read();
   } catch {
-    // It ended in between.
     return [];
   }
 }

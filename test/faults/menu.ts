@@ -29,13 +29,21 @@ const LOOK_MS = 20;
 /** Anew for each meal: a fault counts what it has done. */
 export function menu(): readonly Dish[] {
   return [
-    only(streams.droppedWatches(), 5),
+    {
+      strikes: [
+        { fault: streams.droppedWatches(), least: 5 },
+        { fault: answers.serverErrors(10), least: 10 },
+      ],
+    },
     only(streams.resetMidLine(3), 3),
-    only(streams.truncatedLines(3), 3),
-    only(answers.htmlPages(3, 4), 7),
+    {
+      strikes: [
+        { fault: streams.truncatedLines(3), least: 3 },
+        { fault: answers.htmlPages(3, 4), least: 7 },
+      ],
+    },
     only(answers.goneOnWatch(3), 5),
     { ...only(answers.goneOnContinue(2), 4), isArmedLate: true },
-    only(answers.serverErrors(10), 10),
     only(answers.unavailable(5_000), 5),
     only(answers.forbidden(10_000), 3),
     {

@@ -8,6 +8,7 @@ import type { CpuBurst } from "../../api/cpu-burst-schema.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { CONFIG_MAPS, PODS, type Pod } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";
+import { conditionOf } from "../../operator/vmi/conditions.ts";
 import { podCpu } from "../../operator/vmi/pod-cpu.ts";
 import { kubeconfigPath, until } from "../harness/cluster.ts";
 import { capture, clusterTool } from "../harness/command.ts";
@@ -62,6 +63,20 @@ describe("CPU burst of a launcher", { concurrency: 1 }, () => {
   const untilBursts = (bursts: PodAndContainer, timeoutMs = CHANGE_MS) =>
     cgroups.until(`bursts ${bursts}`, timeoutMs, (now) => `${now.bursts}` === `${bursts}`);
 
+  const limit = (milliCpu: number) => change({ resources: { limits: { cpu: `${milliCpu}m` } } });
+  /** The kubelet has made it so. */
+  const untilLimit = (milliCpu: number, timeoutMs = CHANGE_MS) =>
+    until(guests.client, PODS, {
+      namespace: guests.namespace,
+      name: pod.metadata.name,
+      what: `CPU limit ${milliCpu}m`,
+      timeoutMs,
+      when: (seen) => {
+        const { actual, resize } = seen === undefined ? {} : podCpu(seen);
+        return actual?.limit === milliCpu && resize === undefined;
+      },
+    });
+
   /** The guest works without end until the function that it returns is called. */
   function busy(): () => Promise<void> {
     let isWanted = true;
@@ -105,17 +120,8 @@ describe("CPU burst of a launcher", { concurrency: 1 }, () => {
       await cgroups.until("raised quota", REPAIR_MS, ({ quotas: [above, own] }) => {
         return (above ?? 0) > LIMIT && (own ?? 0) > LIMIT;
       });
-      await change({ resources: { limits: { cpu: "400m" } } });
-      await until(guests.client, PODS, {
-        namespace: guests.namespace,
-        name: pod.metadata.name,
-        what: "CPU limit 400m",
-        timeoutMs: CHANGE_MS,
-        when: (seen) => {
-          const { actual, resize } = seen === undefined ? {} : podCpu(seen);
-          return actual?.limit === 400 && resize === undefined;
-        },
-      });
+      await limit(400);
+      await untilLimit(400);
       await untilBursts([40_000, 40_000]);
       await cgroups.until("quota raised above the new limit", REPAIR_MS, ({ quotas: [, own] }) => {
         return (own ?? 0) > 40_000 && (own ?? 0) <= 60_000;
@@ -130,19 +136,25 @@ describe("CPU burst of a launcher", { concurrency: 1 }, () => {
     await untilBursts([40_000, 40_000]);
   });
 
-  it("ends with the agent, and comes back with it", async () => {
+  it("ends with the agent, and comes back with it, as does a change of the limit", async () => {
     agentsOn("none");
     await untilBursts([0, 0]);
     assert.deepEqual(cgroups.quotas, [40_000, 40_000]);
+    await limit(300);
+    await guests.untilVmi("tiny", "the resize deferred", CHANGE_MS, ({ status }) => {
+      return conditionOf(status?.conditions, "Synchronized")?.reason === "ResizeDeferred";
+    });
+    assert.deepEqual(cgroups.quotas, [40_000, 40_000]);
     agentsOn(null);
-    await untilBursts([40_000, 40_000], START_MS);
+    await untilLimit(300, START_MS);
+    await untilBursts([30_000, 30_000]);
   });
 
   it("is taken over from an agent that was killed", async () => {
     const untilBack = await killSystem(guests.client, "virtpod-agent");
     // What a stranger has done meanwhile the next agent takes back, and what is no longer wanted.
     cgroups.setBursts(0);
-    await untilBursts([40_000, 40_000], START_MS);
+    await untilBursts([30_000, 30_000], START_MS);
     await untilBack();
   });
 

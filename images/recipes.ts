@@ -128,7 +128,14 @@ export const baseFolders: Readonly<Record<string, number>> = {
  */
 export const launcherNodeFlags = ["--max-semi-space-size=1", "--max-old-space-size=64"] as const;
 
-const environment = { PATH: "/usr/sbin:/usr/bin", NODE_ENV: "production", LANG: "C.UTF-8" };
+const environment = {
+  PATH: "/usr/sbin:/usr/bin",
+  NODE_ENV: "production",
+  LANG: "C.UTF-8",
+  // What is larger goes back to the node when it is freed. Left to itself glibc raises this to 32 MiB by and by, and
+  // each program keeps 4 to 8 MiB more of what it needed while it started.
+  MALLOC_MMAP_THRESHOLD_: String(128 * 1024),
+};
 
 /** How a container of each image starts; pods choose the agent by their own `command`. */
 export const runtimes = {

@@ -5,6 +5,7 @@
 import type { Socket } from "node:dgram";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
+import { streamEnded } from "../../transport/heap.ts";
 
 export interface Closing {
   /** RFC 6455, section 7.4; from 4000 on our own. */
@@ -60,7 +61,10 @@ export function join(websocket: WebSocket, session: Session): void {
   // A breach of the protocol closes the websocket with its code; the close is what matters here.
   websocket.on("error", () => {});
   const ping = setInterval(() => websocket.ping(), PING_INTERVAL_MS);
-  websocket.once("close", () => clearInterval(ping));
+  websocket.once("close", () => {
+    clearInterval(ping);
+    streamEnded();
+  });
   if (session.kind === "bytes") joinBytes(websocket, session);
   else joinDatagrams(websocket, session);
 }

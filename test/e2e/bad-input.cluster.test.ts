@@ -127,7 +127,8 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
     try {
       const quotas = guests.client.resource(RESOURCE_QUOTAS).namespace(namespace);
       await quotas.create({ metadata: { name: "no-pods" }, spec: { hard: { pods: "0" } } });
-      await limited.create("forbidden");
+      // The namespace controller waits for a part of the grace period when the namespace goes with the VM in it.
+      await limited.create("forbidden", { spec: { terminationGracePeriodSeconds: 0 } });
       const vm = await limited.untilVm(
         "forbidden",
         "Synchronized=False",

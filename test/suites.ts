@@ -28,14 +28,9 @@ const isCluster = (file: string) => file.endsWith(".cluster.test.ts");
 const isDisruptive = (file: string) => file.endsWith(".disruptive.cluster.test.ts");
 
 /** Of those that run two at a time, in this order before all others: one that is long and last would run alone. */
-const LONGEST = [
-  "guest-agent",
-  "state-changes",
-  "storage",
-  "debian",
-  "storage-crash",
-  "launcher-faults",
-].map((name) => `test/e2e/${name}.cluster.test.ts`);
+const LONGEST = ["guest-agent", "state-changes", "storage", "debian", "storage-crash", "launcher-faults"].map(
+  (name) => `test/e2e/${name}.cluster.test.ts`,
+);
 
 export const SUITES = {
   unit: {

@@ -155,8 +155,7 @@ function total({ counters }: Vitals): number {
 }
 
 function serverArguments(harm: "stall" | "leak" | undefined): string[] {
-  const flags = [...launcherNodeFlags, "--expose-gc"];
-  return [...flags, SERVER, JSON.stringify(LEASE), ...(harm === undefined ? [] : [harm])];
+  return [...launcherNodeFlags, SERVER, JSON.stringify(LEASE), ...(harm === undefined ? [] : [harm])];
 }
 
 /** The same answers as ours, from dnsmasq as a careful person would start it for one client. */

@@ -124,9 +124,14 @@ export const baseFolders: Readonly<Record<string, number>> = {
 
 /**
  * V8's limits for the launcher, which keeps little and lives as long as its guest: a small young generation is
- * collected often, and a heap beyond the limit is a leak that should end the process rather than grow.
+ * collected often, and a heap beyond the limit is a leak that should end the process rather than grow. One that is idle
+ * collects nothing by itself, so it is told to when a stream has ended (transport/heap.ts).
  */
-export const launcherNodeFlags = ["--max-semi-space-size=1", "--max-old-space-size=64"] as const;
+export const launcherNodeFlags = [
+  "--max-semi-space-size=1",
+  "--max-old-space-size=64",
+  "--expose-gc",
+] as const;
 
 const environment = {
   PATH: "/usr/sbin:/usr/bin",

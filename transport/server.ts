@@ -6,6 +6,7 @@ import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream
 import type { Duplex } from "node:stream";
 import type { ErrorBody } from "../api/launcher-protocol.ts";
 import { RequestError, TransportError } from "./errors.ts";
+import { streamEnded } from "./heap.ts";
 import { parseJson } from "./lines.ts";
 import {
   destroySession,
@@ -142,6 +143,7 @@ export class TransportRequest {
    */
   accept(endReason: () => string | undefined = () => undefined): ServerHttp2Stream {
     const { stream } = this;
+    stream.once("close", streamEnded);
     stream.once("wantTrailers", () => stream.sendTrailers({ [END_REASON_TRAILER]: endReason() ?? "ended" }));
     stream.respond({ ":status": 200, "content-type": "application/octet-stream" }, { waitForTrailers: true });
     return stream;

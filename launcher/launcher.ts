@@ -31,9 +31,9 @@ import { GuestNetwork } from "./lifecycle/network.ts";
 import { statusOf, terminationMessage } from "./lifecycle/status.ts";
 import type { Log } from "./log.ts";
 import { LoopbackPorts } from "./loopback/ports.ts";
+import type { ServedProcess } from "./served-process.ts";
 import { prepareDisks } from "./storage/disks.ts";
 import { lookForRoom } from "./storage/room.ts";
-import type { Swtpm } from "./tpm/swtpm.ts";
 
 /** The agent has so long to give the pod its network: the time of the agent's own restart and more. */
 const ATTACHMENT_DEADLINE_MS = 60_000;
@@ -63,7 +63,7 @@ export interface LauncherOptions {
   readonly connectGuestAgent: () => Promise<AgentConnection>;
   readonly domainXml: (resources: DomainResources) => string;
   /** Starts the guest's TPM, where it has one. */
-  readonly startTpm?: () => Promise<Swtpm>;
+  readonly startTpm?: () => Promise<ServedProcess>;
   /** What a qemu that has just ended left. */
   readonly qemuTraces: () => QemuTraces;
 }
@@ -89,7 +89,7 @@ export class Launcher {
   readonly #attached = Promise.withResolvers<void>();
   #attachmentDeadline: Timer | undefined;
   #disks: readonly ResolvedDisk[] = [];
-  #tpm: Swtpm | undefined;
+  #tpm: ServedProcess | undefined;
   #isDomainRead = false;
   #machineType: string | undefined;
   #firstLeaseAtMs: number | undefined;
@@ -344,7 +344,7 @@ export class Launcher {
     this.#guestAgent.close();
     this.#network.close();
     this.#hypervisor.close();
-    this.#tpm?.stop();
+    void this.#tpm?.stop();
     await this.#link.close(FAREWELL_DEADLINE_MS);
   }
 }

@@ -1,9 +1,7 @@
 /** libvirtd's process in session mode: one daemon for one launcher, everything it writes below one directory. */
-import { type ChildProcess, spawn } from "node:child_process";
 import { chmod, chown, copyFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { createInterface } from "node:readline";
-import { connectWhenServed } from "../unix-socket.ts";
+import { type ServedProcess, startServedProcess } from "../served-process.ts";
 import { LibvirtError } from "./errors.ts";
 import { libvirtdConf, qemuConf } from "./settings.ts";
 
@@ -11,11 +9,6 @@ import { libvirtdConf, qemuConf } from "./settings.ts";
 export const LIBVIRTD = "/usr/sbin/libvirtd";
 /** From the spawn to the socket: 40–70 ms on an idle machine. */
 export const START_TIMEOUT_MS = 20_000;
-/** From SIGTERM to SIGKILL; an idle daemon takes about 10 ms. */
-const STOP_TIMEOUT_MS = 3_000;
-/** Lines of the daemon's log that are kept for the error of a failed start. */
-const KEPT_LINES = 5;
-const MAX_LINE_CHARACTERS = 1_000;
 
 export interface LibvirtDaemonOptions {
   /** Where it keeps sockets, state, caches and logs; made when absent. The daemon's user must be able to write it. */
@@ -38,13 +31,9 @@ export interface DaemonUser {
   readonly gid: number;
 }
 
-export interface LibvirtDaemon {
-  readonly pid: number;
+/** Domains go on without it. */
+export interface LibvirtDaemon extends ServedProcess {
   readonly socketPath: string;
-  /** Resolves when the process has ended, with a sentence that says how. Domains go on without it. */
-  readonly exited: Promise<string>;
-  /** Ends it by SIGTERM, by SIGKILL after a deadline; domains go on. Resolves when it is gone. Idempotent. */
-  stop(): Promise<void>;
 }
 
 /**
@@ -65,43 +54,19 @@ export async function startLibvirtDaemon(options: LibvirtDaemonOptions): Promise
   await prepareDirectories(paths);
   if (options.capabilities !== undefined) await copyCapabilities(options.capabilities, paths.capabilities);
   if (user !== undefined) await changeOwner(paths, user);
-  signal?.throwIfAborted();
-
-  const child = spawn(program, ["--config", paths.libvirtdConf], {
-    ...user,
+  const { socket } = paths;
+  const served = await startServedProcess({
+    program,
+    args: ["--config", paths.libvirtdConf],
     env: environment(paths),
-    stdio: ["ignore", "ignore", "pipe"],
+    ...(user !== undefined && { user }),
+    socket,
+    timeoutMs,
+    ...(signal !== undefined && { signal }),
+    ...(onLogLine !== undefined && { onLogLine }),
+    failed: (end, cause) => new LibvirtError("LibvirtStart", `libvirtd ${end}`, { cause }),
   });
-  const ended = Promise.withResolvers<string>();
-  const lastLines: string[] = [];
-  readLines(child, (line) => {
-    lastLines.push(line);
-    if (lastLines.length > KEPT_LINES) lastLines.shift();
-    onLogLine?.(line);
-  });
-  child.once("error", (error) => ended.resolve(`can't be run: ${error.message}`));
-  child.once("exit", (code, signalName) => {
-    ended.resolve(code === null ? `was ended by ${signalName}` : `ended with exit code ${code}`);
-  });
-  const exited = ended.promise;
-  const stop = () => stopProcess(child, exited);
-
-  const deadline = AbortSignal.timeout(timeoutMs);
-  const died = new AbortController();
-  const wait = AbortSignal.any([deadline, died.signal, ...(signal === undefined ? [] : [signal])]);
-  void exited.then(() => died.abort());
-  try {
-    const socket = await connectWhenServed(paths.socket, wait);
-    socket.destroy();
-  } catch (cause) {
-    const end = died.signal.aborted ? await exited : undefined;
-    await stop();
-    if (signal?.aborted === true) throw signal.reason;
-    const why = end ?? `served no socket within ${timeoutMs} ms`;
-    const log = lastLines.length > 0 ? `; its last words: ${lastLines.join(" | ")}` : "";
-    throw new LibvirtError("LibvirtStart", `libvirtd ${why}${log}`, { cause });
-  }
-  return { pid: child.pid ?? -1, socketPath: paths.socket, exited, stop };
+  return { ...served, socketPath: socket };
 }
 
 /** Where the daemon with this runtime directory keeps what others need to find. */
@@ -172,19 +137,4 @@ function environment(paths: DaemonPaths): NodeJS.ProcessEnv {
     XDG_CACHE_HOME: paths.cache,
     XDG_DATA_HOME: join(paths.home, "data"),
   };
-}
-
-function readLines(child: ChildProcess, onLine: (line: string) => void): void {
-  if (child.stderr === null) return;
-  const lines = createInterface({ input: child.stderr });
-  lines.on("line", (line) => onLine(line.slice(0, MAX_LINE_CHARACTERS)));
-  lines.on("error", () => {});
-}
-
-async function stopProcess(child: ChildProcess, exited: Promise<unknown>): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  child.kill("SIGTERM");
-  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-  await exited;
-  clearTimeout(timer);
 }

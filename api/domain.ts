@@ -155,23 +155,27 @@ const machineSchema = object(
   { description: "qemu's machine type. Default: q35." },
 );
 
+/** Of a feature that each guest has. */
+const alwaysOn = (description: string) =>
+  Type.Optional(
+    Type.Boolean({
+      description,
+      "x-kubernetes-validations": [
+        {
+          rule: "self",
+          message: "enabled: false is not supported by virtpod yet",
+          reason: "FieldValueForbidden",
+        },
+      ],
+    }),
+  );
+
 const featuresSchema = object(
   {
     acpi: Type.Optional(
       object(
         {
-          enabled: Type.Optional(
-            Type.Boolean({
-              description: "Always true: a guest is shut down by ACPI.",
-              "x-kubernetes-validations": [
-                {
-                  rule: "self",
-                  message: "enabled: false is not supported by virtpod yet",
-                  reason: "FieldValueForbidden",
-                },
-              ],
-            }),
-          ),
+          enabled: alwaysOn("Always true: a guest is shut down by ACPI."),
         },
         { description: "ACPI tables. Default: on." },
       ),
@@ -179,18 +183,7 @@ const featuresSchema = object(
     apic: Type.Optional(
       object(
         {
-          enabled: Type.Optional(
-            Type.Boolean({
-              description: "Always true.",
-              "x-kubernetes-validations": [
-                {
-                  rule: "self",
-                  message: "enabled: false is not supported by virtpod yet",
-                  reason: "FieldValueForbidden",
-                },
-              ],
-            }),
-          ),
+          enabled: alwaysOn("Always true."),
         },
         {
           description: "The local interrupt controller of each vCPU. Default: on.",
@@ -201,18 +194,7 @@ const featuresSchema = object(
     smm: Type.Optional(
       object(
         {
-          enabled: Type.Optional(
-            Type.Boolean({
-              description: "Always true.",
-              "x-kubernetes-validations": [
-                {
-                  rule: "self",
-                  message: "enabled: false is not supported by virtpod yet",
-                  reason: "FieldValueForbidden",
-                },
-              ],
-            }),
-          ),
+          enabled: alwaysOn("Always true."),
         },
         { description: "System management mode, which secure boot needs. Default: on." },
       ),

@@ -3,11 +3,12 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { Client } from "../kube/client.ts";
 import { KubeError, NotFoundError } from "../kube/errors.ts";
-import { PODS, type Pod } from "../kube/resources.ts";
+import type { Pod } from "../kube/resources.ts";
 import { connectCluster, ROOT } from "../test/harness/cluster.ts";
+import { SYSTEM, systemPods } from "../test/harness/system.ts";
 import type { Progress } from "./progress.ts";
 
-export const NAMESPACE = "virtpod";
+export const NAMESPACE = SYSTEM;
 const OPERATOR = "virtpod-operator";
 const AGENT = "virtpod-agent";
 
@@ -24,11 +25,7 @@ export async function deployedCluster(progress: Progress): Promise<Client> {
 /** The operator's running pods, or the agents'. */
 export async function programPods(client: Client, program: "operator" | "agent"): Promise<Pod[]> {
   const name = program === "operator" ? OPERATOR : AGENT;
-  const labelSelector = `app.kubernetes.io/name=${name}`;
-  const { items } = await client.resource(PODS).namespace(NAMESPACE).list({ labelSelector });
-  const pods = items.filter(
-    ({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.phase === "Running",
-  );
+  const pods = (await systemPods(client, name)).filter(({ status }) => status?.phase === "Running");
   if (pods.length === 0) throw new Error(`no pod of ${name} runs in namespace ${NAMESPACE}`);
   return pods;
 }

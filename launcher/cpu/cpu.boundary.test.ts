@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import type { LaunchSpec } from "../../api/launch-spec.ts";
-import { parseCpuList } from "../../lib/cpu-list.ts";
+import { threadsOfProcess } from "../../test/harness/threads.ts";
 import { resourcesOf, SMALL_SPEC } from "../domain/spec.fixture.ts";
 import { domainXml } from "../domain/xml.ts";
 import { sessionOfSuite, skip } from "../libvirt/session.fixture.ts";
@@ -12,27 +12,6 @@ import { readHostCpus } from "./host-cpus.ts";
 
 const HERE = new URL("./host-cpus.ts", import.meta.url).href;
 const [first = 0, second = first] = [...readHostCpus().allowed];
-
-interface Thread {
-  readonly name: string;
-  readonly cpus: readonly number[];
-}
-
-function threadsOf(pid: string): readonly Thread[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
-    try {
-      return [threadOf(readFileSync(`/proc/${pid}/task/${task}/status`, "utf8"))];
-    } catch {
-      // It ended in between.
-      return [];
-    }
-  });
-}
-
-function threadOf(status: string): Thread {
-  const field = (name: string) => RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1] ?? "";
-  return { name: field("Name"), cpus: [...(parseCpuList(field("Cpus_allowed_list")) ?? [])] };
-}
 
 describe("dedicated CPUs", { skip: skip || (first === second && "needs two CPUs"), timeout: 60_000 }, () => {
   const suite = sessionOfSuite();
@@ -50,7 +29,7 @@ describe("dedicated CPUs", { skip: skip || (first === second && "needs two CPUs"
     const xml = domainXml(spec, { ...resourcesOf(spec, session.directory), pinning });
     const started = await connection.createDomain(xml, { validate: true });
     try {
-      const threads = threadsOf(qemuOf(uuid));
+      const threads = threadsOfProcess(qemuOf(uuid));
       const vcpus = threads.filter(({ name }) => name.startsWith("CPU "));
       assert.deepEqual(
         vcpus.toSorted((a, b) => a.name.localeCompare(b.name)).map(({ cpus }) => cpus),

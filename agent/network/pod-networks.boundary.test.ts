@@ -99,14 +99,20 @@ const BRIDGE: CniConfig = {
   more: { bridge: "cni0", isGateway: true, hairpinMode: true, ...MASQUERADED },
 };
 
-/** A guest on one of two nodes whose pods have a /32 each, and a gateway that no interface has. */
-async function holdRouted(
+interface TwoNodes {
+  readonly prefixLength: number;
+  readonly routes: PodInterface["routes"];
+  readonly neighbours: PodInterface["neighbours"];
+  /** Of the nodes. */
+  readonly reached: readonly string[];
+}
+
+/** A guest on the first of two joined nodes, which reaches the pods of both and is reached from them. */
+async function holdOnTwoNodes(
   lab: Lab,
-  makeNode: (lab: Lab, subnet: string) => NodeNetwork,
-  neighbours: PodInterface["neighbours"],
+  [node, other]: readonly [NodeNetwork, NodeNetwork],
+  { prefixLength, routes, neighbours, reached }: TwoNodes,
 ) {
-  const [node, other] = [makeNode(lab, "192.168.7"), makeNode(lab, "192.168.8")];
-  joinNodes(node, other);
   const [neighbour, remote] = [node.addPod(), other.addPod()];
   const { pod, addresses } = node.addPod();
   const [address = ""] = addresses;
@@ -115,14 +121,9 @@ async function holdRouted(
     pod,
     address,
     mtu: 1450,
-    prefixLength: 32,
-    found: {
-      mtu: 1450,
-      addresses: [`${address}/32`],
-      routes: [{ destination: DEFAULT, gateway: ROUTED_GATEWAY }, { destination: `${ROUTED_GATEWAY}/32` }],
-      neighbours,
-    },
-    reached: ["172.18.0.1", "172.18.0.2", ...neighbour.addresses, ...remote.addresses],
+    prefixLength,
+    found: { mtu: 1450, addresses: [`${address}/${prefixLength}`], routes, neighbours },
+    reached: [...reached, ...neighbour.addresses, ...remote.addresses],
     from: [node.netns, neighbour.pod.netns, remote.pod.netns],
   });
   const endAll = async () => {
@@ -130,6 +131,22 @@ async function holdRouted(
     await end(lab, other, [remote.pod]);
   };
   return { node, pod, guest, endAll };
+}
+
+/** With a /32 per pod, and a gateway that no interface has. */
+async function holdRouted(
+  lab: Lab,
+  makeNode: (lab: Lab, subnet: string) => NodeNetwork,
+  neighbours: PodInterface["neighbours"],
+) {
+  const nodes = [makeNode(lab, "192.168.7"), makeNode(lab, "192.168.8")] as const;
+  joinNodes(...nodes);
+  return holdOnTwoNodes(lab, nodes, {
+    prefixLength: 32,
+    routes: [{ destination: DEFAULT, gateway: ROUTED_GATEWAY }, { destination: `${ROUTED_GATEWAY}/32` }],
+    neighbours,
+    reached: ["172.18.0.1", "172.18.0.2"],
+  });
 }
 
 describe("a guest has its pod's network", () => {
@@ -235,30 +252,17 @@ describe("a guest has its pod's network", () => {
       { node, subnet: "10.244.0.0/24", underlay: "172.18.0.1" },
       { node: other, subnet: "10.244.1.0/24", underlay: "172.18.0.2" },
     );
-    const [neighbour, remote] = [node.addPod(), other.addPod()];
-    const { pod, addresses } = node.addPod();
-    const [address = ""] = addresses;
-    const guest = await hold(lab, {
-      node,
-      pod,
-      address,
-      mtu: 1450,
+    const { guest, endAll } = await holdOnTwoNodes(lab, [node, other], {
       prefixLength: 24,
-      found: {
-        mtu: 1450,
-        addresses: [`${address}/24`],
-        routes: [
-          { destination: DEFAULT, gateway: "10.244.0.1" },
-          { destination: "10.244.0.0/16", gateway: "10.244.0.1" },
-        ],
-        neighbours: [],
-      },
-      reached: ["10.244.0.1", "10.244.1.1", ...neighbour.addresses, ...remote.addresses],
-      from: [node.netns, neighbour.pod.netns, remote.pod.netns],
+      routes: [
+        { destination: DEFAULT, gateway: "10.244.0.1" },
+        { destination: "10.244.0.0/16", gateway: "10.244.0.1" },
+      ],
+      neighbours: [],
+      reached: ["10.244.0.1", "10.244.1.1"],
     });
     assert.match(inside(guest.netns, "ip route"), /10\.244\.0\.0\/16 via 10\.244\.0\.1 dev eth0/);
-    await end(lab, node, [pod, neighbour.pod]);
-    await end(lab, other, [remote.pod]);
+    await endAll();
   });
 
   test("with addresses of both families, of which IPv4 is the guest's", async () => {

@@ -67,12 +67,14 @@ function start(options: Partial<InformerOptions<ConfigMap>> = {}, objects = 0) {
       await ready;
       running = informer.run(stop.signal);
     },
-    /** Waits until the informer waits to try again, and lets that time pass. */
+    /** Waits until the informer waits to try again, and lets that time pass. @returns how long, in ms */
     async backOff() {
       await until(
         () => clock.nextInMs !== undefined && clock.nextInMs <= 60_000 && server.watches.size === 0,
       );
-      clock.advance(clock.nextInMs ?? 0);
+      const waitedMs = clock.nextInMs ?? 0;
+      clock.advance(waitedMs);
+      return waitedMs;
     },
     async end() {
       stop.abort();
@@ -374,6 +376,32 @@ describe("the reflector", () => {
     await until(() => it.informer.size === 0);
     assert.equal(lists, 6);
     await it.end();
+  });
+
+  /** Breaks the watch again and again, each after it has lived so long. @returns the waits that followed, in ms */
+  async function waitsAfterBreaks(livedMs: number, breaks: number): Promise<number[]> {
+    const it = start({}, 1);
+    await it.run();
+    const waits: number[] = [];
+    for (let index = 0; index < breaks; index += 1) {
+      await until(() => it.server.watches.size === 1);
+      const made = await it.make(`told-${index}`);
+      await seen(it.informer, made);
+      it.clock.advance(livedMs);
+      const [watch] = it.server.watches;
+      watch?.break();
+      waits.push(await it.backOff());
+    }
+    await it.end();
+    return waits;
+  }
+
+  test("waits no longer than the first time when each watch lived longer than the wait before it", async () => {
+    assert.deepEqual(await waitsAfterBreaks(1000, 5), [800, 800, 800, 800, 800]);
+  });
+
+  test("waits longer each time when watches break at once", async () => {
+    assert.deepEqual(await waitsAfterBreaks(700, 5), [800, 1600, 3200, 6400, 12_800]);
   });
 
   test("a deleted and re-created CRD leaves the new objects only", async () => {

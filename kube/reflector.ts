@@ -52,7 +52,10 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly random?: () => number;
 }
 
-/** client-go's reflector: 0.8 s to 30 s, up to as much again by chance, anew after 2 min without failure. */
+/**
+ * client-go's reflector: 0.8 s to 30 s, up to as much again by chance, anew after 2 min without failure. After a watch
+ * that lived, too: see `#recover`.
+ */
 const BACKOFF = { initialMs: 800, maxMs: 30_000, jitter: 1, resetAfterMs: 120_000 };
 /** The server ends a watch after 5 to 10 min, so that load spreads over the servers again. */
 const MIN_WATCH_SECONDS = 300;
@@ -73,6 +76,10 @@ export class Reflector<T extends KubeObject> {
   #canStream: boolean;
   /** The last list failed as a stream; the next one comes in pages, because getting on beats elegance. */
   #isNextInPages = false;
+  /** When the server accepted the present watch. */
+  #openedMs = Number.POSITIVE_INFINITY;
+  /** The wait before the present round. */
+  #waitedMs = 0;
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
@@ -195,6 +202,9 @@ export class Reflector<T extends KubeObject> {
       allowBookmarks: true,
       timeoutSeconds: Math.floor(MIN_WATCH_SECONDS * (1 + this.#random())),
       silenceTimeoutMs,
+      onOpen: () => {
+        this.#openedMs = this.#clock.monotonic();
+      },
       signal,
     });
   }
@@ -226,9 +236,14 @@ export class Reflector<T extends KubeObject> {
       this.#isNextInPages = !this.#isNextInPages;
     } else if (!canResume(error)) {
       this.#place.forget(code);
+    } else if (this.#clock.monotonic() - this.#openedMs >= this.#waitedMs) {
+      // A server that kept the watch for longer than we had waited is well, and to resume costs it little.
+      this.#backoff.reset();
     }
+    this.#openedMs = Number.POSITIVE_INFINITY;
     const retryAfterMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
     const delayMs = Math.max(this.#backoff.next(), retryAfterMs);
+    this.#waitedMs = delayMs;
     const fields = { resource: this.#name, err: error, retryInMs: Math.round(delayMs) };
     if (error instanceof GoneError) {
       this.#logger.info(fields, "the watch's place is too old; listing anew");

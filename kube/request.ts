@@ -47,6 +47,8 @@ export interface WatchOptions {
   /** Longest line in bytes. */
   readonly maxLineBytes?: number;
   readonly signal: AbortSignal;
+  /** Called when the server has accepted the watch, before its first event. */
+  readonly onOpen?: () => void;
 }
 
 /** Changes of one kind. An ERROR line becomes a thrown error. */

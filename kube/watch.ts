@@ -44,6 +44,7 @@ export async function* watchEvents<T extends KubeObject>(
       ...(options.headersTimeoutMs !== undefined && { headersTimeoutMs: options.headersTimeoutMs }),
       ...(options.silenceTimeoutMs !== undefined && { silenceTimeoutMs: options.silenceTimeoutMs }),
     });
+    options.onOpen?.();
     const lines = new JsonLines<WatchLine<T>>(options.maxLineBytes ?? MAX_LINE_BYTES, action);
     for await (const chunk of response.body) {
       for (const line of lines.push(chunk)) {

@@ -15,6 +15,7 @@ import type { AnnouncedLauncher } from "../api/uplink-protocol.ts";
 import { bundle } from "../images/bundle.ts";
 import { sleep } from "../lib/clock.ts";
 import { ROOT } from "../test/harness/cluster.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import type { Bench, LocalContext } from "./bench.ts";
 import { median, rounded } from "./median.ts";
 import { mappingsOf, type PodProcess, residentKiB } from "./pod-processes.ts";
@@ -32,7 +33,6 @@ const MAX_RUNS = 3;
 /** USER_HZ. */
 const TICKS_PER_SECOND = 100;
 const START_TIMEOUT_MS = 20_000;
-const INTERRUPTS = ["SIGINT", "SIGTERM"] as const;
 /** What a control run has the agent do besides. */
 const HARM =
   "globalThis.held = Buffer.alloc(80 << 20, 1); setInterval(() => { const end = Date.now() + 30; while (Date.now() < end); }, 1000);";
@@ -89,41 +89,30 @@ async function measure(policy: BurstPolicy, isHarmed: boolean): Promise<Cost> {
   const lab = await CgroupLab.open();
   const directory = mkdtempSync(join(tmpdir(), "agent-cost-"));
   let started: ChildProcess | undefined;
-  let clearing: Promise<void> | undefined;
-  const clear = () => {
-    clearing ??= (async () => {
-      if (started !== undefined) await stop(started);
-      await lab[Symbol.asyncDispose]();
-      rmSync(directory, { recursive: true });
-    })();
-    return clearing;
+  await using _ = clearing(async () => {
+    if (started !== undefined) await stop(started);
+    await lab[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true });
+  });
+  await prepare(directory, lab, policy);
+  const harm = isHarmed ? ["--import", `data:text/javascript,${encodeURIComponent(HARM)}`] : [];
+  const node = [process.execPath, ...nodeFlags(), ...harm, join(ROOT, "dist/agent.mjs")];
+  // It becomes that program, which ends with this one, even with one that is killed.
+  started = spawn("setpriv", ["--pdeathsig", "TERM", ...node], {
+    env: environment(directory),
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const measured = { pid: started.pid ?? 0, program: "node" };
+  await untilManaged(lab);
+  await sleep(SETTLING_MS);
+  const [since, usedBefore] = [performance.now(), cpuMs(measured)];
+  await sleep(MEASURING_MS);
+  const used = cpuMs(measured) - usedBefore;
+  return {
+    cpuPercent: rounded((used / (performance.now() - since)) * 100),
+    privateDirtyMiB: rounded(privateDirtyKiB(mappingsOf(measured)) / 1024),
+    residentMiB: rounded(residentKiB(measured) / 1024),
   };
-  const onInterrupt = () => void clear().finally(() => process.exit(1));
-  for (const signal of INTERRUPTS) process.once(signal, onInterrupt);
-  try {
-    await prepare(directory, lab, policy);
-    const harm = isHarmed ? ["--import", `data:text/javascript,${encodeURIComponent(HARM)}`] : [];
-    const node = [process.execPath, ...nodeFlags(), ...harm, join(ROOT, "dist/agent.mjs")];
-    // It becomes that program, which ends with this one, even with one that is killed.
-    started = spawn("setpriv", ["--pdeathsig", "TERM", ...node], {
-      env: environment(directory),
-      stdio: ["ignore", "ignore", "inherit"],
-    });
-    const measured = { pid: started.pid ?? 0, program: "node" };
-    await untilManaged(lab);
-    await sleep(SETTLING_MS);
-    const [since, usedBefore] = [performance.now(), cpuMs(measured)];
-    await sleep(MEASURING_MS);
-    const used = cpuMs(measured) - usedBefore;
-    return {
-      cpuPercent: rounded((used / (performance.now() - since)) * 100),
-      privateDirtyMiB: rounded(privateDirtyKiB(mappingsOf(measured)) / 1024),
-      residentMiB: rounded(residentKiB(measured) / 1024),
-    };
-  } finally {
-    await clear();
-    for (const signal of INTERRUPTS) process.off(signal, onInterrupt);
-  }
 }
 
 /** An agent that was killed has left these launchers behind. */

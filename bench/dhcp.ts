@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { launcherNodeFlags } from "../images/recipes.ts";
 import { CLIENT_MAC, LEASE } from "../launcher/dhcp/packet.fixture.ts";
 import { runVisible } from "../test/harness/command.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import type { Bench, LocalContext } from "./bench.ts";
 import type { Conversation } from "./conversation.ts";
 import { DhcpLab, SERVER_ADDRESS, SERVER_LINK } from "./dhcp-lab.ts";
@@ -69,49 +70,48 @@ async function measure({ progress, runs, sabotage }: LocalContext): Promise<Dhcp
     labs.push(made);
     return made;
   };
-  try {
-    const [ours, dnsmasq, udhcpd] = [lab("o"), lab("d"), lab("u")];
-    const server = await ours.conversingServer(serverArguments(sabotage ? "stall" : undefined));
-    dnsmasq.startServer(dnsmasqCommand());
-    udhcpd.startServer(udhcpdCommand(folder));
-    const clients = [await ours.client(), await dnsmasq.client(), await udhcpd.client()];
-    for (const client of clients) await exchanges(client, UDHCPD_EXCHANGES_PER_ROUND);
-    const rounds: number[][][] = [];
-    for (let round = 1; round <= runs; round++) {
-      const samples: number[][] = [];
-      for (const [index, client] of clients.entries()) {
-        samples.push(await exchanges(client, index === 2 ? UDHCPD_EXCHANGES_PER_ROUND : perRound));
-      }
-      rounds.push(samples);
-      progress(
-        `round ${round} of ${runs}: p99 ${samples.map((one) => rounded(percentile(one, 99), 3)).join(", ")} ms`,
-      );
-    }
-    const figure = (which: number, p: number) =>
-      rounded(median(rounds.map((samples) => percentile(samples[which] ?? [], p))), 3);
-    const all = rounds.flatMap(([own = []]) => own);
-    progress(`a flood of ${FLOOD_PER_SECOND} malformed datagrams a second`);
-    const p99UnderFloodMs = await underFlood(ours, clients[0], perRound);
-    await server.end();
-    progress(`${PACKETS} datagrams, a third of them malformed`);
-    return {
-      exchangesPerSecond: Math.round((all.length / all.reduce((sum, one) => sum + one, 0)) * 1000),
-      p50Ms: figure(0, 50),
-      p99Ms: figure(0, 99),
-      p99VsDnsmasq: rounded(
-        median(rounds.map(([own = [], other = []]) => percentile(own, 99) / percentile(other, 99))),
-      ),
-      dnsmasqP50Ms: figure(1, 50),
-      dnsmasqP99Ms: figure(1, 99),
-      udhcpdP50Ms: figure(2, 50),
-      udhcpdP99Ms: figure(2, 99),
-      p99UnderFloodMs,
-      ...(await overManyPackets(ours, sabotage)),
-    };
-  } finally {
+  await using _ = clearing(async () => {
     for (const one of labs) await one.close();
     rmSync(folder, { recursive: true });
+  });
+  const [ours, dnsmasq, udhcpd] = [lab("o"), lab("d"), lab("u")];
+  const server = await ours.conversingServer(serverArguments(sabotage ? "stall" : undefined));
+  dnsmasq.startServer(dnsmasqCommand());
+  udhcpd.startServer(udhcpdCommand(folder));
+  const clients = [await ours.client(), await dnsmasq.client(), await udhcpd.client()];
+  for (const client of clients) await exchanges(client, UDHCPD_EXCHANGES_PER_ROUND);
+  const rounds: number[][][] = [];
+  for (let round = 1; round <= runs; round++) {
+    const samples: number[][] = [];
+    for (const [index, client] of clients.entries()) {
+      samples.push(await exchanges(client, index === 2 ? UDHCPD_EXCHANGES_PER_ROUND : perRound));
+    }
+    rounds.push(samples);
+    progress(
+      `round ${round} of ${runs}: p99 ${samples.map((one) => rounded(percentile(one, 99), 3)).join(", ")} ms`,
+    );
   }
+  const figure = (which: number, p: number) =>
+    rounded(median(rounds.map((samples) => percentile(samples[which] ?? [], p))), 3);
+  const all = rounds.flatMap(([own = []]) => own);
+  progress(`a flood of ${FLOOD_PER_SECOND} malformed datagrams a second`);
+  const p99UnderFloodMs = await underFlood(ours, clients[0], perRound);
+  await server.end();
+  progress(`${PACKETS} datagrams, a third of them malformed`);
+  return {
+    exchangesPerSecond: Math.round((all.length / all.reduce((sum, one) => sum + one, 0)) * 1000),
+    p50Ms: figure(0, 50),
+    p99Ms: figure(0, 99),
+    p99VsDnsmasq: rounded(
+      median(rounds.map(([own = [], other = []]) => percentile(own, 99) / percentile(other, 99))),
+    ),
+    dnsmasqP50Ms: figure(1, 50),
+    dnsmasqP99Ms: figure(1, 99),
+    udhcpdP50Ms: figure(2, 50),
+    udhcpdP99Ms: figure(2, 99),
+    p99UnderFloodMs,
+    ...(await overManyPackets(ours, sabotage)),
+  };
 }
 
 async function exchanges(client: Conversation, count: number): Promise<number[]> {

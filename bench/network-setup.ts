@@ -8,6 +8,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { BrokerLab, type LauncherPod } from "../agent/launchers/broker.fixture.ts";
 import { observeNetwork, wireNetwork } from "../agent/network/wire.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import type { Bench, LocalContext } from "./bench.ts";
 import { Conversation } from "./conversation.ts";
 import { median, percentile, rounded } from "./median.ts";
@@ -75,7 +76,8 @@ interface Sample {
 
 async function measure({ progress, runs, sabotage }: LocalContext): Promise<NetworkSetupReport> {
   const wiring = new TimedWiring(sabotage);
-  await using lab = await BrokerLab.create({ wireNetwork: wiring.wireNetwork });
+  const lab = await BrokerLab.create({ wireNetwork: wiring.wireNetwork });
+  await using _ = clearing(() => lab[Symbol.asyncDispose]());
   const bench: Wirer = { lab, wiring };
   // The first of all warms the agent up, as the first pod of a node does.
   await honest(bench);

@@ -9,6 +9,7 @@ import { Node, optionsFor, type Pod } from "../agent/network/pod.fixture.ts";
 import { parseLoadedRules } from "../agent/network/ruleset.ts";
 import { wireNetwork } from "../agent/network/wire.ts";
 import type { AnnouncedInterface } from "../api/uplink-protocol.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import type { Bench, LocalContext } from "./bench.ts";
 import { Conversation } from "./conversation.ts";
 import { median, rounded } from "./median.ts";
@@ -73,7 +74,11 @@ interface Cost {
 
 async function measure({ progress, runs, sabotage }: LocalContext): Promise<NetworkThroughputReport> {
   const conversations: Conversation[] = [];
-  await using node = new Node();
+  const node = new Node();
+  await using _ = clearing(async () => {
+    for (const one of conversations) await one.end();
+    await node[Symbol.asyncDispose]();
+  });
   const traffic = async (netns: string, role: "send" | "receive"): Promise<Conversation> => {
     // Each end has a CPU of its own: where the scheduler puts them would else be most of the difference.
     const cpu = role === "send" ? "0" : "1";
@@ -83,60 +88,56 @@ async function measure({ progress, runs, sabotage }: LocalContext): Promise<Netw
     await started.next();
     return started;
   };
-  try {
-    const sender = await traffic(node.addPod("10.244.0.2").netns, "send");
-    const plain = node.addPod("10.244.0.3");
-    const targets: Target[] = [
-      { address: "10.244.0.3", pod: plain, receiver: await traffic(plain.netns, "receive") },
-    ];
-    for (const [index, binding] of BINDINGS.entries()) {
-      const address = `10.244.0.${4 + index}`;
-      const pod = node.addPod(address);
-      const guest = await plugNamespace(node, pod, binding, sabotage);
-      targets.push({ address, pod, receiver: await traffic(guest, "receive") });
-    }
-    for (const target of targets) await stream(sender, target);
-    const rounds: (readonly Cost[])[] = [];
-    for (let round = 1; round <= ROUNDS_PER_RUN * runs; round++) {
-      const costs: Cost[] = [];
-      // Each is the first as often as the others.
-      for (let turn = 0; turn < targets.length; turn++) {
-        const which = (round + turn) % targets.length;
-        const target = targets[which];
-        if (target !== undefined) costs[which] = await stream(sender, target);
-      }
-      rounds.push(costs);
-      progress(`round ${round}: ${costs.map(({ gbps }) => rounded(gbps, 1)).join(", ")} Gbit/s`);
-    }
-    requireGuard(targets.slice(1));
-    const figure = (which: number, of: (cost: Cost) => number, digits = 2) =>
-      rounded(median(rounds.map((costs) => of(costs[which] ?? NOTHING))), digits);
-    const ratio = (which: number) =>
-      rounded(
-        median(
-          rounds.map(
-            ([plainCost = NOTHING, ...others]) =>
-              (others[which - 1] ?? NOTHING).cpuSecondsPerGB / plainCost.cpuSecondsPerGB,
-          ),
-        ),
-        3,
-      );
-    const cpu = ({ cpuSecondsPerGB }: Cost) => cpuSecondsPerGB;
-    const speed = ({ gbps }: Cost) => gbps;
-    return {
-      bridgeCpuRatio: ratio(1),
-      masqueradeCpuRatio: ratio(2),
-      plainCpuSecondsPerGB: figure(0, cpu, 3),
-      bridgeCpuSecondsPerGB: figure(1, cpu, 3),
-      masqueradeCpuSecondsPerGB: figure(2, cpu, 3),
-      plainGbps: figure(0, speed),
-      bridgeGbps: figure(1, speed),
-      masqueradeGbps: figure(2, speed),
-      rounds: rounds.length,
-    };
-  } finally {
-    for (const one of conversations) await one.end();
+  const sender = await traffic(node.addPod("10.244.0.2").netns, "send");
+  const plain = node.addPod("10.244.0.3");
+  const targets: Target[] = [
+    { address: "10.244.0.3", pod: plain, receiver: await traffic(plain.netns, "receive") },
+  ];
+  for (const [index, binding] of BINDINGS.entries()) {
+    const address = `10.244.0.${4 + index}`;
+    const pod = node.addPod(address);
+    const guest = await plugNamespace(node, pod, binding, sabotage);
+    targets.push({ address, pod, receiver: await traffic(guest, "receive") });
   }
+  for (const target of targets) await stream(sender, target);
+  const rounds: (readonly Cost[])[] = [];
+  for (let round = 1; round <= ROUNDS_PER_RUN * runs; round++) {
+    const costs: Cost[] = [];
+    // Each is the first as often as the others.
+    for (let turn = 0; turn < targets.length; turn++) {
+      const which = (round + turn) % targets.length;
+      const target = targets[which];
+      if (target !== undefined) costs[which] = await stream(sender, target);
+    }
+    rounds.push(costs);
+    progress(`round ${round}: ${costs.map(({ gbps }) => rounded(gbps, 1)).join(", ")} Gbit/s`);
+  }
+  requireGuard(targets.slice(1));
+  const figure = (which: number, of: (cost: Cost) => number, digits = 2) =>
+    rounded(median(rounds.map((costs) => of(costs[which] ?? NOTHING))), digits);
+  const ratio = (which: number) =>
+    rounded(
+      median(
+        rounds.map(
+          ([plainCost = NOTHING, ...others]) =>
+            (others[which - 1] ?? NOTHING).cpuSecondsPerGB / plainCost.cpuSecondsPerGB,
+        ),
+      ),
+      3,
+    );
+  const cpu = ({ cpuSecondsPerGB }: Cost) => cpuSecondsPerGB;
+  const speed = ({ gbps }: Cost) => gbps;
+  return {
+    bridgeCpuRatio: ratio(1),
+    masqueradeCpuRatio: ratio(2),
+    plainCpuSecondsPerGB: figure(0, cpu, 3),
+    bridgeCpuSecondsPerGB: figure(1, cpu, 3),
+    masqueradeCpuSecondsPerGB: figure(2, cpu, 3),
+    plainGbps: figure(0, speed),
+    bridgeGbps: figure(1, speed),
+    masqueradeGbps: figure(2, speed),
+    rounds: rounds.length,
+  };
 }
 
 const QUIET = ["--disable-warning=ExperimentalWarning"];

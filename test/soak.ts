@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { endure } from "./faults/endurance.ts";
 import { surviveCrashes } from "./harness/crash.ts";
 import { Guests } from "./harness/guest.ts";
+import { clearing } from "./harness/interrupts.ts";
 import { processesOf, remainsOf, tracesOf } from "./harness/node.ts";
 import { systemPods } from "./harness/system.ts";
 
@@ -19,7 +20,6 @@ const MAX_GROWTH_MIB = 24;
 const WARM_ROUNDS = 10;
 /** Nothing is timed here: three guests at once, emulated, are slow where other work has the CPUs. */
 const LIFE_TIMEOUT_MS = 120_000;
-const INTERRUPTS = ["SIGINT", "SIGTERM"] as const;
 
 const minutes = Number(process.env["SOAK_MINUTES"] ?? "60");
 const crashes = Number(process.env["SOAK_CRASHES"] ?? "50");
@@ -52,14 +52,8 @@ function tell(line: string): void {
 /** In a namespace that is removed however it ends, by an interrupt as well. */
 async function withGuests<T>(work: (guests: Guests) => Promise<T>): Promise<T> {
   const guests = await Guests.open("soak");
-  const onInterrupt = () => void guests.close().finally(() => process.exit(1));
-  for (const signal of INTERRUPTS) process.once(signal, onInterrupt);
-  try {
-    return await work(guests);
-  } finally {
-    for (const signal of INTERRUPTS) process.off(signal, onInterrupt);
-    await guests.close();
-  }
+  await using _ = clearing(() => guests.close());
+  return await work(guests);
 }
 
 /**

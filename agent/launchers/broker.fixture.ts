@@ -149,7 +149,7 @@ export class BrokerLab implements AsyncDisposable {
     await this.broker.stop();
     for (const pod of this.#pods) await pod.remove();
     await this.node[Symbol.asyncDispose]();
-    await rm(this.#directory, { recursive: true });
+    await rm(this.#directory, { recursive: true, force: true });
   }
 }
 

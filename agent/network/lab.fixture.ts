@@ -23,9 +23,12 @@ export interface Guest {
 export class Lab implements AsyncDisposable {
   readonly #namespaces = new Set<string>();
   readonly #children: ChildProcess[] = [];
+  #isClosed = false;
   readonly stateDirectory = mkdtempSync(join(tmpdir(), "virtpod-network-"));
 
   makeNamespace(role: string): string {
+    // Whoever interrupts a lab clears it up beside its work.
+    if (this.#isClosed) throw new Error("the lab is closed");
     const name = `vp-${process.pid}-${count++}-${role}`;
     execFileSync("ip", ["netns", "add", name]);
     this.#namespaces.add(name);
@@ -76,9 +79,10 @@ export class Lab implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
     await this.endChildren();
     for (const name of [...this.#namespaces]) this.removeNamespace(name);
-    rmSync(this.stateDirectory, { recursive: true });
+    rmSync(this.stateDirectory, { recursive: true, force: true });
   }
 }
 

@@ -11,6 +11,7 @@ import { loadConfig } from "../../kube/connect.ts";
 import { ignoreNotFound } from "../../kube/errors.ts";
 import { ENDPOINT_SLICES, NODES } from "../../kube/resources.ts";
 import { connectCluster, kubeconfigPath, makeNamespace, removeNamespace } from "../harness/cluster.ts";
+import { clearing } from "../harness/interrupts.ts";
 import { SYSTEM } from "../harness/system.ts";
 import { PROXY_NAME, proxyCertificate } from "./certificate.ts";
 import { freeLease, type OperatorContainer, scaleAway, scaleBack } from "./cluster-operator.ts";
@@ -27,7 +28,6 @@ import { FaultProxy } from "./proxy.ts";
 const OPERATORS = 2;
 /** Longer than anybody soaks: the operators have it in a file that is written once. */
 const TOKEN_SECONDS = 24 * 3600;
-const INTERRUPTS = ["SIGINT", "SIGTERM"] as const;
 const SERVICES = [
   { service: "virtpod-operator", port: { name: "https", port: 8443 } },
   { service: "virtpod-uplink", port: { name: "uplink", port: 8445 } },
@@ -52,9 +52,7 @@ export class Stage {
   readonly #parts: Parts;
   readonly #operators = new Set<OperatorProcess>();
   /** The cluster gets its operator back even so. */
-  readonly #onInterrupt = (): void => {
-    void this.strike().finally(() => process.exit(1));
-  };
+  readonly #clearing = clearing(() => this.#clear());
 
   private constructor(parts: Parts) {
     this.client = parts.client;
@@ -78,7 +76,7 @@ export class Stage {
       proxy = await FaultProxy.start({ host, server, ca: tls.ca ?? "", certificate });
       const kubeconfig = kubeconfigOf({ server: proxy.url, ca, token: await operatorToken(client) });
       await writeFile(join(directory, "kubeconfig"), kubeconfig, { mode: 0o600 });
-      const stage = new Stage({
+      return new Stage({
         client,
         proxy,
         node,
@@ -96,8 +94,6 @@ export class Stage {
           },
         },
       });
-      for (const signal of INTERRUPTS) process.once(signal, stage.#onInterrupt);
-      return stage;
     } catch (error) {
       await proxy?.close();
       await rm(directory, { recursive: true });
@@ -109,7 +105,10 @@ export class Stage {
 
   /** Ends whatever runs and gives the cluster its operator back. */
   async strike(): Promise<void> {
-    for (const signal of INTERRUPTS) process.off(signal, this.#onInterrupt);
+    await this.#clearing[Symbol.asyncDispose]();
+  }
+
+  async #clear(): Promise<void> {
     await Promise.all([...this.#operators].map((operator) => operator.kill()));
     await this.proxy.close();
     await freeLease(this.client);

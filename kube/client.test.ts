@@ -109,6 +109,20 @@ describe("a request", () => {
     assert.deepEqual(JSON.parse(body), { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "a" } });
   });
 
+  test("that opens a watch has a deadline for its head, and none for its events", async () => {
+    const { clock, configMaps } = start();
+    const signal = new AbortController().signal;
+    const events = configMaps.watch({ signal });
+    const first = events.next();
+    await settle();
+    clock.advance(3600_000);
+    await configMaps.create({ metadata: { name: "late" } });
+    const { value } = await first;
+    assert.equal(value?.type, "ADDED");
+    await events.return();
+    assert.equal(clock.pending, 0, "no timer is left");
+  });
+
   test("that meets 401 is sent once more with fresh credentials, and not a third time", async () => {
     const { server, configMaps } = start([status(401, "Unauthorized")]);
     await configMaps.create({ metadata: { name: "a" } });

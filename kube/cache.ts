@@ -33,6 +33,7 @@ export class Cache<T extends KubeObject> {
   /** Version of the last list: what it did not have was not there, whatever a replay says. */
   #listedVersion = "";
   #isFilled = false;
+  #restores = 0;
 
   constructor(options: CacheOptions<T> = {}) {
     this.#store = new Store(options.indexers);
@@ -47,6 +48,11 @@ export class Cache<T extends KubeObject> {
   /** Everything up to this version has been seen. "" before the first list. */
   get resourceVersion(): string {
     return this.#resourceVersion;
+  }
+
+  /** How often a list went back in time, as after a server's restore: versions from before say nothing any more. */
+  get restores(): number {
+    return this.#restores;
   }
 
   /** True once a whole list has been stored. */
@@ -75,6 +81,9 @@ export class Cache<T extends KubeObject> {
         const object = this.#store.delete(key) as T;
         deltas.push({ type: "deleted", object, isFinalStateKnown: false });
       }
+    }
+    if (isOlder(resourceVersion, this.#resourceVersion)) {
+      this.#restores += 1;
     }
     this.#graves.clear();
     this.#listedVersion = resourceVersion;

@@ -4,10 +4,18 @@ import { compareResourceVersions, type KubeObject } from "./objects.ts";
 interface Reader {
   readonly name: string;
   readonly resourceVersion: string;
+  /** How often the server was found to have been restored from a backup. */
+  readonly restores: number;
   waitForVersion(
     resourceVersion: string,
     options: { timeoutMs?: number; signal?: AbortSignal },
   ): Promise<void>;
+}
+
+interface Written {
+  readonly version: string;
+  /** The reader's, at the write. */
+  readonly restores: number;
 }
 
 /**
@@ -15,7 +23,7 @@ interface Reader {
  * them. Needs no UIDs and no counting, because versions of one resource are ordered (client-go's ConsistencyStore).
  */
 export class OwnWrites {
-  readonly #written = new Map<string, Map<Reader, string>>();
+  readonly #written = new Map<string, Map<Reader, Written>>();
 
   /**
    * Notes the answer to a create, update or patch made for `key`.
@@ -28,16 +36,18 @@ export class OwnWrites {
       versions = new Map();
       this.#written.set(key, versions);
     }
-    if (compareResourceVersions(version, versions.get(informer) ?? "") > 0) {
-      versions.set(informer, version);
+    const { restores } = informer;
+    const last = versions.get(informer);
+    if (last?.restores !== restores || compareResourceVersions(version, last.version) > 0) {
+      versions.set(informer, { version, restores });
     }
   }
 
   /** True when the caches hold all that was written for `key`; it may be reconciled. */
   isSeen(key: string): boolean {
     const versions = this.#written.get(key);
-    for (const [informer, version] of versions ?? []) {
-      if (compareResourceVersions(informer.resourceVersion, version) < 0) {
+    for (const [informer, { version, restores }] of versions ?? []) {
+      if (informer.restores === restores && compareResourceVersions(informer.resourceVersion, version) < 0) {
         return false;
       }
       versions?.delete(informer);
@@ -56,8 +66,9 @@ export class OwnWrites {
     key: string,
     options: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<void> {
-    const versions = this.#written.get(key) ?? new Map<Reader, string>();
-    await Promise.all([...versions].map(([informer, version]) => informer.waitForVersion(version, options)));
+    const versions = [...(this.#written.get(key) ?? [])];
+    const current = versions.filter(([informer, { restores }]) => informer.restores === restores);
+    await Promise.all(current.map(([informer, { version }]) => informer.waitForVersion(version, options)));
     this.isSeen(key);
   }
 

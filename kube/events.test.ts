@@ -146,6 +146,15 @@ describe("the event recorder", () => {
     );
   });
 
+  test("writes nothing of what an object has no events left for", async () => {
+    const it = await start();
+    for (let count = 0; count < 30; count += 1) it.recorder.record(it.pod, started);
+    await it.end();
+    const [event, ...others] = it.server.list(EVENTS);
+    assert.deepEqual([event?.count, others.length], [25, 0]);
+    assert.equal(it.server.writes.filter(({ path }) => path.includes("/events")).length, 25);
+  });
+
   test("gives an event about an object of the longest name a valid one", async () => {
     const it = await start();
     const node = await it.client.resource(NODES).create({ metadata: { name: `${"n-".repeat(126)}n` } });

@@ -44,6 +44,7 @@ test("own writes hold a key until every cache that was written to has come as fa
   const reader = (name: string, resourceVersion: string) => ({
     name,
     resourceVersion,
+    restores: 0,
     waitForVersion: async (version: string) => {
       reader.waited.push(`${name} ${version}`);
     },
@@ -60,6 +61,24 @@ test("own writes hold a key until every cache that was written to has come as fa
   assert.ok(reader.waited.includes("pods 100"));
   pods.resourceVersion = "100";
   assert.equal(writes.isSeen("vm"), true);
+});
+
+test("own writes from before a server's restore hold no key, those after it do", async () => {
+  const pods = {
+    name: "pods",
+    resourceVersion: "99",
+    restores: 0,
+    waitForVersion: (version: string) => Promise.reject(new Error(`waited for ${version}`)),
+  };
+  const writes = new OwnWrites();
+  writes.wrote("vm", pods, { metadata: { resourceVersion: "100" } });
+  writes.wrote("other", pods, { metadata: { resourceVersion: "100" } });
+  pods.resourceVersion = "50";
+  pods.restores = 1;
+  await writes.waitUntilSeen("vm");
+  writes.wrote("other", pods, { metadata: { resourceVersion: "51" } });
+  assert.deepEqual([writes.isSeen("vm"), writes.isSeen("other")], [true, false]);
+  await assert.rejects(writes.waitUntilSeen("other"), /waited for 51/);
 });
 
 describe("a slow start", () => {

@@ -30,6 +30,7 @@ export interface InformerOptions<T extends KubeObject>
 
 interface VersionWaiter {
   readonly resourceVersion: string;
+  readonly restores: number;
   readonly resolve: () => void;
 }
 
@@ -111,6 +112,11 @@ export class Informer<T extends KubeObject> implements Lister<T> {
     return this.#cache.resourceVersion;
   }
 
+  /** How often the server was found to have been restored from a backup; versions from before are void. */
+  get restores(): number {
+    return this.#cache.restores;
+  }
+
   /** Adds a handler and tells it of all objects that are there; returns how to take it away. */
   addHandler(handler: EventHandler<T>): () => void {
     return this.#handlers.add(handler, this.list());
@@ -146,7 +152,8 @@ export class Informer<T extends KubeObject> implements Lister<T> {
   }
 
   /**
-   * Resolves when the cache holds all changes up to `resourceVersion`: the way to read one's own writes.
+   * Resolves when the cache holds all changes up to `resourceVersion`: the way to read one's own writes. Also when
+   * the server is restored meanwhile: no such version may ever come.
    * @param timeoutMs 10 s unless told
    * @throws TimeoutError when that takes too long; the signal's reason
    */
@@ -159,7 +166,7 @@ export class Informer<T extends KubeObject> implements Lister<T> {
       return;
     }
     const { promise, resolve } = Promise.withResolvers<void>();
-    const waiter = { resourceVersion, resolve };
+    const waiter = { resourceVersion, restores: this.restores, resolve };
     this.#versionWaiters.push(waiter);
     const limit = new AbortController();
     const timer = this.#clock.setTimeout(() => {
@@ -223,7 +230,7 @@ export class Informer<T extends KubeObject> implements Lister<T> {
       this.#synced.resolve();
     }
     for (const waiter of this.#versionWaiters) {
-      if (this.#hasSeen(waiter.resourceVersion)) {
+      if (waiter.restores !== this.restores || this.#hasSeen(waiter.resourceVersion)) {
         waiter.resolve();
       }
     }

@@ -352,6 +352,35 @@ describe("the reflector", () => {
     await it.end();
   });
 
+  test("lists anew after two watches that stayed silent, as those from a restored server's future do", async () => {
+    const it = start({}, 2);
+    await it.run();
+    const backup = it.server.storage.snapshot();
+    const lost = await it.make("lost");
+    await it.configMaps.delete("old-0");
+    await seen(it.informer, lost);
+    await until(() => it.informer.size === 2);
+    const waiting = it.informer.waitForVersion("999", { timeoutMs: 3_600_000 });
+    it.server.storage.restore(backup);
+    for (const watch of it.server.watches) watch.break();
+    await it.backOff();
+    for (let silences = 0; silences < 2; silences += 1) {
+      assert.equal(it.informer.restores, 0);
+      await until(() => it.server.watches.size === 1);
+      await until(() => {
+        if (it.server.watches.size === 1) it.clock.advance(1000);
+        return it.server.watches.size === 0;
+      });
+      await it.backOff();
+    }
+    // Five lists are too old to be believed.
+    for (let lists = 0; lists < 5; lists += 1) await it.backOff();
+    await until(() => it.informer.restores === 1);
+    await waiting;
+    assert.deepEqual(it.told.slice(2), ["add lost", "delete old-0", "add old-0", "tombstone lost"]);
+    await it.end();
+  });
+
   test("does not believe a list older than what it has seen, and does when it stays so", async () => {
     const it = start({ streamingList: false }, 1);
     await it.run();
@@ -537,6 +566,34 @@ describe("the informer", () => {
     watch?.bookmark();
     await until(() => it.informer.get("default/lost") !== undefined);
     assert.equal(it.informer.get("default/lost")?.metadata.uid, lost.metadata.uid);
+    await it.end();
+  });
+
+  test("an audit of a selection asks for that selection", async () => {
+    const it = start({ labelSelector: "label=mine", fieldSelector: "metadata.name!=other" }, 1);
+    for (const name of ["mine", "other"]) {
+      await it.configMaps.create({ metadata: { name, labels: { label: "mine" } } });
+    }
+    await it.run();
+    assert.deepEqual(await it.informer.audit(AbortSignal.timeout(DEADLINE_MS)), []);
+    assert.deepEqual(
+      it.informer.list().map(({ metadata }) => metadata.name),
+      ["mine"],
+    );
+    await it.end();
+  });
+
+  test("an audit waits until the cache has come as far as the list", async () => {
+    const it = start({}, 1);
+    await it.run();
+    const [watch] = it.server.watches;
+    watch?.mute();
+    await it.configMaps.patch("old-0", mergePatch({ data: { n: "1" } }));
+    const audited = it.informer.audit(AbortSignal.timeout(DEADLINE_MS));
+    await until(() => it.clock.pending > 1);
+    const [change] = it.server.storage.get(CONFIG_MAPS).changes.slice(-1);
+    watch?.push({ type: "MODIFIED", object: change?.object });
+    assert.deepEqual(await audited, []);
     await it.end();
   });
 

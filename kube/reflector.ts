@@ -62,6 +62,11 @@ const MIN_WATCH_SECONDS = 300;
 /** A watch that ends so soon and without events is a failure, or it would be opened in a tight loop. */
 const SHORT_WATCH_MS = 1000;
 const SILENCE_TIMEOUT_MS = 90_000;
+/**
+ * A server that was restored from a backup keeps a watch from its future open and says nothing, not even bookmarks,
+ * until it has caught up. After so many watches without a word the next silence ends in a list.
+ */
+const MAX_SILENT_WATCHES = 2;
 
 /** Keeps a sink equal to the API server: lists, watches, and repairs whatever breaks, until told to stop. */
 export class Reflector<T extends KubeObject> {
@@ -80,6 +85,8 @@ export class Reflector<T extends KubeObject> {
   #openedMs = Number.POSITIVE_INFINITY;
   /** The wait before the present round. */
   #waitedMs = 0;
+  /** Watches in a row, the present one included, that have told nothing. */
+  #silentWatches = 0;
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
@@ -148,6 +155,7 @@ export class Reflector<T extends KubeObject> {
     try {
       for await (const event of this.#events(initial !== undefined, silenceTimeoutMs, stall.signal)) {
         events += 1;
+        this.#silentWatches = 0;
         stall.beat();
         if (initial !== undefined) {
           initial = this.#takeInitial(initial, event);
@@ -204,6 +212,7 @@ export class Reflector<T extends KubeObject> {
       silenceTimeoutMs,
       onOpen: () => {
         this.#openedMs = this.#clock.monotonic();
+        this.#silentWatches += 1;
       },
       signal,
     });
@@ -232,15 +241,20 @@ export class Reflector<T extends KubeObject> {
       );
       return;
     }
+    const livedMs = this.#clock.monotonic() - this.#openedMs;
+    this.#openedMs = Number.POSITIVE_INFINITY;
+    const { silenceTimeoutMs = SILENCE_TIMEOUT_MS } = this.#options;
+    const isSilent = livedMs >= silenceTimeoutMs && this.#silentWatches >= MAX_SILENT_WATCHES;
     if (this.#place.version === undefined) {
       this.#isNextInPages = !this.#isNextInPages;
     } else if (!canResume(error)) {
       this.#place.forget(code);
-    } else if (this.#clock.monotonic() - this.#openedMs >= this.#waitedMs) {
+    } else if (isSilent) {
+      this.#place.forget("silence");
+    } else if (livedMs >= this.#waitedMs) {
       // A server that kept the watch for longer than we had waited is well, and to resume costs it little.
       this.#backoff.reset();
     }
-    this.#openedMs = Number.POSITIVE_INFINITY;
     const retryAfterMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
     const delayMs = Math.max(this.#backoff.next(), retryAfterMs);
     this.#waitedMs = delayMs;

@@ -19,6 +19,12 @@ export interface Change {
   readonly previous: Stored | undefined;
 }
 
+/** What etcd's backup holds. */
+export interface Snapshot {
+  readonly version: number;
+  readonly objects: ReadonlyMap<string, ReadonlyMap<string, Stored>>;
+}
+
 /** One kind: its objects, and its changes since the last compaction. */
 export class Collection {
   readonly descriptor: ResourceDescriptor<KubeObject>;
@@ -103,6 +109,25 @@ export class Storage {
     for (const collection of this.#collections.values()) {
       collection.changes.length = 0;
       collection.compactedVersion = this.#version;
+    }
+  }
+
+  /** Everything as it is now, for `restore`. */
+  snapshot(): Snapshot {
+    const objects = new Map([...this.#collections].map(([name, one]) => [name, new Map(one.objects)]));
+    return { version: this.#version, objects };
+  }
+
+  /** Goes back in time, as etcd does from a backup; open watches hear nothing of it. */
+  restore({ version, objects }: Snapshot): void {
+    this.#version = version;
+    for (const [name, collection] of this.#collections) {
+      collection.changes.length = 0;
+      collection.compactedVersion = Math.min(collection.compactedVersion, version);
+      collection.objects.clear();
+      for (const [key, object] of objects.get(name) ?? []) {
+        collection.objects.set(key, object);
+      }
     }
   }
 

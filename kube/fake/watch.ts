@@ -70,8 +70,11 @@ export class WatchStream {
     }
   }
 
-  /** Tells how far the watch has come. */
+  /** Tells how far the watch has come; nothing while the storage is behind where it began. */
   bookmark(isInitialEnd = false): void {
+    if (this.#storage.version < this.#from) {
+      return;
+    }
     const { descriptor } = this.#collection;
     const { kind } = descriptor;
     const apiVersion = apiVersionOf(descriptor);
@@ -111,6 +114,11 @@ export class WatchStream {
     this.#initialTimer?.cancel();
   }
 
+  /** The version that it goes on from, which may be yet to come; 0 when it begins with the present objects. */
+  get #from(): number {
+    return this.#request.sendInitialEvents ? 0 : Number(this.#request.resourceVersion);
+  }
+
   #start(): boolean {
     const { resourceVersion, sendInitialEvents, allowBookmarks } = this.#request;
     if (sendInitialEvents || resourceVersion === "" || resourceVersion === "0") {
@@ -122,7 +130,7 @@ export class WatchStream {
       }
       return true;
     }
-    const from = Number(resourceVersion);
+    const from = this.#from;
     if (from < this.#collection.compactedVersion) {
       const refusal = expired(`too old resource version: ${from} (${this.#collection.compactedVersion})`);
       this.push({ type: "ERROR", object: refusal.toStatus() });
@@ -130,9 +138,7 @@ export class WatchStream {
       return false;
     }
     for (const change of this.#collection.changes) {
-      if (change.version > from) {
-        this.#onChange(change);
-      }
+      this.#onChange(change);
     }
     return true;
   }
@@ -149,7 +155,8 @@ export class WatchStream {
   readonly #onChange = (change: Change): void => {
     const { namespace, matches } = this.#request;
     const { object, previous } = change;
-    if (namespace !== undefined && object.metadata.namespace !== namespace) {
+    const isElsewhere = namespace !== undefined && object.metadata.namespace !== namespace;
+    if (isElsewhere || change.version <= this.#from) {
       return;
     }
     const matched = previous !== undefined && matches(previous);

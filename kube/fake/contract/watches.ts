@@ -84,6 +84,28 @@ export function watches(session: Session): void {
     );
   });
 
+  test("a watch from a version that is yet to come tells nothing until then, and not that it waits", async () => {
+    const { resourceVersion } = (await make("present")).metadata;
+    const future = Number(resourceVersion) + 5;
+    const open = Promise.withResolvers<void>();
+    const watch = configMaps().watch({
+      resourceVersion: String(future),
+      labelSelector: "label=future",
+      signal: AbortSignal.timeout(DEADLINE_MS),
+      onOpen: open.resolve,
+    });
+    const first = watch.next();
+    await Promise.race([open.promise, first]);
+    let made = await make("future");
+    while (Number(made.metadata.resourceVersion) <= future) {
+      made = await make("future");
+    }
+    const { value: event } = await first;
+    assert.ok(event?.type === "ADDED");
+    assert.equal(event.object.metadata.name, made.metadata.name);
+    await watch.return();
+  });
+
   test("a streaming list must say which version it takes", async () => {
     const signal = AbortSignal.timeout(DEADLINE_MS);
     const vague = configMaps().watch({ sendInitialEvents: true, allowBookmarks: true, signal });

@@ -52,6 +52,17 @@ describe("a pod as the cache keeps it", () => {
     }
   });
 
+  it("still tells the limits of what a webhook has put before the launcher and beside it", () => {
+    const pod = stored("kvm");
+    const resources = { limits: { cpu: "2", memory: "1Gi" } };
+    const initContainers = [
+      { name: "proxy", image: "proxy", restartPolicy: "Always" as const, resources },
+      { name: "setup", image: "setup", resources },
+    ];
+    const injected = { ...pod, spec: { ...pod.spec, initContainers } };
+    assert.deepEqual(podFacts(slimPod(injected)), podFacts(injected));
+  });
+
   it("still tells what the pod is attached to, and nothing else of its annotations", () => {
     const pod = stored("kvm", { phase: "Running" });
     const networks = JSON.stringify([{ name: "infra/vlan-7", interface: "net1" }]);

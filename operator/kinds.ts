@@ -45,8 +45,8 @@ export function slimMetadata(metadata: ObjectMeta): ObjectMeta {
 const CONTAINERS = new LruMap<string, Container[]>(4096);
 
 /** Of the containers only their image and CPU, and whether the launcher was given KVM. */
-function slimContainers({ containers }: Pod["spec"]): Container[] {
-  const slim = containers.map(({ image, name, resources }): Container => {
+function slimContainers(containers: readonly Container[]): Container[] {
+  const slim = containers.map(({ image, name, resources, restartPolicy }): Container => {
     const isLauncher = name === LAUNCHER_CONTAINER;
     const { [DEVICE_KVM]: kvm, cpu: limit } = resources?.limits ?? {};
     const request = resources?.requests?.["cpu"];
@@ -58,6 +58,7 @@ function slimContainers({ containers }: Pod["spec"]): Container[] {
       name,
       ...(image === undefined || !isLauncher ? {} : { image }),
       resources: { limits, ...(request === undefined ? {} : { requests: { cpu: request } }) },
+      ...(restartPolicy === undefined ? {} : { restartPolicy }),
     };
   });
   const key = JSON.stringify(slim);
@@ -87,7 +88,8 @@ export function slimPod(pod: Pod): Pod {
       ...slimAnnotations(metadata),
     },
     spec: {
-      containers: slimContainers(spec),
+      containers: slimContainers(spec.containers),
+      ...(spec.initContainers === undefined ? {} : { initContainers: slimContainers(spec.initContainers) }),
       ...(spec.nodeName === undefined ? {} : { nodeName: spec.nodeName }),
       ...(isGated(spec) ? { readinessGates: UNPAUSED_GATE } : {}),
     },

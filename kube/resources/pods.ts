@@ -87,6 +87,8 @@ export interface Container {
   securityContext?: SecurityContext;
   stdin?: boolean;
   tty?: boolean;
+  /** Of an init container: one that is always restarted runs beside the others, as a sidecar. */
+  restartPolicy?: "Always";
 }
 
 export interface Volume {

@@ -14,7 +14,7 @@ const pod = (cpu: PodCpu) => ({ ...RUNNING_POD, cpu });
 const made = (limit: number): PodCpu => ({
   limit,
   request: limit,
-  podLimit: limit,
+  others: { beside: 0, before: 0 },
   actual: { limit, request: limit },
 });
 const announced = (limit: string, cpu: PodCpu) =>
@@ -40,12 +40,15 @@ describe("the CPU that an agent is told", () => {
   it("is none of a limit beyond all machines, which would not be taken", () => {
     assert.equal(announced("1k", made(1_000_000))?.baseMilliCpu, 1_000_000);
     assert.equal(announced("1G", made(1e12)), undefined);
-    assert.equal(announced("1", { ...made(1000), podLimit: 1e12 }), undefined);
+    assert.equal(announced("1", { ...made(1000), others: { beside: 1e12, before: 0 } }), undefined);
   });
 
   it("has the pod's own limit where a sidecar adds to it", () => {
-    assert.equal(announced("500m", { ...made(500), podLimit: 700 })?.podBaseMilliCpu, 700);
-    const { podLimit: _, ...unlimited } = made(500);
+    const beside = (besides: number, before: number) =>
+      announced("500m", { ...made(500), others: { beside: besides, before } })?.podBaseMilliCpu;
+    assert.deepEqual([beside(200, 0), beside(200, 600), beside(200, 2000)], [700, 700, 2000]);
+    assert.equal(beside(0, 500), undefined);
+    const { others: _, ...unlimited } = made(500);
     assert.equal(announced("500m", unlimited)?.podBaseMilliCpu, undefined);
   });
 

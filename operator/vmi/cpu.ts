@@ -49,15 +49,15 @@ export function announcedCpu(
   pod: PodFacts,
   node: NodeBurstStrategy,
 ): AnnouncedCpu | undefined {
-  const { actual, limit, podLimit } = pod.cpu;
+  const { actual, limit, others = { beside: 0, before: 0 } } = pod.cpu;
   if (limit === undefined || isDedicated(vmi.spec)) return undefined;
   const limits = [limit, wantedCpu(vmi).limit, actual?.limit].filter((one) => one !== undefined);
   const baseMilliCpu = Math.min(...limits);
-  if (baseMilliCpu > MOST_MILLI_CPU || (podLimit ?? 0) > MOST_MILLI_CPU) return undefined;
-  const others = podLimit === undefined ? 0 : podLimit - limit;
+  const podBaseMilliCpu = Math.max(baseMilliCpu + others.beside, others.before);
+  if (podBaseMilliCpu > MOST_MILLI_CPU) return undefined;
   return {
     baseMilliCpu,
-    ...(others === 0 ? {} : { podBaseMilliCpu: baseMilliCpu + others }),
+    ...(podBaseMilliCpu === baseMilliCpu ? {} : { podBaseMilliCpu }),
     burst: vmBurstStrategy(node, vmi.spec.domain.cpu?.burst),
     ...(isResizing(vmi, pod) ? { isResizing: true } : {}),
   };

@@ -1,7 +1,7 @@
 /** The CPU of a launcher pod: what its spec says, and what the kubelet has made of it; pure. */
 import { LAUNCHER_CONTAINER } from "../../api/names.ts";
 import type { Quantity } from "../../api/schema.ts";
-import type { Pod, ResourceRequirements } from "../../kube/resources.ts";
+import type { Pod, PodSpec, ResourceRequirements } from "../../kube/resources.ts";
 import { quantityNanos } from "../../lib/quantity.ts";
 
 const NANOS_PER_MILLI = 1_000_000n;
@@ -14,12 +14,20 @@ export interface CpuAmounts {
 
 /** Of the launcher's container. */
 export interface PodCpu extends CpuAmounts {
-  /** What all containers may use together; absent where one of them has no limit. */
-  readonly podLimit?: number;
+  /** Of the pod's other containers; absent where a container has no limit, and so the pod. */
+  readonly others?: OtherLimits;
   /** As the kubelet tells it has made it; absent before it told. */
   readonly actual?: CpuAmounts;
   /** The kubelet has been asked for another amount, and hasn't made it so. */
   readonly resize?: PodResize;
+}
+
+/** In thousandths of a CPU. The kubelet limits the pod to the launcher's limit and `beside`, and to `before` at least. */
+export interface OtherLimits {
+  /** Those that run beside the launcher, together: sidecars may be init containers, too. */
+  readonly beside: number;
+  /** The most that is needed at once before it runs. */
+  readonly before: number;
 }
 
 export interface PodResize {
@@ -31,18 +39,32 @@ export interface PodResize {
 export function podCpu({ spec, status }: Pod): PodCpu {
   const container = spec.containers.find(({ name }) => name === LAUNCHER_CONTAINER);
   const told = status?.containerStatuses?.find(({ name }) => name === LAUNCHER_CONTAINER)?.resources;
-  const limits = spec.containers.map(({ resources }) => cpuAmounts(resources).limit);
-  const podLimit = limits.reduce(
-    (sum, one) => (sum === undefined || one === undefined ? undefined : sum + one),
-    0,
-  );
+  const others = otherLimits(spec);
   const resize = resizeOf(status);
   return {
     ...cpuAmounts(container?.resources),
-    ...(podLimit === undefined || limits.length === 0 ? {} : { podLimit }),
+    ...(others === undefined ? {} : { others }),
     ...(told === undefined ? {} : { actual: cpuAmounts(told) }),
     ...(resize === undefined ? {} : { resize }),
   };
+}
+
+/** As the kubelet adds them up (ResourceConfigForPod, PodLimits). */
+function otherLimits({ containers, initContainers = [] }: PodSpec): OtherLimits | undefined {
+  let [beside, before] = [0, 0];
+  for (const { name, resources } of containers) {
+    const { limit } = cpuAmounts(resources);
+    if (limit === undefined) return undefined;
+    if (name !== LAUNCHER_CONTAINER) beside += limit;
+  }
+  let sidecars = 0;
+  for (const { resources, restartPolicy } of initContainers) {
+    const { limit } = cpuAmounts(resources);
+    if (limit === undefined) return undefined;
+    if (restartPolicy === "Always") sidecars += limit;
+    before = Math.max(before, restartPolicy === "Always" ? sidecars : sidecars + limit);
+  }
+  return { beside: beside + sidecars, before };
 }
 
 function cpuAmounts({ limits, requests }: ResourceRequirements = {}): CpuAmounts {

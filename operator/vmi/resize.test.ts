@@ -8,7 +8,7 @@ import { type Observed, plan } from "./plan.ts";
 import type { PodCpu } from "./pod-cpu.ts";
 import { RUNNING_POD } from "./pod-facts.fixture.ts";
 
-const MADE: PodCpu = { limit: 500, request: 500, podLimit: 500, actual: { limit: 500, request: 500 } };
+const MADE: PodCpu = { limit: 500, request: 500, actual: { limit: 500, request: 500 } };
 
 function running(limit: string): VirtualMachineInstance {
   const vmi = instance(

@@ -185,6 +185,25 @@ describe("what an agent decides of a launcher", () => {
     );
   });
 
+  it("limits nothing that the kubelet has not limited, until it does", () => {
+    fc.assert(
+      fc.property(version, announced, fc.array(look, { maxLength: 10 }), (of, cpu, steps) => {
+        const world = new World(of, cpu);
+        const none = { quotaMicros: null, periodMicros: 100_000, burstMicros: 0 };
+        world.kernel = { pod: none, container: none };
+        for (const step of steps) step(world);
+        assert.deepEqual(world.kernel, { pod: none, container: none });
+        const base = cpu.baseMilliCpu * 100;
+        for (const level of ["pod", "container"] as const) {
+          world.kernel = applyWrite(of, world.kernel, { level, value: "quota", micros: base });
+        }
+        settle(world);
+        assert.deepEqual(world.quotas, [base, base]);
+        assert.equal(world.bursts[0], world.bursts[1]);
+      }),
+    );
+  });
+
   it("makes room for every smaller limit before the kubelet writes it", () => {
     fc.assert(
       fc.property(

@@ -49,8 +49,12 @@ export function decide(
   nowMs: number,
 ): Decision {
   const base = baseQuotas(announced, actual);
+  const isUnlimited =
+    knownOf(before, "container", actual) === undefined && actual.container.quotaMicros === null;
   const judged = LEVELS.flatMap((level) => {
     const { quotaMicros } = actual[level];
+    // The kubelet limits no container on exclusive CPUs (CPU manager static), nor any without CFS quotas.
+    if (isUnlimited) return [];
     const known = knownOf(before, level, actual) ?? inherited(before, quotaMicros, base[level]);
     // Not every container of the pod has a limit: the kubelet then sets none for the pod, and nor does the agent.
     if (level === "pod" && known === undefined && quotaMicros === null) return [];

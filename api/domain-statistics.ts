@@ -1,7 +1,10 @@
 /** What libvirt measures of a running domain, as its launcher tells it: GET /v1/statistics. */
 
-/** The schema's most. libvirt numbers them from 0, with holes where one is unplugged. */
-export const MAX_VCPUS = 512;
+/**
+ * What a domain may have: more, and libvirt wants an IOMMU with extended interrupt mode. libvirt numbers them from 0,
+ * with holes where one is unplugged.
+ */
+export const MAX_VCPUS = 255;
 
 export interface DomainStatistics {
   /** CPU seconds of qemu with all its threads; user and system are those of it in either mode. */

@@ -3,11 +3,12 @@ import { Type } from "typebox";
 import { cpuBurstSchema } from "./cpu-burst-schema.ts";
 import { dedicatedCpuRules, dedicatedResourceRules } from "./dedicated-cpu.ts";
 import { devicesSchema } from "./devices.ts";
+import { MAX_VCPUS } from "./domain-statistics.ts";
 import { firmwareSchema } from "./firmware.ts";
 import { choice, type Data, later, laterUnless, object, quantity, type Rule } from "./schema.ts";
 
 function count(description: string) {
-  return Type.Integer({ minimum: 1, maximum: 512, format: "int64", description });
+  return Type.Integer({ minimum: 1, maximum: MAX_VCPUS, format: "int64", description });
 }
 
 const cpuSchema = object(
@@ -54,8 +55,8 @@ const cpuSchema = object(
       {
         rule:
           "(has(self.sockets) ? self.sockets : 1) * (has(self.cores) ? self.cores : 1) * " +
-          "(has(self.threads) ? self.threads : 1) <= 512",
-        message: "sockets × cores × threads must be at most 512",
+          `(has(self.threads) ? self.threads : 1) <= ${MAX_VCPUS}`,
+        message: `sockets × cores × threads must be at most ${MAX_VCPUS}`,
       },
       ...dedicatedCpuRules,
     ],
@@ -266,8 +267,9 @@ export const domainSchema = object(
       },
       {
         rule:
-          `!${hasHugepages} || (${anyGuestMemory}.isInteger() && ${anyGuestMemory}.asInteger() % ` +
-          "(self.memory.hugepages.pageSize == '1Gi' ? 1073741824 : 2097152) == 0)",
+          // "1.5Gi" is no integer to CEL, whose approximation is off by less than half a byte.
+          `!${hasHugepages} || int(${anyGuestMemory}.asApproximateFloat() + 0.5) % ` +
+          "(self.memory.hugepages.pageSize == '1Gi' ? 1073741824 : 2097152) == 0",
         message: "the guest's memory must be a multiple of hugepages.pageSize",
         fieldPath: ".memory.hugepages.pageSize",
       },

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { MAX_VCPUS } from "../../api/domain-statistics.ts";
 import type { LaunchDisk, LaunchSpec } from "../../api/launch-spec.ts";
 import { LibvirtError } from "../libvirt/errors.ts";
 import { sessionOfSuite, skip, user } from "../libvirt/session.fixture.ts";
@@ -41,6 +42,18 @@ describe("domain XML, to libvirt", { skip, timeout: 120_000 }, () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it("starts with the longest name that a machine may have, and as many vCPUs as it may", async () => {
+    const { session, connection } = suite();
+    const named = { ...SMALL_SPEC, namespace: "n".repeat(63), name: "v".repeat(253) };
+    const xml = domainXml(named, resourcesOf(named, session.directory));
+    const domain = await connection.createDomain(xml, { validate: true, paused: true });
+    await connection.destroyDomain(domain);
+    const cpu = { ...SMALL_SPEC.domain.cpu, sockets: 1, cores: MAX_VCPUS, threads: 1 };
+    const wide = { ...SMALL_SPEC, domain: { ...SMALL_SPEC.domain, cpu } };
+    const defined = await connection.defineDomain(domainXml(wide, resourcesOf(wide)), { validate: true });
+    await connection.undefineDomain(defined);
   });
 
   it("starts with every kind of device that needs no tap", async (t) => {

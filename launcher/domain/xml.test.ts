@@ -250,6 +250,14 @@ describe("domain XML", () => {
     assert.deepEqual([queues(1), queues(4)], [undefined, "4"]);
   });
 
+  it("has a name that libvirt can name files by, however long the machine's is", () => {
+    const named = (length: number) =>
+      parse({ ...SMALL_SPEC, namespace: "ns", name: "n".repeat(length) }).name;
+    assert.equal(named(197), `ns_${"n".repeat(197)}`);
+    assert.equal(named(198).length, 200);
+    assert.notEqual(named(252), named(253));
+  });
+
   it("limits the translation cache under TCG and has none under KVM", () => {
     const kvm = { ...SMALL_SPEC, domain: { ...SMALL_SPEC.domain, accelerator: "kvm" } } as const;
     assert.equal(parse(SMALL_SPEC).features.tcg["tb-cache"]["#text"], "32");

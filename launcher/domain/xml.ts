@@ -1,4 +1,5 @@
 /** LaunchSpec → libvirt's domain XML. Pure and deterministic. Devices are chosen for little memory and a fast start. */
+import { createHash } from "node:crypto";
 import type { LaunchDomain, LaunchSpec } from "../../api/launch-spec.ts";
 import { cputuneElement } from "./cputune.ts";
 import { bootOrders, diskDevices, diskElements } from "./disks.ts";
@@ -23,6 +24,8 @@ import type { DomainResources } from "./resources.ts";
 
 export const EMULATOR = "/usr/bin/qemu-system-x86_64";
 const MIB = 1024 * 1024;
+/** libvirt names files by the domain with more behind it, and Linux takes names of 255 bytes. */
+const MAX_DOMAIN_NAME = 200;
 
 /**
  * @throws DomainXmlError a disk or interface of the spec without its resource, or a device that can't be had
@@ -38,7 +41,7 @@ function domainElement(spec: LaunchSpec, resources: DomainResources): Element {
   return element(
     "domain",
     { type: domain.accelerator === "kvm" ? "kvm" : "qemu" },
-    element("name", {}, `${spec.namespace}_${spec.name}`),
+    element("name", {}, domainName(spec)),
     element("uuid", {}, domain.uuid),
     // A core dump of qemu must not hold the guest's memory.
     element("memory", { unit: "KiB", dumpCore: "off" }, Math.ceil(domain.memoryBytes / 1024)),
@@ -63,6 +66,14 @@ function domainElement(spec: LaunchSpec, resources: DomainResources): Element {
     ),
     devicesElement(spec, resources),
   );
+}
+
+/** As KubeVirt's: `namespace_name`. A name that is too long ends in what tells it from others that begin like it. */
+function domainName({ namespace, name }: LaunchSpec): string {
+  const whole = `${namespace}_${name}`;
+  if (whole.length <= MAX_DOMAIN_NAME) return whole;
+  const hash = createHash("sha256").update(whole).digest("hex").slice(0, 16);
+  return `${whole.slice(0, MAX_DOMAIN_NAME - hash.length - 1)}-${hash}`;
 }
 
 /** A memfd is huge without a file system of huge pages mounted. qemu takes all pages at its start. */

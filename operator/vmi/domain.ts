@@ -1,6 +1,7 @@
 /** `spec.domain` → LaunchDomain: processor, memory, firmware; pure. */
 import { createHash } from "node:crypto";
 import type { Devices } from "../../api/devices.ts";
+import { MAX_VCPUS } from "../../api/domain-statistics.ts";
 import type { Accelerator, LaunchDomain } from "../../api/launch-spec.ts";
 import { LAUNCHER_PATHS } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
@@ -18,7 +19,6 @@ export function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelera
   const { domain } = vmi.spec;
   const { devices, firmware } = domain;
   const kernelBoot = firmware?.kernelBoot;
-  const pageSize = domain.memory?.hugepages?.pageSize;
   const { efi, bios } = firmware?.bootloader ?? {};
   const ioThreads = assignIoThreads(vmi.spec, vcpuCount(vmi.spec)).count;
   return {
@@ -27,8 +27,7 @@ export function resolveDomain(vmi: VirtualMachineInstance, accelerator: Accelera
     machineType: domain.machine?.type || DEFAULT_MACHINE_TYPE,
     accelerator,
     cpu: resolveCpu(vmi.spec),
-    memoryBytes: guestMemoryBytes(vmi.spec),
-    ...(pageSize === undefined ? {} : { hugepageBytes: HUGEPAGE_BYTES[pageSize] }),
+    ...resolveMemory(vmi.spec),
     ...(accelerator === "tcg" ? { tcgCacheBytes: TCG_CACHE_BYTES } : {}),
     ...(kernelBoot?.container === undefined
       ? {}
@@ -76,6 +75,12 @@ function resolveCpu(spec: Spec): LaunchDomain["cpu"] {
   const quantity = resources?.limits?.cpu ?? resources?.requests?.cpu;
   const fromResources =
     hasTopology || quantity === undefined ? 1 : Math.max(1, Math.ceil(parseQuantity(quantity)));
+  if (fromResources > MAX_VCPUS) {
+    const amount = `${fromResources} vCPUs, as many as resources ask for`;
+    throw new SpecError(
+      `the guest would have ${amount}, and may have ${MAX_VCPUS}: set spec.domain.cpu.cores`,
+    );
+  }
   return {
     sockets: cpu?.sockets ?? fromResources,
     cores: cpu?.cores ?? 1,
@@ -90,6 +95,20 @@ function resolveCpu(spec: Spec): LaunchDomain["cpu"] {
 export function vcpuCount(spec: Spec): number {
   const { sockets, cores, threads } = resolveCpu(spec);
   return sockets * cores * threads;
+}
+
+/** @throws SpecError */
+function resolveMemory(spec: Spec): Pick<LaunchDomain, "memoryBytes" | "hugepageBytes"> {
+  const memoryBytes = guestMemoryBytes(spec);
+  const pageSize = spec.domain.memory?.hugepages?.pageSize;
+  if (pageSize === undefined) return { memoryBytes };
+  const hugepageBytes = HUGEPAGE_BYTES[pageSize];
+  // The schema's rule does not see fractions of a byte.
+  if (memoryBytes % hugepageBytes !== 0)
+    throw new SpecError(
+      `the guest's ${memoryBytes} bytes of memory are no multiple of a huge page's ${pageSize}`,
+    );
+  return { memoryBytes, hugepageBytes };
 }
 
 /** `memory.guest`, else the memory request, else the memory limit. @throws SpecError when none is given */

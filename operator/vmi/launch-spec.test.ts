@@ -75,6 +75,17 @@ describe("a LaunchSpec", () => {
     assert.equal(bytes({ guest: "1Gi" }), undefined);
     assert.equal(bytes({ guest: "1Gi", hugepages: { pageSize: "2Mi" } }), 2 * MIB);
     assert.equal(bytes({ guest: "1Gi", hugepages: { pageSize: "1Gi" } }), 1024 * MIB);
+    assert.equal(bytes({ guest: "1.5Gi", hugepages: { pageSize: "2Mi" } }), 2 * MIB);
+    assert.throws(() => bytes({ guest: "1.9999999999Mi", hugepages: { pageSize: "2Mi" } }), SpecError);
+  });
+
+  it("has no more vCPUs than libvirt takes, whatever asks for them", () => {
+    const vcpus = (limit: string, cpu = {}) =>
+      resolveLaunchSpec(instance({ domain: { cpu, resources: { limits: { cpu: limit } } } }), "kvm").domain
+        .cpu.sockets;
+    assert.equal(vcpus("254.5"), 255);
+    assert.throws(() => vcpus("255.5"), /256 vCPUs.*may have 255/);
+    assert.equal(vcpus("300", { cores: 2 }), 1);
   });
 
   it("refuses what the schema lets by and nothing could carry out", () => {

@@ -16,6 +16,12 @@ export const acceptedCpu: Readonly<Record<string, readonly Change[]>> = {
     [[...RESOURCES, "limits", "cpu"], undefined],
   ],
   "huge pages": [[[...HUGEPAGES, "pageSize"], "2Mi"]],
+  "huge pages for memory with a fraction": [
+    [[...HUGEPAGES, "pageSize"], "2Mi"],
+    [[...DOMAIN, "memory", "guest"], "1.5Gi"],
+    [[...RESOURCES, "requests", "memory"], undefined],
+    [[...RESOURCES, "limits", "memory"], undefined],
+  ],
   "huge pages by request alone": [
     [[...DOMAIN, "memory"], { hugepages: { pageSize: "1Gi" } }],
     [[...RESOURCES, "requests", "memory"], "1Gi"],

@@ -1,4 +1,6 @@
 /** Kubernetes `Status` objects: how an API says no, and what kubectl and client-go expect to read. */
+import { RequestError } from "../../transport/errors.ts";
+import { OperatorError } from "../errors.ts";
 
 export type StatusReason =
   | "BadRequest"
@@ -62,6 +64,13 @@ export function statusBody(error: StatusError): string {
     status: "Failure",
     message: error.message,
     reason: error.reason,
+    ...detailsOf(error),
     code: error.code,
   });
+}
+
+/** What the operator, an agent or a launcher refused with, for programs: the sentence has it for people. */
+function detailsOf({ cause, message }: StatusError): object {
+  if (!(cause instanceof RequestError || cause instanceof OperatorError)) return {};
+  return { details: { causes: [{ reason: cause.code, message }] } };
 }

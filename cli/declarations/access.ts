@@ -15,7 +15,11 @@ export function declareAccess(program: Command): void {
     ["console tiny", "console tiny --timeout 30s"],
   )
     .argument("<name>", "virtual machine instance, named as its virtual machine")
-    .option("--timeout <minutes>", "how long to wait for a guest that is still starting", minutes, 300_000)
+    .addOption(
+      new Option("--timeout <minutes>", "how long to wait for a guest that is still starting")
+        .argParser(minutes)
+        .default(300_000, "5"),
+    )
     .action(async (name: string) => {
       const { console_: connect } = await import("../commands/console.ts");
       await connect(name, flagsOf<ConsoleFlags>(console_));

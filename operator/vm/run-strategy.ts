@@ -107,17 +107,22 @@ export function completion({ vm, vmi }: Pair): WantedCondition | undefined {
   if (strategy !== "RerunOnFailure" && strategy !== "Once") return undefined;
   if (vmi === undefined)
     return isCompleted(vm) ? conditionOf(vm.status?.conditions, VM_CONDITIONS.completed) : undefined;
-  if (isStopAsked({ vm, vmi })) return completed("Stopped", "the guest was stopped on request");
+  if (isStopAsked({ vm, vmi })) return completed(strategy, "Stopped", "the guest was stopped on request");
   const { phase } = vmi.status ?? {};
-  if (phase === "Succeeded") return completed("Succeeded", "the guest has powered off");
+  if (phase === "Succeeded") return completed(strategy, "Succeeded", "the guest has powered off");
   if (strategy !== "Once") return undefined;
-  if (phase === "Failed") return completed("Failed", "the guest has failed");
-  if (vmi.metadata.deletionTimestamp !== undefined) return completed("Deleted", "the instance was deleted");
+  if (phase === "Failed") return completed(strategy, "Failed", "the guest has failed");
+  if (vmi.metadata.deletionTimestamp !== undefined)
+    return completed(strategy, "Deleted", "the instance was deleted");
   return undefined;
 }
 
-function completed(reason: string, what: string): WantedCondition {
-  const message = `${what}; a start has to be asked for: virtpod start`;
+function completed(strategy: "RerunOnFailure" | "Once", reason: string, what: string): WantedCondition {
+  const next =
+    strategy === "Once"
+      ? "under runStrategy Once it is not started again: set another"
+      : "a start has to be asked for: virtpod start";
+  const message = `${what}; ${next}`;
   return { type: VM_CONDITIONS.completed, status: "True", reason, message };
 }
 

@@ -92,10 +92,10 @@ deploy: node_modules/.package-lock.json ## images and chart into the cluster (KU
 	@$(NODE) test/deploy.ts
 
 .PHONY: bench
-bench: node_modules/.package-lock.json ## make bench BENCH=startup|footprint|api-writes|disk|cpu-burst|agent|status|dhcp|network-setup|network-throughput|kube|all; the last line is JSON
+bench: node_modules/.package-lock.json ## make bench BENCH=startup|footprint|api-writes|disk|console|cpu-burst|agent|status|dhcp|network-setup|network-throughput|kube|all; the last line is JSON
 	@$(NODE) bench/run.ts "$(or $(BENCH),all)"
 
 .PHONY: soak
-soak: deploy ## ten minutes of DHCP that nobody thought of, then an hour of VMs coming and going
+soak: deploy ## ten minutes of DHCP that nobody thought of, then an hour of VMs that come and go, crashes and faults
 	@$(NODE) test/fuzz.ts
 	@$(NODE) test/soak.ts

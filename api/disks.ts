@@ -150,7 +150,7 @@ export const diskSchema = object(
     io: Type.Optional(
       choice(["native", "threads"], {
         description:
-          "How qemu does I/O. native needs cache none. Default: native on a block device or raw file with cache none, else threads.",
+          "How qemu does I/O. native needs cache none. Default: native with cache none, else threads.",
       }),
     ),
     errorPolicy: Type.Optional(

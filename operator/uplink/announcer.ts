@@ -1,6 +1,7 @@
 /** Tells each agent which launcher pods it may serve; the leader's job. */
 import { type LauncherAnnouncement, UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
 import { Backoff } from "../../lib/backoff.ts";
+import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import type { Agents } from "./agents.ts";
 
@@ -9,6 +10,8 @@ export interface AnnouncerOptions {
   /** What a node's agent is to know, from the caches. */
   readonly announcementFor: (nodeName: string) => Announced;
   readonly onError: (nodeName: string, error: unknown) => void;
+  /** Of the back-off. */
+  readonly clock?: Clock;
 }
 
 export type Announced = Omit<LauncherAnnouncement, "term">;
@@ -16,8 +19,9 @@ export type Announced = Omit<LauncherAnnouncement, "term">;
 /** Per connection: what was last told, whether telling is under way, whether there is something newer. */
 interface Told {
   client: Http2Client;
-  body?: string;
-  /** Version of the configuration in `body`. */
+  /** What the agent holds; undefined while that isn't known. */
+  body: string | undefined;
+  /** Version of the configuration that it has confirmed. */
   version?: string;
   isTelling: boolean;
   isStale: boolean;
@@ -95,7 +99,7 @@ export class Announcer {
     if (client === undefined || this.#term === undefined) return;
     let told = this.#told.get(nodeName);
     if (told?.client !== client) {
-      told = { client, isTelling: false, isStale: false, waiters: new Set() };
+      told = { client, body: undefined, isTelling: false, isStale: false, waiters: new Set() };
       this.#told.set(nodeName, told);
     }
     told.isStale = true;
@@ -105,21 +109,24 @@ export class Announcer {
   /** One request at a time per agent; changes that come meanwhile are told together by the next one. */
   async #tell(nodeName: string, told: Told, stopping: AbortSignal): Promise<void> {
     told.isTelling = true;
-    const backoff = new Backoff(RETRY);
+    const { announcementFor, onError, clock = systemClock } = this.#options;
+    const backoff = new Backoff({ ...RETRY, clock });
     while (told.isStale && told.client.isOpen && !stopping.aborted && this.#term !== undefined) {
       told.isStale = false;
       try {
-        const announced = this.#options.announcementFor(nodeName);
+        const announced = announcementFor(nodeName);
         const announcement: LauncherAnnouncement = { term: this.#term, ...announced };
         const body = JSON.stringify(announcement);
         if (body === told.body) continue;
+        // A request that fails, or is answered too late, may have been carried out.
+        told.body = undefined;
         await told.client.request("PUT", UPLINK_ROUTES.launchers, { body: announcement, signal: stopping });
         told.body = body;
         if (announced.settings !== undefined) told.version = announced.settings.version;
         backoff.reset();
       } catch (error) {
         if (stopping.aborted) break;
-        this.#options.onError(nodeName, error);
+        onError(nodeName, error);
         told.isStale = true;
         await backoff.wait(stopping).catch(() => {});
       }

@@ -48,6 +48,7 @@ class Uplink {
       this.announcer.stop();
       agents.close();
       served.destroy();
+      // A pair in memory tells neither side of the other's end.
       operatorSide.destroy();
     });
   }
@@ -83,5 +84,36 @@ describe("an announcer's confirmation", () => {
     up.clock.advance(10_000);
     assert(await confirmed);
     assert.deepEqual(up.held, [1000, 500, 1000]);
+  });
+
+  it("is given while other announcements follow without a pause", async (t) => {
+    const up = new Uplink(t);
+    up.answer = () => {
+      up.wanted += 1;
+      up.announcer.announce(NODE);
+    };
+    up.announcer.announce(NODE);
+    assert(await up.confirm());
+    assert(up.held.length >= 2);
+  });
+
+  it("takes an answer to what was asked for after it, not to what was under way", async (t) => {
+    const up = new Uplink(t);
+    assert(await up.confirm());
+    const order: string[] = [];
+    const [received, mayAnswer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    up.answer = async () => {
+      received.resolve();
+      await mayAnswer.promise;
+      order.push(`agent answers ${up.held.at(-1)}`);
+    };
+    up.wanted = 500;
+    up.announcer.announce(NODE);
+    await received.promise;
+    up.wanted = 250;
+    const confirmed = up.confirm().then((isConfirmed) => order.push(`confirmed: ${isConfirmed}`));
+    mayAnswer.resolve();
+    await confirmed;
+    assert.deepEqual(order, ["agent answers 500", "agent answers 250", "confirmed: true"]);
   });
 });

@@ -16,7 +16,7 @@ export interface AnnouncerOptions {
 
 export type Announced = Omit<LauncherAnnouncement, "term">;
 
-/** Per connection: what was last told, whether telling is under way, whether there is something newer. */
+/** Per connection: what was last told, and how far that is behind what was asked for. */
 interface Told {
   client: Http2Client;
   /** What the agent holds; undefined while that isn't known. */
@@ -24,8 +24,10 @@ interface Told {
   /** Version of the configuration that it has confirmed. */
   version?: string;
   isTelling: boolean;
-  isStale: boolean;
-  /** Called when nothing is under way any more. */
+  /** How often `announce` was called, and up to which of these calls the agent has confirmed what it was to know. */
+  asked: number;
+  confirmed: number;
+  /** Called when the agent has confirmed something, and when nothing is under way any more. */
   readonly waiters: Set<() => void>;
 }
 
@@ -66,22 +68,23 @@ export class Announcer {
   }
 
   /**
-   * Resolves with true once the agent has confirmed what is to be announced now, with false when the deadline is over
-   * or the agent away.
+   * Resolves with true once the agent has confirmed what is to be announced now, or something newer, with false when
+   * the deadline is over or the agent away.
    */
   async confirm(nodeName: string, deadlineMs: number): Promise<boolean> {
     this.announce(nodeName);
     const told = this.#told.get(nodeName);
     if (told === undefined) return false;
+    const { asked } = told;
     const deadline = AbortSignal.timeout(deadlineMs);
-    while (told.isTelling && !deadline.aborted) {
+    while (told.confirmed < asked && told.isTelling && !deadline.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
       told.waiters.add(resolve);
       deadline.addEventListener("abort", () => resolve(), { once: true });
       await promise;
       told.waiters.delete(resolve);
     }
-    return !told.isTelling && !told.isStale && told.client.isOpen;
+    return told.confirmed >= asked && told.client.isOpen;
   }
 
   /** Agents that something is remembered of. */
@@ -99,10 +102,10 @@ export class Announcer {
     if (client === undefined || this.#term === undefined) return;
     let told = this.#told.get(nodeName);
     if (told?.client !== client) {
-      told = { client, body: undefined, isTelling: false, isStale: false, waiters: new Set() };
+      told = { client, body: undefined, isTelling: false, asked: 0, confirmed: 0, waiters: new Set() };
       this.#told.set(nodeName, told);
     }
-    told.isStale = true;
+    told.asked += 1;
     if (!told.isTelling) void this.#tell(nodeName, told, this.#stopping.signal);
   };
 
@@ -111,27 +114,36 @@ export class Announcer {
     told.isTelling = true;
     const { announcementFor, onError, clock = systemClock } = this.#options;
     const backoff = new Backoff({ ...RETRY, clock });
-    while (told.isStale && told.client.isOpen && !stopping.aborted && this.#term !== undefined) {
-      told.isStale = false;
+    while (
+      told.confirmed < told.asked &&
+      told.client.isOpen &&
+      !stopping.aborted &&
+      this.#term !== undefined
+    ) {
+      const { asked } = told;
       try {
-        const announced = announcementFor(nodeName);
-        const announcement: LauncherAnnouncement = { term: this.#term, ...announced };
-        const body = JSON.stringify(announcement);
-        if (body === told.body) continue;
-        // A request that fails, or is answered too late, may have been carried out.
-        told.body = undefined;
-        await told.client.request("PUT", UPLINK_ROUTES.launchers, { body: announcement, signal: stopping });
-        told.body = body;
-        if (announced.settings !== undefined) told.version = announced.settings.version;
+        await put(told, { term: this.#term, ...announcementFor(nodeName) }, stopping);
+        told.confirmed = asked;
+        for (const wake of told.waiters) wake();
         backoff.reset();
       } catch (error) {
         if (stopping.aborted) break;
         onError(nodeName, error);
-        told.isStale = true;
         await backoff.wait(stopping).catch(() => {});
       }
     }
     told.isTelling = false;
     for (const wake of told.waiters) wake();
   }
+}
+
+/** Nothing where the agent holds it already. @throws as Http2Client.request does */
+async function put(told: Told, announcement: LauncherAnnouncement, signal: AbortSignal): Promise<void> {
+  const body = JSON.stringify(announcement);
+  if (body === told.body) return;
+  // A request that fails, or is answered too late, may have been carried out.
+  told.body = undefined;
+  await told.client.request("PUT", UPLINK_ROUTES.launchers, { body: announcement, signal });
+  told.body = body;
+  if (announcement.settings !== undefined) told.version = announcement.settings.version;
 }

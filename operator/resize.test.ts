@@ -33,6 +33,12 @@ const change = (w: World, domain: object) =>
     .patch("tiny", mergePatch({ spec: { template: { spec: { domain } } } }));
 const cpu = (w: World) => (w.pods[0] === undefined ? {} : podCpu(w.pods[0]));
 const restart = (w: World) => conditionOf(w.vm("tiny")?.status?.conditions, "RestartRequired");
+/** Limit and request of each resize that was asked for. */
+const amountsAsked = (w: World) =>
+  w.server.requests
+    .filter(({ method, path }) => method === "PATCH" && path.includes("/resize"))
+    .flatMap(({ body = "[]" }) => JSON.parse(body) as { op: string; value: string }[])
+    .flatMap(({ op, value }) => (op === "add" ? [value] : []));
 
 describe("a change of a running VM's CPU", () => {
   it("goes to its VMI and its pod, a write each, and asks for no restart", async (t) => {
@@ -64,6 +70,31 @@ describe("a change of a running VM's CPU", () => {
     await w.until("resized", () => cpu(w).limit === 250 && told() === undefined);
     assert.equal(w.writes.filter((write) => write === "PATCH pods/resize").length, 1);
   });
+
+  for (const [what, cpu, asked] of [
+    ["taken back", "500m", []],
+    ["changed again", "4", ["4000m", "4000m"]],
+  ] as const) {
+    it(`that is ${what} while the agent is to confirm it is never asked for`, async (t) => {
+      const w = await running(t);
+      const { confirm } = w.operator;
+      const answer = Promise.withResolvers<boolean>();
+      let isAsked = false;
+      w.operator.confirm = () => {
+        isAsked = true;
+        return answer.promise;
+      };
+      await change(w, { resources: { limits: { cpu: "250m" } } });
+      await w.until("the agent is asked", () => isAsked);
+      await change(w, { resources: { limits: { cpu } } });
+      const seen = () => w.operator.caches.vmis.get(`${NAMESPACE}/tiny`)?.spec.domain.resources?.limits?.cpu;
+      await w.until("the operator sees it", () => seen() === cpu);
+      w.operator.confirm = confirm;
+      answer.resolve(true);
+      await w.quiet(2);
+      assert.deepEqual(amountsAsked(w), asked);
+    });
+  }
 
   it("of its burst goes to its VMI alone, where the announcement finds it", async (t) => {
     const w = await running(t);

@@ -82,6 +82,9 @@ export class OperatorProcess {
   readonly presence: AgentPresence;
   readonly vm: VmController;
   readonly vmi: VmiController;
+  /** What the announcer would tell; a test may put it off. */
+  confirm = async (nodeName: string): Promise<boolean> =>
+    this.agents.statusConnections().get(nodeName)?.isOpen === true;
   readonly #transport: MortalTransport;
   readonly #stop = new AbortController();
   readonly #runs: Promise<unknown>[];
@@ -109,9 +112,7 @@ export class OperatorProcess {
       presence: this.presence,
       config: { ...CONFIG, launcher: { ...CONFIG.launcher, image: launcherImage } },
       configuration: { current: DEFAULT_CONFIGURATION },
-      announcer: {
-        confirm: async (nodeName) => this.agents.statusConnections().get(nodeName)?.isOpen === true,
-      },
+      announcer: { confirm: (nodeName) => this.confirm(nodeName) },
     });
     this.statuses.start();
     const { signal } = this.#stop;

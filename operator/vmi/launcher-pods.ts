@@ -1,4 +1,5 @@
 /** Makes, deletes and releases launcher pods, each write noted as the controller's own. */
+import { isDeepStrictEqual } from "node:util";
 import type { LaunchSpec } from "../../api/launch-spec.ts";
 import { CONDITION_UNPAUSED, FINALIZER_POD, LAUNCHER_CONTAINER } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
@@ -21,8 +22,9 @@ import { OperatorError } from "../errors.ts";
 import { disruptionBudget } from "./disruption-budget.ts";
 import { launcherPodName } from "./launcher-name.ts";
 import { launcherPod } from "./launcher-pod.ts";
+import { wantedResize } from "./plan.ts";
 import type { CpuAmounts } from "./pod-cpu.ts";
-import type { PodFacts } from "./pod-facts.ts";
+import { type PodFacts, podFacts } from "./pod-facts.ts";
 import type { Problem } from "./problem.ts";
 import { hasStarted } from "./status.ts";
 
@@ -143,16 +145,20 @@ export class LauncherPods {
    * Changes the CPU of a running pod; tells why, where its agent is away or the API server doesn't take it. The agent
    * is told first, so that nothing bursts above what the kubelet is about to write. Without the agent's devices the
    * kubelet would find no room for the pod, and look again after three minutes only.
+   * @throws ConflictError where by then something else is wanted
    */
   async resize(
     key: string,
     vmi: VirtualMachineInstance,
     { name, nodeName }: PodFacts,
-    { limit, request }: CpuAmounts,
+    cpu: CpuAmounts,
     signal: AbortSignal,
   ): Promise<{ told: Problem; error: Error } | undefined> {
     const { caches, confirm, events, ownWrites } = this.#options;
-    if (nodeName !== undefined && !(await confirm(nodeName, CONFIRM_MS))) {
+    const { limit, request } = cpu;
+    const isConfirmed = nodeName === undefined || (await confirm(nodeName, CONFIRM_MS));
+    this.#assertWanted(key, name, cpu);
+    if (!isConfirmed) {
       const message = `the agent of node ${nodeName} has not confirmed the CPU amounts that are to come; the guest's stay until it has`;
       const error = new OperatorError("AgentNotConnected", message);
       return { told: { reason: "ResizeDeferred", message }, error };
@@ -187,6 +193,19 @@ export class LauncherPods {
     const message = `Asked for CPU ${amounts.join(", ")} of the running launcher pod ${name}`;
     events.record(vmi, { type: "Normal", reason: "ResizeRequested", message });
     return undefined;
+  }
+
+  /**
+   * A user may change the VMI again while its agent is asked; whether the agent knows of that as well is to be asked
+   * anew. @throws ConflictError
+   */
+  #assertWanted(key: string, podName: string, cpu: CpuAmounts): void {
+    const { caches } = this.#options;
+    const vmi = caches.vmis.get(key);
+    const pod = vmi && caches.pods.get(`${vmi.metadata.namespace}/${podName}`);
+    const wanted = pod && isPodOf(pod, vmi) ? wantedResize(vmi, podFacts(pod)) : undefined;
+    if (isDeepStrictEqual(wanted, cpu)) return;
+    throw new ConflictError(`resize pod of ${key}: what is wanted has changed`);
   }
 
   /** Takes our finalizer off. The test makes sure that nobody else's finalizer goes with ours; kubelet's status writes don't disturb it. */

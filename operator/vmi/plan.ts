@@ -130,8 +130,13 @@ function gateWrite(pod: PodFacts, { phase, conditions }: VirtualMachineInstanceS
   return isUnpaused === pod.isUnpaused ? [] : [{ kind: "setUnpaused", pod, isUnpaused }];
 }
 
+/** The CPU that a running pod is to be given; undefined where it has it, or stays as it is. */
+export function wantedResize(vmi: VirtualMachineInstance, pod: PodFacts): CpuAmounts | undefined {
+  return pod.isRunning && !pod.isDeleting && !isFinal(vmi) ? cpuChange(vmi, pod) : undefined;
+}
+
 function resizeWrite(vmi: VirtualMachineInstance, pod: PodFacts): readonly Write[] {
-  const cpu = pod.isRunning && !pod.isDeleting && !isFinal(vmi) ? cpuChange(vmi, pod) : undefined;
+  const cpu = wantedResize(vmi, pod);
   return cpu === undefined ? [] : [{ kind: "resizePod", pod, cpu }];
 }
 

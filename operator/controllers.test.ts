@@ -358,6 +358,51 @@ describe("answers that go wrong", () => {
     assert.equal(refused, 1);
   });
 
+  for (const [what, refusal] of [
+    ["its pod's release", { method: "PATCH", path: "/pods/", statusCode: 422, reason: "Invalid" }],
+    ["its status", { method: "PUT", path: "/tiny/status", statusCode: 409, reason: "Conflict" }],
+  ] as const) {
+    it(`a guest's end is told once where ${what} is written at the second try`, async (t) => {
+      const w = world(t);
+      await running(w);
+      // Without the agent the pod tells, so that one reconcile writes down how the guest ended and lets the pod go.
+      w.agent.close();
+      await w.quiet();
+      let refused = 0;
+      w.server.intercept = ({ method, path }) => {
+        if (method !== refusal.method || !path.includes(refusal.path) || refused > 0) return undefined;
+        refused += 1;
+        const { statusCode, reason } = refusal;
+        return { statusCode, body: { kind: "Status", reason, message: "changed", code: statusCode } };
+      };
+      w.kubelet.end([...w.podUids][0] ?? "", ending("crashed"));
+      await w.until("it starts anew", () => w.podUids.size === 2, 100);
+      await w.quiet();
+      assert.equal(refused, 1);
+      const stopped = w.server.list(EVENTS).filter(({ reason }) => reason === "Stopped");
+      assert.deepEqual(
+        stopped.map(({ involvedObject }) => involvedObject.kind),
+        ["VirtualMachineInstance"],
+      );
+    });
+  }
+
+  it("a pod's deletion is told though the status beside it is written at the second try", async (t) => {
+    const w = world(t);
+    await running(w);
+    let refused = 0;
+    w.server.intercept = ({ method, path }) => {
+      if (method !== "PUT" || !path.includes("/virtualmachineinstances/") || refused > 0) return undefined;
+      refused += 1;
+      return { statusCode: 409, body: { kind: "Status", reason: "Conflict", message: "changed", code: 409 } };
+    };
+    await vms(w).delete("tiny");
+    await w.until("all gone", () => isGone(w));
+    await w.quiet();
+    assert.equal(refused, 1);
+    assert.equal(w.server.list(EVENTS).filter(({ reason }) => reason === "SuccessfulDelete").length, 1);
+  });
+
   it("an edit of the template while the guest runs changes nothing but says RestartRequired", async (t) => {
     const w = world(t);
     await running(w);

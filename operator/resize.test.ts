@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import type { Domain } from "../api/domain.ts";
 import { mergePatch } from "../kube/request.ts";
+import { EVENTS } from "../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "./kinds.ts";
 import { machine, NAMESPACE, World } from "./testing/world.ts";
-import { conditionOf } from "./vmi/conditions.ts";
+import { conditionOf, isTrue } from "./vmi/conditions.ts";
 import { podCpu } from "./vmi/pod-cpu.ts";
 
 const DOMAIN: Domain = {
@@ -95,6 +96,27 @@ describe("a change of a running VM's CPU", () => {
       assert.deepEqual(amountsAsked(w), asked);
     });
   }
+
+  it("that is refused again and again keeps no other event from being told", async (t) => {
+    const w = await running(t);
+    w.server.intercept = ({ path }) =>
+      path.includes("/resize")
+        ? {
+            statusCode: 403,
+            body: { kind: "Status", reason: "Forbidden", message: "exceeded quota", code: 403 },
+          }
+        : undefined;
+    const isTold = (reason: string) =>
+      w.server
+        .list(EVENTS)
+        .some((event) => event.reason === reason && event.involvedObject.kind === "VirtualMachineInstance");
+    await change(w, { resources: { limits: { cpu: "4" } } });
+    await w.until("told of the quota", () => isTold("FailedResize"));
+    w.agent.tell([...w.podUids][0] ?? "", "running", { paused: { reason: "user" } });
+    await w.until("paused", () => isTrue(w.vmi("tiny")?.status?.conditions, "Paused"));
+    await w.quiet();
+    assert(isTold("PausedByUser"));
+  });
 
   it("of its burst goes to its VMI alone, where the announcement finds it", async (t) => {
     const w = await running(t);

@@ -147,7 +147,7 @@ export class VmiController {
     pods: readonly Pod[],
     signal: AbortSignal,
   ): Promise<Result | undefined> {
-    const { caches, client, events } = this.#options;
+    const { caches, client } = this.#options;
     const isNew = pods.length === 0 && !hasStarted(vmi) && vmi.metadata.deletionTimestamp === undefined;
     if (isNew && this.#resolver.awaitsFacts) return { requeueAfterMs: FACTS_RETRY_MS };
     if (isNew) await this.#writes.assertCurrent(vmi, signal);
@@ -171,7 +171,7 @@ export class VmiController {
       ...(unmounted === undefined ? {} : { mountFailure: unmounted }),
       ...(domain === undefined ? {} : { resolved: resolvedFacts(domain) }),
     };
-    const { writes, events: planned, requeueAfterMs } = plan(observed);
+    const { writes, requeueAfterMs } = plan(observed);
     let current = vmi;
     for (const write of writes) {
       if (write.kind === "createPod") {
@@ -188,7 +188,6 @@ export class VmiController {
         current = (await this.#writes.write(key, current, write, signal)) ?? current;
       }
     }
-    for (const event of planned) events.record(vmi, event);
     return requeueAfterMs === undefined ? undefined : { requeueAfterMs };
   }
 

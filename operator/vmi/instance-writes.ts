@@ -4,6 +4,7 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import type { Client } from "../../kube/client.ts";
 import type { OwnWrites } from "../../kube/consistency.ts";
 import { ConflictError, ignoreNotFound } from "../../kube/errors.ts";
+import type { EventRecorder } from "../../kube/events.ts";
 import { mergePatch } from "../../kube/request.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { rfc3339 } from "../../lib/time.ts";
@@ -18,6 +19,7 @@ export interface InstanceWritesOptions {
   readonly caches: Caches;
   readonly ownWrites: OwnWrites;
   readonly pods: LauncherPods;
+  readonly events: EventRecorder;
   readonly clock: Clock;
 }
 
@@ -31,8 +33,20 @@ export class InstanceWrites {
     this.#options = options;
   }
 
-  /** The VMI after a write to it; undefined after a write to a pod. */
+  /** Tells of it as well, when it is done. The VMI after a write to it; undefined after a write to a pod. */
   async write(
+    key: string,
+    vmi: VirtualMachineInstance,
+    write: InstanceWrite,
+    signal: AbortSignal,
+  ): Promise<VirtualMachineInstance | undefined> {
+    const written = await this.#write(key, vmi, write, signal);
+    const events = "events" in write ? write.events : [];
+    for (const event of events) this.#options.events.record(vmi, event);
+    return written;
+  }
+
+  async #write(
     key: string,
     vmi: VirtualMachineInstance,
     write: InstanceWrite,

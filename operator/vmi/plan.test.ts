@@ -72,6 +72,9 @@ function statusOf(writes: readonly Write[]) {
   return write?.kind === "updateStatus" ? write.status : undefined;
 }
 
+const eventsOf = (writes: readonly Write[]) =>
+  writes.flatMap((write) => ("events" in write ? write.events : []));
+
 /** The world after a plan's writes, as far as the plan can see it. */
 function apply(observed: Observed, writes: readonly Write[]): Observed {
   let { vmi: instance, pods } = observed;
@@ -181,7 +184,7 @@ describe("a VMI with a pod", () => {
   });
 
   it("turns Running with node, addresses and machine in one write when its launcher says so", () => {
-    const { writes, events } = plan({ ...scheduling, pods: [livingPod], told: told("running") });
+    const { writes } = plan({ ...scheduling, pods: [livingPod], told: told("running") });
     assert.deepEqual(kinds(writes), ["updateStatus"]);
     const status = statusOf(writes);
     assert.equal(status?.phase, "Running");
@@ -191,7 +194,7 @@ describe("a VMI with a pod", () => {
     assert.equal(status?.machine?.type, "pc-q35-10.0");
     assert.equal(status?.conditions?.find((one) => one.type === "Ready")?.status, "True");
     assert.deepEqual(
-      events.map((event) => event.reason),
+      eventsOf(writes).map((event) => event.reason),
       ["Started"],
     );
   });
@@ -230,7 +233,7 @@ describe("a VMI with a pod", () => {
     const running = { ...scheduling, pods: [livingPod], told: told("running") };
     const before = apply(running, plan(running).writes);
     const events = (seen: Observed) =>
-      plan(seen).events.map(({ type, reason, message }) => [type, reason, message]);
+      eventsOf(plan(seen).writes).map(({ type, reason, message }) => [type, reason, message]);
     const message = "disk data: no room is left";
     const full = { ...before, told: told("running", { paused: { reason: "ioError", message } }) };
     assert.deepEqual(events(full), [["Warning", "PausedIOError", message]]);
@@ -340,7 +343,7 @@ describe("the end of a VMI", () => {
     assert.deepEqual(kinds(writes), ["updateStatus"]);
     assert.deepEqual([statusOf(writes)?.phase, statusOf(writes)?.reason], ["Succeeded", "Guest-shutdown"]);
     const after = apply(ended, writes);
-    assert.deepEqual(plan(after), { writes: [], events: [], requeueAfterMs: 15_000 });
+    assert.deepEqual(plan(after), { writes: [], requeueAfterMs: 15_000 });
     assert.deepEqual(kinds(plan({ ...after, pods: [overPod(end("shutdown"))] }).writes), ["releasePod"]);
     // A launcher that only says so doesn't go on behind a VMI that has ended.
     assert.deepEqual(kinds(plan({ ...after, now: "2026-01-01T00:00:35Z" }).writes), ["deletePod"]);
@@ -366,6 +369,10 @@ describe("the end of a VMI", () => {
     const deleted = { ...running, vmi: vmi({ deletionTimestamp: NOW }) };
     const first = plan(deleted);
     assert.deepEqual(kinds(first.writes), ["deletePod", "updateStatus"]);
+    assert.deepEqual(
+      eventsOf(first.writes).map(({ reason }) => reason),
+      ["SuccessfulDelete", "Started"],
+    );
     const deleting = apply(deleted, first.writes);
     assert.deepEqual(plan(deleting).writes, []);
     const over = { ...deleting, pods: [{ ...overPod(end("shutdown")), isDeleting: true }] };

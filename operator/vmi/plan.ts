@@ -49,10 +49,15 @@ export type Write =
   | { readonly kind: "markOutdated"; readonly isOutdated: boolean }
   /** Opens or shuts the readiness gate of a pod whose guest started paused. */
   | { readonly kind: "setUnpaused"; readonly pod: PodFacts; readonly isUnpaused: boolean }
-  | { readonly kind: "updateStatus"; readonly status: VirtualMachineInstanceStatus }
+  | {
+      readonly kind: "updateStatus";
+      readonly status: VirtualMachineInstanceStatus;
+      /** How the change is told, as soon as it is written: a later plan sees no change. */
+      readonly events: readonly PlannedEvent[];
+    }
   /** Changes the CPU of a running pod. */
   | { readonly kind: "resizePod"; readonly pod: PodFacts; readonly cpu: CpuAmounts }
-  | { readonly kind: "deletePod"; readonly pod: PodFacts }
+  | { readonly kind: "deletePod"; readonly pod: PodFacts; readonly events: readonly PlannedEvent[] }
   /** Takes our finalizer off a pod that has ended and whose ending has been read. */
   | { readonly kind: "releasePod"; readonly pod: PodFacts }
   | { readonly kind: "removeFinalizer" };
@@ -60,7 +65,6 @@ export type Write =
 export interface Plan {
   /** In the order in which they are to be done. */
   readonly writes: readonly Write[];
-  readonly events: readonly PlannedEvent[];
   /** When to look again, in milliseconds from now. */
   readonly requeueAfterMs?: number;
 }
@@ -70,11 +74,10 @@ const FAREWELL_MS = 15_000;
 
 export function plan(observed: Observed): Plan {
   const { vmi, pods } = observed;
-  if (vmi === undefined) return { writes: pods.filter(isDone).map(release), events: [] };
+  if (vmi === undefined) return { writes: pods.filter(isDone).map(release) };
   if (vmi.metadata.deletionTimestamp !== undefined) return planDeletion(observed, vmi);
 
   const writes: Write[] = [];
-  const events: PlannedEvent[] = [];
   const pod = newest(pods);
   const hasFinalizer = vmi.metadata.finalizers?.includes(FINALIZER_VMI) ?? false;
   // The finalizer comes before the first pod: without it the VMI could go and leave a running guest.
@@ -90,20 +93,17 @@ export function plan(observed: Observed): Plan {
     isCreating: isNew && observed.createFailure === undefined,
     ...(pod === undefined ? {} : { pod }),
   });
-  if (!isDeepStrictEqual(status, vmi.status)) {
-    writes.push({ kind: "updateStatus", status });
-    events.push(...transitionEvents(vmi, status));
-  }
+  writes.push(...statusWrite(vmi, status));
   if (pod !== undefined) writes.push(...gateWrite(pod, status));
   if (pod !== undefined) writes.push(...resizeWrite(vmi, pod));
-  if (!isFinal({ ...vmi, status })) return { writes, events };
+  if (!isFinal({ ...vmi, status })) return { writes };
   writes.push(...pods.filter(isDone).map(release));
   const lingering = pods.filter((one) => !isOver(one) && !one.isDeleting);
   // One that ends by itself keeps its log.
   const patienceMs = farewellMs(status, observed.now);
-  if (lingering.length > 0 && patienceMs > 0) return { writes, events, requeueAfterMs: patienceMs };
-  writes.push(...lingering.map((one): Write => ({ kind: "deletePod", pod: one })));
-  return { writes, events };
+  if (lingering.length > 0 && patienceMs > 0) return { writes, requeueAfterMs: patienceMs };
+  writes.push(...lingering.map((one): Write => ({ kind: "deletePod", pod: one, events: [] })));
+  return { writes };
 }
 
 /** How long a pod may still take to end since its guest has, in milliseconds. */
@@ -122,6 +122,11 @@ function markWrite(
   const isOutdated = pod.image !== launcherImage;
   const isMarked = vmi.metadata.labels?.[LABEL_OUTDATED_LAUNCHER] !== undefined;
   return isOutdated === isMarked ? [] : [{ kind: "markOutdated", isOutdated }];
+}
+
+function statusWrite(vmi: VirtualMachineInstance, status: VirtualMachineInstanceStatus): readonly Write[] {
+  if (isDeepStrictEqual(status, vmi.status)) return [];
+  return [{ kind: "updateStatus", status, events: transitionEvents(vmi, status) }];
 }
 
 function gateWrite(pod: PodFacts, { phase, conditions }: VirtualMachineInstanceStatus): readonly Write[] {
@@ -172,23 +177,20 @@ function planDeletion(observed: Observed, vmi: VirtualMachineInstance): Plan {
   const pod = newest(pods);
   if (pod === undefined) {
     const hasFinalizer = vmi.metadata.finalizers?.includes(FINALIZER_VMI) ?? false;
-    return { writes: hasFinalizer ? [{ kind: "removeFinalizer" }] : [], events: [] };
+    return { writes: hasFinalizer ? [{ kind: "removeFinalizer" }] : [] };
   }
   const writes: Write[] = [];
-  const events: PlannedEvent[] = [];
   for (const one of pods) {
     if (one.isDeleting) continue;
-    writes.push({ kind: "deletePod", pod: one });
-    events.push({ type: "Normal", reason: "SuccessfulDelete", message: `Deleted launcher pod ${one.name}` });
+    const message = `Deleted launcher pod ${one.name}`;
+    const events: PlannedEvent[] = [{ type: "Normal", reason: "SuccessfulDelete", message }];
+    writes.push({ kind: "deletePod", pod: one, events });
   }
   const status = wantedStatus({ ...statusInput(observed, vmi), pod: { ...pod, isDeleting: true } });
-  if (!isDeepStrictEqual(status, vmi.status)) {
-    writes.push({ kind: "updateStatus", status });
-    events.push(...transitionEvents(vmi, status));
-  }
+  writes.push(...statusWrite(vmi, status));
   // Last, so that what a pod tells of its end is written down before the pod can go.
   writes.push(...pods.filter(isDone).map(release));
-  return { writes, events };
+  return { writes };
 }
 
 function isDone(pod: PodFacts): boolean {

@@ -33,7 +33,7 @@ const endsMs = started + minutes * MINUTE_MS;
 try {
   const lives = await withGuests(async (guests) => {
     const lived = await comeAndGo(guests, started + (minutes * MINUTE_MS) / 2);
-    await surviveCrashes(guests, "Filesystem", crashes);
+    await surviveCrashes(guests, "Filesystem", crashes, tell);
     return lived;
   });
   const faults = await endure({ untilMs: endsMs, tell });

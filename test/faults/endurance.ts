@@ -18,8 +18,8 @@ const MAX_CONNECTIONS = 4;
  * fault that strikes one watch four times may take as long.
  */
 const PATIENCE_MS = 300_000;
-/** Watches end by themselves now and then, and are opened anew. */
-const RECOVERY_MS = 30_000;
+/** Watches end by themselves now and then, and are opened anew: after a minute at the most, when a fault came before. */
+const RECOVERY_MS = 90_000;
 const LOOK_MS = 20;
 /** What an operator may grow by after its first rounds, which fill its caches and heap. */
 const MAX_GROWTH_MIB = 32;
@@ -67,7 +67,7 @@ async function endureOn(
       const dish = pick(menu(), random());
       await suffer(company, keeper, `round-${rounds}`, dish, { restarts: false, patienceMs: PATIENCE_MS });
       if (auditor.violations.length > 0) throw new Error(auditor.violations.join("; "));
-      const measured = await gauge.measure();
+      const measured = await gauge.measure(nameOf(dish));
       rounds++;
       tell(`${rounds} faults, the last ${nameOf(dish)}: ${measured}`);
     } while (Date.now() < untilMs);
@@ -93,8 +93,8 @@ class Gauge {
     this.#watches = proxy.watches.length;
   }
 
-  /** @throws Error naming what grew */
-  async measure(): Promise<string> {
+  /** @throws Error naming what grew, or what is not as it was before the fault */
+  async measure(fault: string): Promise<string> {
     const operator = await this.#keeper.untilLeading();
     if (this.#process !== this.#keeper.starts) {
       // A fault that cost the leadership made the process start anew.
@@ -102,22 +102,23 @@ class Gauge {
       this.#rounds = 0;
       this.#warmMiB = Number.POSITIVE_INFINITY;
     }
-    await this.#settled();
+    await this.#settled(fault);
     const residentMiB = Math.round(operator.residentMiB());
     if (++this.#rounds === WARM_ROUNDS) this.#warmMiB = residentMiB;
     const measured = `${residentMiB} MiB, ${this.#held()}`;
     if (residentMiB > this.#warmMiB + MAX_GROWTH_MIB)
-      throw new Error(`it had ${this.#warmMiB} MiB: ${measured}`);
+      throw new Error(`after ${fault}: it had ${this.#warmMiB} MiB: ${measured}`);
     return measured;
   }
 
-  async #settled(): Promise<void> {
+  async #settled(fault: string): Promise<void> {
     const proxy = this.#proxy;
     const deadline = Date.now() + RECOVERY_MS;
     while (proxy.watches.length !== this.#watches || proxy.connections > MAX_CONNECTIONS) {
       if (Date.now() > deadline) {
         const wanted = `${this.#watches} watches on ${MAX_CONNECTIONS} connections at the most`;
-        throw new Error(`there were to be ${wanted}, and for ${RECOVERY_MS} ms there are ${this.#held()}`);
+        const found = `after ${fault}: there were to be ${wanted}, and for ${RECOVERY_MS} ms there are ${this.#held()}`;
+        throw new Error(`${found}\n${this.#keeper.operator.tail()}`);
       }
       await setTimeout(LOOK_MS);
     }

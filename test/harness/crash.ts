@@ -21,7 +21,12 @@ export type VolumeMode = "Filesystem" | "Block";
 type Journal = number[];
 
 /** @throws AssertionError for the first record that was acknowledged and is not there */
-export async function surviveCrashes(guests: Guests, volumeMode: VolumeMode, rounds: number): Promise<void> {
+export async function surviveCrashes(
+  guests: Guests,
+  volumeMode: VolumeMode,
+  rounds: number,
+  tell: (line: string) => void = () => {},
+): Promise<void> {
   const name = `crash-${volumeMode.toLowerCase()}`;
   await createClaim(guests.client, guests.namespace, name, { size: "64Mi", volumeMode });
   let journal: Journal = Array.from({ length: WRITERS }, () => 0);
@@ -35,6 +40,7 @@ export async function surviveCrashes(guests: Guests, volumeMode: VolumeMode, rou
       await guests.untilVmi(name, "the phase Failed", 60_000, ({ status }) => status?.phase === "Failed");
     });
     await guests.removeInstance(name);
+    tell(`${round + 1} of ${rounds} crashes, ${journal.reduce((sum, one) => sum + one)} records written`);
   }
   await guests.removeInstance(name);
 }

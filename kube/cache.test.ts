@@ -65,7 +65,9 @@ test("a list replaces: new, changed and vanished objects are told, those of the 
 test("an object deleted and made anew unseen is a delete and an add, not an update", () => {
   const cache = new Cache<ConfigMap>();
   cache.replace([object("a", 1, "first")], "1");
-  assert.deepEqual(summary(cache.apply("MODIFIED", object("a", 9, "second"))), ["deleted a", "added a"]);
+  const deltas = cache.apply("MODIFIED", object("a", 9, "second"));
+  assert.deepEqual(summary(deltas), ["deleted a", "added a"]);
+  assert.ok(deltas[0]?.type === "deleted" && !deltas[0].isFinalStateKnown, "nobody saw its end");
 });
 
 test("replayed and outdated events change nothing, and the version never goes back by them", () => {

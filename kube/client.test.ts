@@ -134,10 +134,13 @@ describe("a request", () => {
 
   test("waits as long as Retry-After says before it is sent again, if the deadline allows, and counts it", async () => {
     const later: FakeResponse = { statusCode: 429, text: "later", headers: { "retry-after": "2" } };
-    const { clock, configMaps, metrics } = start([later]);
+    const { clock, configMaps, metrics, server } = start([later]);
     const creating = configMaps.create({ metadata: { name: "a" } });
     await settle();
-    clock.advance(2000);
+    clock.advance(1999);
+    await settle();
+    assert.equal(server.requests.length, 1);
+    clock.advance(1);
     assert.equal((await creating).metadata.name, "a");
     const text = await metrics.registry.metrics();
     assert.match(text, /rest_client_request_retries_total{code="429",verb="POST",host="fake"} 1/);

@@ -83,6 +83,20 @@ describe("the controller", () => {
     assert.deepEqual([...new Set(keys)], ["default/a", "default/b"]);
   });
 
+  test("an object that changes hands wakes both, who had it and who has it", async () => {
+    const keys: string[] = [];
+    const it = start(async ({ key }) => {
+      keys.push(key);
+    });
+    const nodes = it.client.resource(NODES);
+    await nodes.create({ metadata: { name: "n", labels: { for: "a" } } });
+    it.run();
+    await until(() => keys.join() === "default/a");
+    await nodes.patch("n", mergePatch({ metadata: { labels: { for: "b" } } }));
+    await until(() => keys.length === 3);
+    assert.deepEqual(keys.slice(1).sort(), ["default/a", "default/b"]);
+  });
+
   test("takes what was there before behind what somebody just did", async () => {
     const gate = Promise.withResolvers<void>();
     const keys: string[] = [];

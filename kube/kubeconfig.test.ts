@@ -190,6 +190,17 @@ test("of several kubeconfigs the first that names a thing wins, and missing ones
   );
 });
 
+test("a kubeconfig that is named goes before the pod's service account", async () => {
+  const named = await file("named.yaml", { token: "named" }, "https://named.example.com");
+  const environment = { KUBERNETES_SERVICE_HOST: "10.0.0.1" };
+  const configs = [
+    await loadConfig({ environment, kubeconfig: named }),
+    await loadConfig({ environment: { ...environment, KUBECONFIG: named } }),
+  ];
+  for (const { server } of configs) assert.equal(server, "https://named.example.com");
+  await assert.rejects(loadConfig({ environment, context: "elsewhere" }), ConfigError);
+});
+
 test("in a pod an empty KUBECONFIG is none, and token and authority are read anew each minute", async () => {
   const directory = join(folder, "account");
   await mkdir(directory);

@@ -275,6 +275,17 @@ describe("the leader elector", () => {
     await running;
   });
 
+  test("a candidate that waits for an answer ends at once when it is told to", async () => {
+    const server = newServer();
+    const a = candidate(server, "a");
+    server.intercept = ({ path }) => (path.includes("leases") ? new Promise<undefined>(() => {}) : undefined);
+    const running = a.run();
+    await until(() => server.requests.length === 1);
+    a.stop.abort();
+    await running;
+    assert.deepEqual([a.terms, a.clock.pending], [[], 0]);
+  });
+
   test("of two that start together exactly one leads", async () => {
     const server = newServer();
     const both = [candidate(server, "a"), candidate(server, "b")];

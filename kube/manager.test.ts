@@ -82,7 +82,7 @@ describe("the manager", () => {
     const running = it.manager.run(it.stop.signal);
     await settle();
     it.clock.advance(1000);
-    await assert.rejects(running, /not ready within 1000 ms: pods/);
+    await assert.rejects(running, /not ready within 1000 ms: pods$/);
   });
 
   test("stops while a part is not ready that heeds no signal", { timeout: 5000 }, async () => {

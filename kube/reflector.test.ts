@@ -117,14 +117,20 @@ describe("the reflector", () => {
   }
 
   test("resumes where it was when the stream breaks: no list, nothing told twice, nothing missed", async () => {
-    const it = start({}, 2);
+    const it = start({}, 1);
     await it.run();
+    const last = await it.make("before-the-gap");
+    await seen(it.informer, last);
     const [watch] = it.server.watches;
     watch?.break();
-    await it.make("during the gap".replaceAll(" ", "-"));
+    await it.make("during-the-gap");
     await it.backOff();
     await until(() => it.informer.size === 3);
-    assert.deepEqual(it.told.slice(2), ["add during-the-gap"]);
+    assert.deepEqual(it.told.slice(1), ["add before-the-gap", "add during-the-gap"]);
+    assert.match(
+      it.server.requests.findLast(isWatch)?.path ?? "",
+      new RegExp(`[?&]resourceVersion=${last.metadata.resourceVersion}&`),
+    );
     assert.equal(
       it.server.requests.filter((request) => request.path.includes("sendInitialEvents")).length,
       1,
@@ -594,6 +600,20 @@ describe("the informer", () => {
     const [change] = it.server.storage.get(CONFIG_MAPS).changes.slice(-1);
     watch?.push({ type: "MODIFIED", object: change?.object });
     assert.deepEqual(await audited, []);
+    await it.end();
+  });
+
+  test("one who waits for a version in vain keeps no other from seeing his", async () => {
+    const it = start({}, 1);
+    await it.run();
+    const version = Number((await it.make("new")).metadata.resourceVersion);
+    const patient = it.informer.waitForVersion(String(version + 2), { timeoutMs: 60_000 });
+    const hasty = it.informer.waitForVersion(String(version + 1000), { timeoutMs: 1000 });
+    it.clock.advance(1000);
+    await assert.rejects(hasty);
+    await it.make("newer");
+    await it.make("newest");
+    await patient;
     await it.end();
   });
 

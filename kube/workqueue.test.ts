@@ -82,6 +82,13 @@ describe("the work queue", () => {
     assert.equal(clock.pending, 0);
   });
 
+  test("a delay of nothing is none", () => {
+    const { clock, queue } = newQueue();
+    queue.addAfter("none", 0);
+    queue.addAfter("past", -1, { priority: 1 });
+    assert.deepEqual([drain(queue), clock.pending], [["past", "none"], 0]);
+  });
+
   test("a delay that ends while its key is processing makes it run again after done", () => {
     const { clock, queue } = newQueue();
     queue.add("a");

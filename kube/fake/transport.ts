@@ -27,15 +27,10 @@ export class FakeTransport implements Transport {
     const { method, path, headers, body = "" } = request;
     const signal = AbortSignal.any([request.signal, this.#closed.signal]);
     signal.throwIfAborted();
-    const response = await this.#server.handle({ method, path, headers, body });
-    if ("watch" in response) {
-      // Not in the generator: its body would not run before the first read, and the signal may abort before that.
-      const { watch } = response;
-      signal.addEventListener("abort", () => close(this.#server, watch, signal.reason), { once: true });
-      if (signal.aborted) {
-        close(this.#server, watch, signal.reason);
-      }
-    }
+    const response = await unlessAborted(
+      this.#server.handle({ method, path, headers, body }).then((answer) => this.#own(answer, signal)),
+      signal,
+    );
     signal.throwIfAborted();
     return {
       statusCode: response.statusCode,
@@ -44,8 +39,32 @@ export class FakeTransport implements Transport {
     };
   }
 
+  /** Ends a watch with who asked for it, who may have gone before it was answered or read. */
+  #own(response: FakeResponse, signal: AbortSignal): FakeResponse {
+    if ("watch" in response) {
+      const { watch } = response;
+      signal.addEventListener("abort", () => close(this.#server, watch, signal.reason), { once: true });
+      if (signal.aborted) {
+        close(this.#server, watch, signal.reason);
+      }
+    }
+    return response;
+  }
+
   async close(): Promise<void> {
     this.#closed.abort(new ConnectionError("requests to fake: the client was closed"));
+  }
+}
+
+/** Whoever has gone is not answered, and the server goes on for nobody. */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: gone, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([promise, gone]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

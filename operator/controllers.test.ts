@@ -387,6 +387,26 @@ describe("answers that go wrong", () => {
     });
   }
 
+  it("an instance's creation is told though the VM's status is written at the second try", async (t) => {
+    const w = world(t);
+    let refused = 0;
+    w.server.intercept = ({ method, path }) => {
+      if (method !== "PUT" || !path.includes("/virtualmachines/") || refused > 0) return undefined;
+      refused += 1;
+      return { statusCode: 409, body: { kind: "Status", reason: "Conflict", message: "changed", code: 409 } };
+    };
+    await running(w);
+    await w.quiet();
+    assert.equal(refused, 1);
+    const created = w.server
+      .list(EVENTS)
+      .filter(
+        ({ reason, involvedObject }) =>
+          reason === "SuccessfulCreate" && involvedObject.kind === "VirtualMachine",
+      );
+    assert.equal(created.length, 1);
+  });
+
   it("a pod's deletion is told though the status beside it is written at the second try", async (t) => {
     const w = world(t);
     await running(w);

@@ -22,7 +22,7 @@ import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
 import { instanceOf } from "./instance.ts";
 import { livePatch } from "./live-update.ts";
-import { plan, type Write } from "./plan.ts";
+import { eventsOf, plan, type Write } from "./plan.ts";
 
 export interface VmControllerOptions {
   /** Fenced: writes only while this replica leads. */
@@ -72,23 +72,25 @@ export class VmController {
     }
     const namesake = caches.vmis.get(key);
     const isOwn = namesake !== undefined && isControlledBy(namesake, vm);
-    const {
-      writes,
-      events: planned,
-      requeueAfterMs,
-    } = plan({
+    const { writes, requeueAfterMs } = plan({
       vm,
       now: this.#clock.now(),
       ...(isOwn ? { vmi: namesake } : { foreign: namesake !== undefined }),
     });
     let current = vm;
-    for (const write of writes) {
-      // A write to the VM in this very reconcile has shown that it is as it was read.
-      const isDecisive = write.kind === "createInstance" || write.kind === "deleteInstance";
-      if (isDecisive && current === vm) await this.#assertCurrent(vm, signal);
-      current = (await this.#write(key, current, write, signal)) ?? current;
+    const written: Write[] = [];
+    try {
+      for (const write of writes) {
+        // A write to the VM in this very reconcile has shown that it is as it was read.
+        const isDecisive = write.kind === "createInstance" || write.kind === "deleteInstance";
+        if (isDecisive && current === vm) await this.#assertCurrent(vm, signal);
+        current = (await this.#write(key, current, write, signal)) ?? current;
+        written.push(write);
+      }
+    } finally {
+      // Also when a later write failed: the next plan finds this one done, and tells nothing of it.
+      for (const event of eventsOf(written)) events.record(vm, event);
     }
-    for (const event of planned) events.record(vm, event);
     return requeueAfterMs === undefined ? undefined : { requeueAfterMs };
   }
 

@@ -6,7 +6,7 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import type { VirtualMachineInstanceStatus } from "../../api/virtual-machine-instance-status.ts";
 import { NOT_RUNNING } from "../vmi/status.ts";
 import { ago, apply, deleted, kinds, NOW, observe, statusOf, vm, vmi } from "./plan.fixture.ts";
-import { type Observed, plan } from "./plan.ts";
+import { eventsOf, type Observed, plan } from "./plan.ts";
 import { backoffMs } from "./start-failure.ts";
 
 const ready = (status: "True" | "False") => ({ type: "Ready", status });
@@ -34,14 +34,12 @@ function failed(ranForSeconds: number | undefined): VirtualMachineInstance {
 describe("a VM that shall run", () => {
   it("gets its finalizer, its VMI and the status Starting in one go", () => {
     const fresh = vm();
-    const { writes, events } = plan(
-      observe({ vm: { ...fresh, metadata: { ...fresh.metadata, finalizers: [] } } }),
-    );
+    const { writes } = plan(observe({ vm: { ...fresh, metadata: { ...fresh.metadata, finalizers: [] } } }));
     assert.deepEqual(kinds(writes), ["addFinalizer", "createInstance", "updateStatus"]);
     assert.equal(statusOf(writes)?.printableStatus, "Starting");
     assert.equal(statusOf(writes)?.created, true);
     assert.deepEqual(
-      events.map((event) => event.reason),
+      eventsOf(writes).map((event) => event.reason),
       ["SuccessfulCreate"],
     );
   });

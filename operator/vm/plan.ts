@@ -26,20 +26,37 @@ export interface Observed {
   readonly now: number;
 }
 
+/** A write that is told of once it is done. */
+interface Told {
+  readonly events: readonly PlannedEvent[];
+}
+
 export type Write =
   | { readonly kind: "addFinalizer" }
-  | { readonly kind: "createInstance"; readonly paused: boolean }
-  | { readonly kind: "deleteInstance"; readonly vmi: VirtualMachineInstance }
+  | (Told & { readonly kind: "createInstance"; readonly paused: boolean })
+  | (Told & { readonly kind: "deleteInstance"; readonly vmi: VirtualMachineInstance })
   /** Gives a running guest what of a changed template it can be given. */
-  | { readonly kind: "updateInstance"; readonly vmi: VirtualMachineInstance; readonly update: LiveUpdate }
-  | { readonly kind: "updateStatus"; readonly status: VirtualMachineStatus }
+  | (Told & {
+      readonly kind: "updateInstance";
+      readonly vmi: VirtualMachineInstance;
+      readonly update: LiveUpdate;
+    })
+  | (Told & { readonly kind: "updateStatus"; readonly status: VirtualMachineStatus })
   | { readonly kind: "removeFinalizer" };
 
 export interface Plan {
   readonly writes: readonly Write[];
-  readonly events: readonly PlannedEvent[];
   /** When to look again, in milliseconds from now. */
   readonly requeueAfterMs?: number;
+}
+
+/** The events of what was written: what has happened comes before what is done about it. */
+export function eventsOf(written: readonly Write[]): PlannedEvent[] {
+  const told = (isStatus: boolean) =>
+    written.flatMap((write) =>
+      "events" in write && (write.kind === "updateStatus") === isStatus ? write.events : [],
+    );
+  return [...told(true), ...told(false)];
 }
 
 export function plan(observed: Observed): Plan {
@@ -50,50 +67,36 @@ export function plan(observed: Observed): Plan {
 /** The VMI goes first, gracefully; the VM stays to be looked at until it has gone. */
 function planDeletion({ vm, vmi, now }: Observed): Plan {
   const hasFinalizer = vm.metadata.finalizers?.includes(FINALIZER_VM) ?? false;
-  if (!hasFinalizer) return { writes: [], events: [] };
+  if (!hasFinalizer) return { writes: [] };
   // `kubectl delete --cascade=orphan`: the guest goes on without its VM.
   const isOrphaning = vm.metadata.finalizers?.includes(FINALIZER_ORPHAN) ?? false;
-  if (vmi === undefined || isOrphaning) return { writes: [{ kind: "removeFinalizer" }], events: [] };
+  if (vmi === undefined || isOrphaning) return { writes: [{ kind: "removeFinalizer" }] };
   const writes: Write[] =
-    vmi.metadata.deletionTimestamp === undefined ? [{ kind: "deleteInstance", vmi }] : [];
-  const status = wantedStatus({ vm, vmi, now: new Date(now) });
-  return {
-    writes: [...writes, ...statusWrite(vm, status)],
-    events: transitionEvents(vm.status ?? {}, status, vmi),
-  };
+    vmi.metadata.deletionTimestamp === undefined ? [{ kind: "deleteInstance", vmi, events: [] }] : [];
+  return { writes: [...writes, ...statusWrite(vm, wantedStatus({ vm, vmi, now: new Date(now) }), vmi)] };
 }
 
 function planLife(observed: Observed): Plan {
   const { vm, vmi, foreign, now } = observed;
   const writes: Write[] = [];
-  const events: PlannedEvent[] = [];
   if (!vm.metadata.finalizers?.includes(FINALIZER_VM)) writes.push({ kind: "addFinalizer" });
 
   const failure = startFailureAfter(observed);
   const decision = decide(observed, failure);
   if (decision.kind === "create") {
-    writes.push({ kind: "createInstance", paused: isPauseAsked(observed) });
-    events.push({
-      type: "Normal",
-      reason: "SuccessfulCreate",
-      message: `Started the virtual machine by creating the virtual machine instance ${vm.metadata.name}`,
-    });
+    const message = `Started the virtual machine by creating the virtual machine instance ${vm.metadata.name}`;
+    const events: PlannedEvent[] = [{ type: "Normal", reason: "SuccessfulCreate", message }];
+    writes.push({ kind: "createInstance", paused: isPauseAsked(observed), events });
   } else if (decision.kind === "delete" && vmi !== undefined) {
-    writes.push({ kind: "deleteInstance", vmi });
-    events.push({
-      type: "Normal",
-      reason: "SuccessfulDelete",
-      message: `Stopped the virtual machine by deleting the virtual machine instance ${vm.metadata.name}`,
-    });
+    const message = `Stopped the virtual machine by deleting the virtual machine instance ${vm.metadata.name}`;
+    const events: PlannedEvent[] = [{ type: "Normal", reason: "SuccessfulDelete", message }];
+    writes.push({ kind: "deleteInstance", vmi, events });
   }
   const update = vmi === undefined || decision.kind === "delete" ? undefined : liveUpdate(vm, vmi);
   if (vmi !== undefined && update !== undefined) {
-    writes.push({ kind: "updateInstance", vmi, update });
-    events.push({
-      type: "Normal",
-      reason: "LiveUpdated",
-      message: "The running guest is given the CPU amounts and the burst of the changed template",
-    });
+    const message = "The running guest is given the CPU amounts and the burst of the changed template";
+    const events: PlannedEvent[] = [{ type: "Normal", reason: "LiveUpdated", message }];
+    writes.push({ kind: "updateInstance", vmi, update, events });
   }
   const seen = vmi === undefined || update === undefined ? vmi : updated(vmi, update);
   const status = wantedStatus({
@@ -104,11 +107,9 @@ function planLife(observed: Observed): Plan {
     ...(foreign === undefined ? {} : { foreign }),
     ...(failure === undefined ? {} : { failure }),
   });
-  writes.push(...statusWrite(vm, status));
-  // What has happened comes before what is done about it.
-  events.unshift(...transitionEvents(vm.status ?? {}, status, vmi));
+  writes.push(...statusWrite(vm, status, vmi));
   const waitMs = decision.kind === "wait" ? decision.ms : failure && vmi && stableInMs(vmi, now);
-  return waitMs === undefined ? { writes, events } : { writes, events, requeueAfterMs: waitMs };
+  return waitMs === undefined ? { writes } : { writes, requeueAfterMs: waitMs };
 }
 
 type Decision = { kind: "create" } | { kind: "delete" } | { kind: "wait"; ms: number } | { kind: "none" };
@@ -126,6 +127,11 @@ function decide(observed: Observed, failure: StartFailure | undefined): Decision
   return retryAt > now ? { kind: "wait", ms: retryAt - now } : { kind: "create" };
 }
 
-function statusWrite(vm: VirtualMachine, status: VirtualMachineStatus): Write[] {
-  return isDeepStrictEqual(status, vm.status) ? [] : [{ kind: "updateStatus", status }];
+function statusWrite(
+  vm: VirtualMachine,
+  status: VirtualMachineStatus,
+  vmi: VirtualMachineInstance | undefined,
+): Write[] {
+  if (isDeepStrictEqual(status, vm.status)) return [];
+  return [{ kind: "updateStatus", status, events: transitionEvents(vm.status ?? {}, status, vmi) }];
 }

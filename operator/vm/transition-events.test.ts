@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import { ago, apply, observe, vm, vmi } from "./plan.fixture.ts";
-import { type Observed, plan } from "./plan.ts";
+import { eventsOf, type Observed, plan } from "./plan.ts";
 
 /** The VM's events, as its operator sees one state after the other. */
 function story(first: Observed, ...rest: readonly (VirtualMachineInstance | undefined)[]): string[] {
@@ -14,8 +14,8 @@ function story(first: Observed, ...rest: readonly (VirtualMachineInstance | unde
       now: first.now,
       ...(instance === undefined ? {} : { vmi: instance }),
     };
-    const { writes, events } = plan(seen);
-    told.push(...events.map(({ type, reason, message }) => `${type} ${reason}: ${message}`));
+    const { writes } = plan(seen);
+    told.push(...eventsOf(writes).map(({ type, reason, message }) => `${type} ${reason}: ${message}`));
     machine = apply(seen, writes).vm;
   }
   return told;

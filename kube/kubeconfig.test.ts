@@ -190,6 +190,20 @@ test("of several kubeconfigs the first that names a thing wins, and missing ones
   );
 });
 
+test("a kubeconfig's cluster may name another server than it dials, or have its certificate not checked", async () => {
+  const path = join(folder, "lax.yaml");
+  const tls = async (cluster: object) => {
+    const clusters = [{ name: "lax", cluster: { server: "https://127.0.0.1:1", ...cluster } }];
+    const contexts = [{ name: "lax", context: { cluster: "lax", user: "me" } }];
+    const users = [{ name: "me", user: { token: "t" } }];
+    await writeFile(path, JSON.stringify({ "current-context": "lax", clusters, contexts, users }));
+    return (await kubeconfig({ files: path })).tls;
+  };
+  assert.deepEqual(await tls({}), {});
+  assert.deepEqual(await tls({ "insecure-skip-tls-verify": true }), { rejectUnauthorized: false });
+  assert.deepEqual(await tls({ "tls-server-name": "api.example.com" }), { servername: "api.example.com" });
+});
+
 test("a kubeconfig that is named goes before the pod's service account", async () => {
   const named = await file("named.yaml", { token: "named" }, "https://named.example.com");
   const environment = { KUBERNETES_SERVICE_HOST: "10.0.0.1" };

@@ -1,6 +1,8 @@
 /** The device plugins against a kubelet that behaves as the real one does on its sockets. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -212,6 +214,18 @@ test("a registration that fails is tried again", { timeout: 60_000 }, async () =
   // A leftover file where the kubelet's socket will be: connecting to it is refused.
   await writeFile(join(kubelet.directory, "kubelet.sock"), "");
   await manager.start();
+  await kubelet.start();
+  await kubelet.until(both);
+});
+
+test("a kubelet that takes connections and says nothing is tried again", { timeout: 60_000 }, async () => {
+  const taken: Socket[] = [];
+  const silent = createServer((socket) => taken.push(socket)).listen(join(kubelet.directory, "kubelet.sock"));
+  await once(silent, "listening");
+  // Through its deadline, while what it made of sockets has another round wait for it.
+  await manager.start();
+  silent.close();
+  for (const socket of taken) socket.destroy();
   await kubelet.start();
   await kubelet.until(both);
 });

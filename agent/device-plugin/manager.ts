@@ -73,7 +73,7 @@ export class DevicePluginManager {
     this.#stopped = true;
     this.#watcher?.close();
     clearTimeout(this.#timer);
-    await this.#round;
+    await this.#round?.catch(() => {});
     await Promise.all(this.#plugins.map(({ server }) => server.close()));
   }
 
@@ -105,7 +105,8 @@ export class DevicePluginManager {
   /** One round at a time: what comes up during a round is seen to by the next. */
   async #run(): Promise<void> {
     if (this.#round !== undefined) {
-      await this.#round;
+      // Whoever began it tells of its failure.
+      await this.#round.catch(() => {});
       this.#look(DEBOUNCE_MS);
       return;
     }

@@ -144,7 +144,9 @@ async function recall(
   const isSame = plan.interfaces.every(({ podLink, uplink, attachment }) => {
     const link = observed.links.find(({ index }) => index === podLink);
     if (link === undefined) return false;
-    return link.macAddress === uplink?.macAddress || isUntouched(link, attachment.podInterface);
+    // Masquerade leaves the link as it was, but routers may have given it further addresses since.
+    const isMade = uplink === undefined && observed.links.some(({ name }) => name === attachment.bridge.name);
+    return isMade || link.macAddress === uplink?.macAddress || isUntouched(link, attachment.podInterface);
   });
   return isSame ? saved : undefined;
 }

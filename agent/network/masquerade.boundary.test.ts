@@ -156,6 +156,29 @@ describe("a guest behind masquerade", () => {
   });
 });
 
+test("its pod is no router between its networks, and hears no DHCP but its guest's", async () => {
+  await using node = new Node();
+  const pod = node.addPod(POD);
+  const neighbour = node.addPod(NEIGHBOUR);
+  const host = node.addSecondInterface(pod, "10.77.0.7");
+  inside(node.netns, `ip address add 10.77.0.1/24 dev ${host}`);
+  await wireNetwork(optionsFor(node, pod, { interfaces: [announceMasquerade()] }));
+  inside(neighbour.netns, `ip route add 10.77.0.0/24 via ${POD}`);
+  assert.ok(!pings(neighbour.netns, "10.77.0.1", 1));
+  assert.ok(packets(pod, "forward", "from-pod-network") > 0);
+  assert.ok(!succeeds(neighbour.netns, "busybox udhcpc -f -n -q -t 1 -T 1 -i eth0 -s /bin/true"));
+  assert.ok(packets(pod, "input", "dhcp") > 0);
+});
+
+test("a pod that is given a further address later is the same to an agent that has just started", async () => {
+  await using node = new Node();
+  const pod = node.addPod(POD);
+  const options = optionsFor(node, pod, { interfaces: [announceMasquerade()] });
+  const attachments = await wireNetwork(options);
+  inside(pod.netns, "ip address add 10.244.0.99/24 dev eth0");
+  assert.deepEqual(await wireNetwork(options), attachments);
+});
+
 test("with ports listed, the guest has those and the pod all others", async () => {
   await using node = new Node();
   const pod = node.addPod(POD);

@@ -52,14 +52,25 @@ export function masqueradeChains(own: MasqueradedInterface): readonly Chain[] {
 }
 
 function sideChains(side: Side): readonly Chain[] {
-  const { family, bridge } = side;
+  const { family, bridge, podLink } = side;
+  const dhcpPort = family === "ip" ? 67 : 547;
   const filter = (name: "input" | "forward", rules: readonly Rule[]): Chain => {
     return { family, name, hook: { type: "filter", name, priority: 0 }, rules };
   };
   return [
-    filter("input", [dispatch("iifname", bridge, `from-${bridge}`)]),
+    filter("input", [
+      dispatch("iifname", bridge, `from-${bridge}`),
+      // The launcher's server hears every link; what it serves is on its bridge.
+      { rule: `iifname "${podLink}" udp dport ${dhcpPort} ${DROP}`, comment: "dhcp" },
+    ]),
     toLauncher(side),
-    filter("forward", [dispatch("iifname", bridge, "out"), dispatch("oifname", bridge, "in")]),
+    filter("forward", [
+      dispatch("iifname", bridge, "out"),
+      dispatch("oifname", bridge, "in"),
+      // The pod is no router between its own network and its others. With br_netfilter their bridged frames pass here too.
+      { rule: `iifname "${podLink}" ${DROP}`, comment: "from-pod-network" },
+      { rule: `oifname "${podLink}" ${DROP}`, comment: "to-pod-network" },
+    ]),
     outward(side),
     inward(side),
     nat(family, "prerouting", NAT_DESTINATION, arriving(side)),

@@ -227,6 +227,22 @@ test(
   },
 );
 
+test("a launcher that says goodbye and stays is let go and counted", TIMEOUT, async () => {
+  await lab.announce(honest);
+  // SETTINGS, then GOAWAY without an error: its own end stays open.
+  const goodbye = "000000040000000000" + "0000080700000000000000000000000000";
+  const staying = lab.abuse(
+    hostile,
+    `const socket = net.connect({ path: ${JSON.stringify(lab.socketPath)}, allowHalfOpen: true });
+     const ended = happens(socket, "end");
+     socket.on("error", () => {}).resume().write(Buffer.from("${goodbye}", "hex"));
+     await ended; say("let go");`,
+  );
+  assert.equal(await staying.next(), "let go");
+  await counted("LeftEarly", 1);
+  await assertServed(honest);
+});
+
 test("a launcher that is silent holds up nobody but itself", TIMEOUT, async () => {
   const silent = lab.abuse(
     hostile,

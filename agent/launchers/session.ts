@@ -210,6 +210,8 @@ export class LauncherSession {
 
   /** A launcher that has left: one that is attached may, with bytes that are no HTTP/2 nobody may. */
   async #countEnd(): Promise<void> {
+    // One that says goodbye (GOAWAY) and stays would be waited for without end.
+    this.#client.destroy();
     const { cause } = await this.#client.ended;
     const { refusals } = this.#context;
     if (errno(cause)?.startsWith("ERR_HTTP2_") === true) {

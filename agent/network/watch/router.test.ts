@@ -81,6 +81,22 @@ test("a router advertises itself at once, when asked, and every half hour", asyn
   await assert.rejects(ended, /over/);
 });
 
+test("who asks before the next may be sent is answered as soon as it may", async () => {
+  const clock = new FakeClock();
+  const socket = new FakeSocket();
+  const controller = new AbortController();
+  const ended = advertise(socket, ROUTER, { signal: controller.signal, clock });
+  await pass(clock, 1500);
+  assert.equal(socket.isPaused, false);
+  socket.ask();
+  await pass(clock, 1499);
+  assert.equal(socket.sent, 1);
+  await pass(clock, 1);
+  assert.equal(socket.sent, 2);
+  controller.abort(new Error("over"));
+  await assert.rejects(ended, /over/);
+});
+
 test("who asks without end is answered every three seconds, and not heard in between", async () => {
   const clock = new FakeClock();
   const socket = new FakeSocket();

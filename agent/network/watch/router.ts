@@ -28,10 +28,11 @@ export async function advertise(
     asked.abort();
   });
   for (;;) {
-    socket.send(frame);
-    await sleep(MIN_DELAY_MS, options);
+    // Who asks while the next one may not be sent yet is answered by it (RFC 4861 section 6.2.6).
     asked = new AbortController();
     socket.resume();
+    socket.send(frame);
+    await sleep(MIN_DELAY_MS, options);
     const either = AbortSignal.any([signal, asked.signal]);
     await sleep(INTERVAL_MS, { ...options, signal: either }).catch(() => signal.throwIfAborted());
   }

@@ -6,7 +6,7 @@ import { inputsSchema, soundSchema, tpmSchema, videoSchema, watchdogSchema } fro
 import { type Data, later, laterUnless, listByKey, object, type Rule } from "./schema.ts";
 
 /** No two interfaces have the same value in the field, as CEL's function makes it comparable. */
-function interfacesDiffer(field: "acpiIndex" | "pciAddress", comparable = ""): Rule {
+function interfacesDiffer(field: "acpiIndex" | "macAddress" | "pciAddress", comparable = ""): Rule {
   return {
     rule:
       `!has(self.interfaces) || self.interfaces.all(device, !has(device.${field}) || ` +
@@ -102,6 +102,7 @@ export const devicesSchema = object(
         fieldPath: ".interfaces",
       },
       interfacesDiffer("acpiIndex"),
+      interfacesDiffer("macAddress", ".lowerAscii().replace('-', ':')"),
       interfacesDiffer("pciAddress", ".lowerAscii()"),
       {
         rule: "!has(self.video) || !has(self.autoattachGraphicsDevice) || self.autoattachGraphicsDevice",

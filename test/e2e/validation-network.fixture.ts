@@ -109,6 +109,12 @@ export const refusedNetworks: readonly Refused[] = [
     /same acpiIndex/,
   ],
   [
+    "two cards with one MAC address",
+    [card({ macAddress: "02:00:00:00:00:0a" }), ...second(MULTUS, { macAddress: "02-00-00-00-00-0A" })],
+    "spec.template.spec.domain.devices.interfaces",
+    /same macAddress/,
+  ],
+  [
     "a state that doesn't exist",
     [card({ state: "sideways" })],
     "spec.template.spec.domain.devices.interfaces[0].state",

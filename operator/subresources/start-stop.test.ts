@@ -130,6 +130,24 @@ describe("a VM that is asked to stop", () => {
     });
   }
 
+  it("stays stopped though its status can't be written for a while", async (t) => {
+    const { ask, is, world } = await vmOf(t, "RerunOnFailure");
+    const body = { kind: "Status", reason: "ServiceUnavailable", message: "no etcd", code: 503 };
+    let [isStopping, failed] = [false, 0];
+    world.server.intercept = ({ headers, method, path }) => {
+      if (method === "DELETE" && path.includes("/virtualmachineinstances/tiny")) isStopping = true;
+      const isStatus = method === "PUT" && path.includes("/virtualmachines/tiny/status");
+      if (!isStatus || headers["user-agent"] !== "virtpod-operator" || failed === 12) return undefined;
+      failed++;
+      return { statusCode: 503, body };
+    };
+    await ask("stop");
+    await world.until("deleted", () => isStopping, 20);
+    await is("Stopped");
+    assert.equal(failed, 12);
+    assert.equal(world.podUids.size, 1);
+  });
+
   it("has its launcher pod deleted with the grace period that is asked for, and never with none", async (t) => {
     const { ask, is, world } = await vmOf(t, "Always");
     const [pod] = world.pods;

@@ -31,6 +31,13 @@ function failed(ranForSeconds: number | undefined): VirtualMachineInstance {
   });
 }
 
+/** The worlds in which the instance has gone, after the plan's last write or one before it. */
+function goneAfter(observed: Observed): Observed[] {
+  const { writes } = plan(observed);
+  const cuts = writes.map((_, index) => apply(observed, writes.slice(0, index + 1), true));
+  return cuts.filter(({ vmi: instance }) => instance === undefined);
+}
+
 describe("a VM that shall run", () => {
   it("gets its finalizer, its VMI and the status Starting in one go", () => {
     const fresh = vm();
@@ -79,7 +86,7 @@ describe("a VM that shall run", () => {
 describe("a VM whose guest failed", () => {
   it("clears the VMI away, waits, and starts again when the time has come", () => {
     const first = plan(observe({ vmi: failed(undefined) }));
-    assert.deepEqual(kinds(first.writes), ["deleteInstance", "updateStatus"]);
+    assert.deepEqual(kinds(first.writes), ["updateStatus", "deleteInstance"]);
     assert.equal(statusOf(first.writes)?.printableStatus, "CrashLoopBackOff");
     assert.equal(statusOf(first.writes)?.startFailure?.consecutiveFailCount, 1);
 
@@ -123,6 +130,15 @@ describe("a VM whose guest failed", () => {
     assert.equal(long?.startFailure, undefined);
   });
 
+  it("is held against it whichever write was the last", () => {
+    const failing = observe({ vmi: failed(2) });
+    for (const after of goneAfter(failing)) {
+      const { writes, requeueAfterMs = 0 } = plan(after);
+      assert(!kinds(writes).includes("createInstance"));
+      assert(requeueAfterMs >= 9_000, `${requeueAfterMs} ms`);
+    }
+  });
+
   it("holds nothing against a guest that was stopped and did not obey", () => {
     const stopped = failed(10);
     const deletionTimestamp = ago(5);
@@ -156,6 +172,21 @@ describe("a VM whose guest failed", () => {
 });
 
 describe("a VM that shall not run", () => {
+  it("is not started again where it is asked to stop, whichever write was the last", () => {
+    const { template } = vm().spec;
+    const status = { stateChangeRequests: [{ action: "Stop" as const, uid: "vmi-uid" }] };
+    for (const runStrategy of ["RerunOnFailure", "Once"] as const) {
+      const stopping = observe({
+        vm: vm({ spec: { template, runStrategy }, status }),
+        vmi: running(100),
+      });
+      for (const after of goneAfter(stopping)) {
+        const { writes } = plan(after);
+        assert(!kinds(writes).includes("createInstance"), runStrategy);
+      }
+    }
+  });
+
   for (const [name, spec] of [
     ["runStrategy Halted", { runStrategy: "Halted" as const }],
     ["running false", { running: false }],
@@ -164,7 +195,7 @@ describe("a VM that shall not run", () => {
       const { runStrategy: _, ...rest } = vm().spec;
       const halted = observe({ vm: vm({ spec: { ...rest, ...spec } }), vmi: running(100) });
       const first = plan(halted);
-      assert.deepEqual(kinds(first.writes), ["deleteInstance", "updateStatus"]);
+      assert.deepEqual(kinds(first.writes), ["updateStatus", "deleteInstance"]);
       assert.equal(statusOf(first.writes)?.printableStatus, "Stopping");
       const stopped = plan(apply(halted, first.writes, true));
       assert.equal(statusOf(stopped.writes)?.printableStatus, "Stopped");

@@ -87,10 +87,6 @@ function planLife(observed: Observed): Plan {
     const message = `Started the virtual machine by creating the virtual machine instance ${vm.metadata.name}`;
     const events: PlannedEvent[] = [{ type: "Normal", reason: "SuccessfulCreate", message }];
     writes.push({ kind: "createInstance", paused: isPauseAsked(observed), events });
-  } else if (decision.kind === "delete" && vmi !== undefined) {
-    const message = `Stopped the virtual machine by deleting the virtual machine instance ${vm.metadata.name}`;
-    const events: PlannedEvent[] = [{ type: "Normal", reason: "SuccessfulDelete", message }];
-    writes.push({ kind: "deleteInstance", vmi, events });
   }
   const update = vmi === undefined || decision.kind === "delete" ? undefined : liveUpdate(vm, vmi);
   if (vmi !== undefined && update !== undefined) {
@@ -108,6 +104,12 @@ function planLife(observed: Observed): Plan {
     ...(failure === undefined ? {} : { failure }),
   });
   writes.push(...statusWrite(vm, status, vmi));
+  // Last: that a guest was stopped or has failed is known of its VMI alone, until the VM's status has it.
+  if (decision.kind === "delete" && vmi !== undefined) {
+    const message = `Stopped the virtual machine by deleting the virtual machine instance ${vm.metadata.name}`;
+    const events: PlannedEvent[] = [{ type: "Normal", reason: "SuccessfulDelete", message }];
+    writes.push({ kind: "deleteInstance", vmi, events });
+  }
   const waitMs = decision.kind === "wait" ? decision.ms : failure && vmi && stableInMs(vmi, now);
   return waitMs === undefined ? { writes } : { writes, requeueAfterMs: waitMs };
 }

@@ -184,6 +184,20 @@ export function isTransient(error: unknown): boolean {
   );
 }
 
+const REFUSALS: readonly (number | undefined)[] = [400, 403, 413, 422];
+/** The API server's words for a webhook that says no, or that can't be asked. */
+const BY_WEBHOOK = /\b(admission|failed calling) webhook "/;
+
+/**
+ * True where the server, a quota, a policy or a webhook says no to what was asked, so that somebody has to do something.
+ * A webhook chooses its code, and one that fails has 500: its name tells it from what passes by itself, as an etcd that
+ * is slow does.
+ */
+export function isRefusal(error: unknown): error is KubeError {
+  if (!(error instanceof KubeError)) return false;
+  return REFUSALS.includes(error.statusCode) || BY_WEBHOOK.test(error.status?.message ?? "");
+}
+
 /** For `promise.catch(ignoreNotFound)`: undefined instead of NotFound; any other error is thrown on. */
 export function ignoreNotFound(error: unknown): undefined {
   if (error instanceof NotFoundError) {

@@ -7,7 +7,7 @@ import { mergePatch } from "../kube/request.ts";
 import { EVENTS, PODS } from "../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "./kinds.ts";
 import { machine, NAMESPACE, World } from "./testing/world.ts";
-import { isTrue } from "./vmi/conditions.ts";
+import { conditionOf, isTrue } from "./vmi/conditions.ts";
 
 const CREATE_TO_RUNNING = [
   "PATCH virtualmachines",
@@ -319,6 +319,86 @@ describe("answers that go wrong", () => {
     w.server.intercept = undefined;
     await w.until("Running", () => isRunning(w, "tiny"));
   });
+
+  const WEBHOOK = 'Internal error occurred: failed calling webhook "x.example.org": no endpoints available';
+
+  /** How the API server answers to the creation of these. */
+  function answer(w: World, plural: string, code: number, message: string): void {
+    w.server.intercept = ({ method, path }) =>
+      method === "POST" && path.endsWith(`/${plural}`)
+        ? { statusCode: code, body: { kind: "Status", message, code } }
+        : undefined;
+  }
+
+  for (const [code, message] of [
+    [400, "admission webhook denied the request: no"],
+    [403, "exceeded quota: count/virtualmachineinstances.kubevirt.io"],
+    [500, WEBHOOK],
+  ] as const) {
+    it(`an instance refused with ${code} is told on its VM, once, and made a minute after it is allowed`, async (t) => {
+      const w = world(t);
+      answer(w, "virtualmachineinstances", code, message);
+      const isTry = (write: string) => write === "POST virtualmachineinstances";
+      const failure = () => conditionOf(w.vm("tiny")?.status?.conditions, "Failure");
+      await create(w, "tiny");
+      await w.until("told", () => failure()?.reason === "FailedCreate");
+      assert(failure()?.message?.includes(message));
+      const { created, printableStatus } = w.vm("tiny")?.status ?? {};
+      assert.deepEqual([created, printableStatus], [false, "Starting"]);
+      const { length } = w.writes.filter((write) => !isTry(write));
+      const hourLater = w.clock.now() + 3_600_000;
+      await w.until("an hour later", () => w.clock.now() > hourLater, 500);
+      assert(w.writes.filter(isTry).length > 60, "it is tried again");
+      assert.equal(w.writes.filter((write) => !isTry(write)).length, length, "tells what it has told");
+      const told = w.server.list(EVENTS).filter(({ reason }) => reason === "FailedCreate");
+      assert.deepEqual(
+        told.map(({ involvedObject, count = 1 }) => [involvedObject.kind, count]),
+        [["VirtualMachine", 1]],
+      );
+      w.server.intercept = undefined;
+      const allowedAt = w.clock.now();
+      await w.until("Running", () => isRunning(w, "tiny"), 100);
+      assert(w.clock.now() - allowedAt < 70_000);
+      assert.equal(failure(), undefined);
+    });
+  }
+
+  for (const [code, message] of [
+    [400, "admission webhook denied the request: no"],
+    [500, WEBHOOK],
+  ] as const) {
+    it(`a pod refused with ${code} is told on the VMI, and made once it is allowed`, async (t) => {
+      const w = world(t);
+      answer(w, "pods", code, message);
+      await create(w, "tiny");
+      const told = () => conditionOf(w.vm("tiny")?.status?.conditions, "Synchronized");
+      await w.until("told", () => told()?.reason === "FailedCreate");
+      assert(told()?.message?.includes(message));
+      w.server.intercept = undefined;
+      await w.until("Running", () => isRunning(w, "tiny"));
+      assert.equal(told(), undefined);
+    });
+  }
+
+  for (const plural of ["virtualmachineinstances", "pods"]) {
+    it(`${plural} that etcd keeps waiting are made later, and nothing is told of it`, async (t) => {
+      const w = world(t);
+      let failed = 0;
+      w.server.intercept = ({ method, path }) => {
+        if (method !== "POST" || !path.endsWith(`/${plural}`) || failed === 10) return undefined;
+        failed += 1;
+        const message = "Internal error occurred: etcdserver: request timed out";
+        return { statusCode: 500, body: { kind: "Status", reason: "InternalError", message, code: 500 } };
+      };
+      await running(w);
+      assert.equal(failed, 10);
+      const isTry = (write: string) => write === `POST ${plural}`;
+      assert.deepEqual(
+        w.writes.filter((write) => !isTry(write)).sort(),
+        CREATE_TO_RUNNING.filter((write) => !isTry(write)).sort(),
+      );
+    });
+  }
 
   it("a VM in a namespace that is going away isn't tried over and over", async (t) => {
     const w = world(t);

@@ -9,8 +9,8 @@ import {
   AlreadyExistsError,
   ConflictError,
   ForbiddenError,
-  InvalidError,
   ignoreNotFound,
+  isRefusal,
 } from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
@@ -20,6 +20,7 @@ import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Caches } from "../caches.ts";
 import { finalizersPatch } from "../finalizers.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../kinds.ts";
+import { retryLimiter } from "../retry.ts";
 import { instanceOf } from "./instance.ts";
 import { livePatch } from "./live-update.ts";
 import { eventsOf, plan, type Write } from "./plan.ts";
@@ -55,6 +56,7 @@ export class VmController {
         },
       ],
       concurrency: 8,
+      rateLimiter: retryLimiter(),
       logger,
       metrics,
       clock: this.#clock,
@@ -153,7 +155,7 @@ export class VmController {
     paused: boolean,
     signal: AbortSignal,
   ): Promise<void> {
-    const { client, caches, events } = this.#options;
+    const { client, caches } = this.#options;
     const vmis = client.resource(VIRTUAL_MACHINE_INSTANCES).namespace(vm.metadata.namespace);
     try {
       this.#ownWrites.wrote(key, caches.vmis, await vmis.create(instanceOf(vm, paused), { signal }));
@@ -166,10 +168,20 @@ export class VmController {
       }
       // The VM goes with its namespace: its deletion is what comes next, and until then there is nothing to tell.
       if (error instanceof ForbiddenError && isNamespaceTerminating(error)) return;
-      if (error instanceof ForbiddenError || error instanceof InvalidError) {
-        events.record(vm, { type: "Warning", reason: "FailedCreate", message: error.message });
-      }
+      if (isRefusal(error)) await this.#tellRefusal(key, vm, error.message, signal);
       throw error;
+    }
+  }
+
+  /** Tells the user why there is no VMI, once; the create is tried again by back-off. */
+  async #tellRefusal(key: string, vm: VirtualMachine, message: string, signal: AbortSignal): Promise<void> {
+    const createFailure = { reason: "FailedCreate", message };
+    const { writes } = plan({ vm, now: this.#clock.now(), createFailure });
+    for (const write of writes) {
+      if (write.kind !== "updateStatus") continue;
+      await this.#write(key, vm, write, signal);
+      for (const event of [...write.events, { type: "Warning" as const, ...createFailure }])
+        this.#options.events.record(vm, event);
     }
   }
 

@@ -7,6 +7,7 @@ import { FINALIZER_VM } from "../../api/names.ts";
 import type { VirtualMachine, VirtualMachineStatus } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { PlannedEvent } from "../events.ts";
+import type { Problem } from "../vmi/problem.ts";
 import { type LiveUpdate, liveUpdate, updated } from "./live-update.ts";
 import { isInstanceUnwanted, isNextWanted, isPauseAsked, isStartAsked } from "./run-strategy.ts";
 import { retryTime, type StartFailure, stableInMs, startFailureAfter } from "./start-failure.ts";
@@ -22,6 +23,8 @@ export interface Observed {
   readonly vmi?: VirtualMachineInstance;
   /** A VMI of the VM's name exists that belongs to nobody or to somebody else. */
   readonly foreign?: boolean;
+  /** Why the VMI could not be made a moment ago. */
+  readonly createFailure?: Problem;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -77,7 +80,7 @@ function planDeletion({ vm, vmi, now }: Observed): Plan {
 }
 
 function planLife(observed: Observed): Plan {
-  const { vm, vmi, foreign, now } = observed;
+  const { vm, vmi, foreign, createFailure, now } = observed;
   const writes: Write[] = [];
   if (!vm.metadata.finalizers?.includes(FINALIZER_VM)) writes.push({ kind: "addFinalizer" });
 
@@ -98,9 +101,10 @@ function planLife(observed: Observed): Plan {
   const status = wantedStatus({
     vm,
     now: new Date(now),
-    isStarting: decision.kind === "create",
+    isStarting: decision.kind === "create" && createFailure === undefined,
     ...(seen === undefined ? {} : { vmi: seen }),
     ...(foreign === undefined ? {} : { foreign }),
+    ...(createFailure === undefined ? {} : { createFailure }),
     ...(failure === undefined ? {} : { failure }),
   });
   writes.push(...statusWrite(vm, status, vmi));

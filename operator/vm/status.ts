@@ -7,6 +7,7 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import { rfc3339 } from "../../lib/time.ts";
 import { conditionOf, isTrue, mergeConditions, type WantedCondition } from "../vmi/conditions.ts";
 import { NODE_UNRESPONSIVE } from "../vmi/disruption.ts";
+import type { Problem } from "../vmi/problem.ts";
 import { isFinal, NOT_RUNNING } from "../vmi/status.ts";
 import {
   completion,
@@ -25,6 +26,8 @@ export interface StatusInput {
   readonly foreign?: boolean;
   /** The VMI is made in this very reconcile. */
   readonly isStarting?: boolean;
+  /** Why the VMI could not be made a moment ago. */
+  readonly createFailure?: Problem;
   readonly failure?: StartFailure;
   readonly now: Date;
 }
@@ -115,7 +118,7 @@ const COPIED = [
 
 /** What the VM says of its VMI: readiness, and whatever stands in the way. */
 function conditionsOf(input: StatusInput): WantedCondition[] {
-  const { vm, vmi, foreign, isStarting, failure, now } = input;
+  const { vm, vmi, foreign, isStarting, createFailure, failure, now } = input;
   const conditions: WantedCondition[] = [];
   conditions.push(copied(conditionOf(vmi?.status?.conditions, "Ready") ?? unknownReadiness(vmi, isStarting)));
   if (foreign) {
@@ -128,7 +131,9 @@ function conditionsOf(input: StatusInput): WantedCondition[] {
         "delete it or rename the virtual machine",
     });
   }
-  if (failure !== undefined && isBackingOff(failure, now)) {
+  if (createFailure !== undefined) {
+    conditions.push({ type: "Failure", status: "True", ...createFailure });
+  } else if (failure !== undefined && isBackingOff(failure, now)) {
     const message = backOffMessage(vm, vmi, failure);
     conditions.push({ type: "Failure", status: "True", reason: "CrashLoopBackOff", message });
   }

@@ -8,7 +8,6 @@ import type { EventRecorder } from "../../kube/events.ts";
 import type { Logger } from "../../kube/logger.ts";
 import type { KubeMetrics } from "../../kube/metrics.ts";
 import { controllerOf, isControlledBy } from "../../kube/ownership.ts";
-import { ItemExponentialFailureRateLimiter } from "../../kube/rate-limiter.ts";
 import type { Pod, PodDisruptionBudget } from "../../kube/resources.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import { rfc3339 } from "../../lib/time.ts";
@@ -17,6 +16,7 @@ import type { OperatorConfig } from "../config.ts";
 import type { LiveConfiguration } from "../configuration/live.ts";
 import { Nodes } from "../node/nodes.ts";
 import type { AgentPresence } from "../node/presence.ts";
+import { retryLimiter } from "../retry.ts";
 import type { Announcer } from "../uplink/announcer.ts";
 import type { Statuses } from "../uplink/statuses.ts";
 import { unboundClaims } from "./claims.ts";
@@ -48,8 +48,6 @@ export interface VmiControllerOptions {
 
 /** Between two looks at whether the agents have told of KVM. */
 const FACTS_RETRY_MS = 250;
-/** No event tells that a quota was raised or a policy relaxed: whoever did it waits no longer than this. */
-const MAX_RETRY_MS = 60_000;
 
 export class VmiController {
   readonly controller: Controller<VirtualMachineInstance>;
@@ -92,7 +90,7 @@ export class VmiController {
         ...storageWatches(caches),
       ],
       concurrency: 8,
-      rateLimiter: new ItemExponentialFailureRateLimiter(undefined, MAX_RETRY_MS),
+      rateLimiter: retryLimiter(),
       logger,
       metrics,
       clock: this.#clock,

@@ -8,9 +8,9 @@ import type { OwnWrites } from "../../kube/consistency.ts";
 import {
   AlreadyExistsError,
   ConflictError,
-  ForbiddenError,
   InvalidError,
   ignoreNotFound,
+  isRefusal,
 } from "../../kube/errors.ts";
 import type { EventRecorder } from "../../kube/events.ts";
 import { type JsonPatchOperation, jsonPatch } from "../../kube/request.ts";
@@ -85,7 +85,7 @@ export class LauncherPods {
         const message = `a pod named ${existing.metadata.name} exists that belongs to somebody else; delete it`;
         return { told: { reason: "FailedCreate", message }, error };
       }
-      if (error instanceof ForbiddenError || error instanceof InvalidError) {
+      if (isRefusal(error)) {
         return { told: { reason: "FailedCreate", message: error.message }, error };
       }
       if (error instanceof OperatorError && error.code === "LaunchSpecTooLarge") {
@@ -182,8 +182,7 @@ export class LauncherPods {
       );
       ownWrites.wrote(key, caches.pods, pod);
     } catch (error) {
-      if (error instanceof ForbiddenError || error instanceof InvalidError)
-        return { told: { reason: "FailedResize", message: error.message }, error };
+      if (isRefusal(error)) return { told: { reason: "FailedResize", message: error.message }, error };
       throw error;
     }
     const amounts = [

@@ -181,6 +181,25 @@ describe("a VM that is asked to restart", () => {
     });
   }
 
+  for (const strategy of ["Always", "RerunOnFailure", "Manual", "Once"] as const) {
+    it(`goes no further than its stop where it is then asked to stop, under ${strategy}`, async (t) => {
+      const { ask, is, world } = await vmOf(t, strategy);
+      if (strategy === "Manual") {
+        await ask("start");
+        await is("Running");
+      }
+      world.kubelet.script = { isAway: true };
+      await ask("restart");
+      await is("Stopping");
+      await ask("stop");
+      world.kubelet.script = {};
+      await is("Stopped");
+      assert.equal(world.podUids.size, 1);
+      assert.equal(world.vm("tiny")?.status?.stateChangeRequests, undefined);
+      await assert.rejects(async () => ask("stop"), conflict(/is not running/));
+    });
+  }
+
   it("is told to start instead where it does not run", async (t) => {
     for (const strategy of ["Halted", "Manual"] as const) {
       const { ask } = await vmOf(t, strategy);

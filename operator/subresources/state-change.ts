@@ -7,6 +7,7 @@ import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.
 import {
   isLive,
   isNextWanted,
+  isRestarting,
   openRequests,
   type Pair,
   runStrategyOf,
@@ -78,6 +79,8 @@ function stop(pair: Pair): StateChange {
     case "Manual":
     case "RerunOnFailure":
       if (isLive(vmi)) return { requests: [stopOf(vmi)] };
+      // A restart goes no further than its stop.
+      if (isRestarting(pair)) return { requests: openRequests(pair).slice(0, 1) };
       // What only waits to be started, for a back-off for instance, is not started any more.
       if (!isNextWanted(pair)) throw refusal(vm, "is not running");
       return strategy === "Manual" ? { requests: [] } : { runStrategy: "Halted" };

@@ -58,6 +58,12 @@ export function isStartAsked(pair: Pair): boolean {
   return runStrategyOf(pair.vm) !== "Halted" && first?.action === "Start";
 }
 
+/** Its guest ends or has ended because it was asked to, and the next is asked for already. */
+export function isRestarting(pair: Pair): boolean {
+  const [first, ...others] = openRequests(pair);
+  return first?.action === "Stop" && others.some(({ action }) => action === "Start");
+}
+
 /** The next VMI is made so that its guest waits to be unpaused. */
 export function isPauseAsked(pair: Pair): boolean {
   const [first] = openRequests(pair);

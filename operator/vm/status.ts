@@ -13,6 +13,7 @@ import {
   completion,
   isInstanceUnwanted,
   isNextWanted,
+  isRestarting,
   isStartAsked,
   openRequests,
   runStrategyOf,
@@ -87,12 +88,6 @@ export function printableStatus(input: StatusInput): PrintableStatus {
   if (isStarting || isRestarting(input)) return "Starting";
   if (!isNextWanted(input)) return "Stopped";
   return isBackingOff(failure, now) && !isStartAsked(input) ? "CrashLoopBackOff" : "Starting";
-}
-
-/** Its guest has ended because it was asked to, and the next is asked for already. */
-function isRestarting(input: StatusInput): boolean {
-  const [first, ...others] = openRequests(input);
-  return first?.action === "Stop" && others.some(({ action }) => action === "Start");
 }
 
 const IMAGE_ERRORS: readonly string[] = [

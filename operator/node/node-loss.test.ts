@@ -106,6 +106,25 @@ describe("a node that is lost", () => {
     await w.until("told", () => w.server.list(EVENTS).some(({ message }) => /was lost/.test(message ?? "")));
   });
 
+  for (const agent of ["connected", "away"] as const) {
+    it(`is told of once where its kubelet's words count seconds, the agent ${agent}`, async (t) => {
+      const w = await running(t);
+      const words = (ago: string) => `PLEG is not healthy: pleg was last seen active ${ago} ago`;
+      if (agent === "away") await loseNode(w);
+      await w.kubelet.setReady("False", words("3m2s"));
+      await w.quiet();
+      const before = w.writes.length;
+      const said = ready(w);
+      assert.equal(said?.reason, agent === "away" ? "NodeUnresponsive" : "NodeNotReady");
+      for (const ago of ["3m12s", "3m22s", "4m2s"]) {
+        await w.kubelet.setReady("False", words(ago));
+        await w.quiet();
+      }
+      assert.deepEqual(w.writes.slice(before), []);
+      assert.deepEqual(ready(w), said);
+    });
+  }
+
   it("keeps its VM while its agent tells that the guest runs, whatever is said of the node", async (t) => {
     const w = await running(t);
     w.kubelet.script = { isAway: true };

@@ -31,13 +31,26 @@ export function lostReadiness(
   if (agent === "connected") {
     if (phase !== "Running") return undefined;
     const message = `the kubelet of node ${name} does not answer (${why}); the guest goes on, and no Service leads to it`;
-    return { type: "Ready", status: "False", reason: NODE_NOT_READY, message };
+    return unlessSaid({ type: "Ready", status: "False", reason: NODE_NOT_READY, message }, before);
   }
   const message =
     `node ${name} does not answer (${why}): the guest may still run there, so it is not started elsewhere; ` +
     `if the node is off, say so: kubectl taint node ${name} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute, ` +
     `or delete pod ${pod.name} by force`;
-  return { type: "Ready", status: "Unknown", reason: NODE_UNRESPONSIVE, message };
+  return unlessSaid({ type: "Ready", status: "Unknown", reason: NODE_UNRESPONSIVE, message }, before);
+}
+
+/** A kubelet's words may count seconds: what was said first stands while nothing but numbers changes. */
+function unlessSaid(condition: WantedCondition, before: WantedCondition | undefined): WantedCondition {
+  const { reason, message = "" } = before ?? {};
+  const isSaid =
+    reason === condition.reason && withoutNumbers(message) === withoutNumbers(condition.message ?? "");
+  return before !== undefined && isSaid ? before : condition;
+}
+
+/** Durations as Go writes them are one number: 3m2.5s. */
+function withoutNumbers(words: string): string {
+  return words.replace(/\d[\d.hmsnµ]*/g, "#");
 }
 
 /** Conditions that hold only while something is amiss with the node, or the guest is to leave it. */

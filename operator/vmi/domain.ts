@@ -5,13 +5,16 @@ import { MAX_VCPUS } from "../../api/domain-statistics.ts";
 import type { Accelerator, LaunchDomain } from "../../api/launch-spec.ts";
 import { LAUNCHER_PATHS } from "../../api/names.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
-import { parseQuantity } from "../../lib/quantity.ts";
+import { compareQuantities, parseQuantity } from "../../lib/quantity.ts";
 import { assignIoThreads } from "./io-threads.ts";
 import { HUGEPAGE_BYTES, TCG_CACHE_BYTES } from "./memory.ts";
 import { SpecError, withoutNul } from "./spec-error.ts";
 
 type Spec = VirtualMachineInstance["spec"];
 
+const MIN_GUEST_MEMORY = "1Mi";
+/** More than any machine has, and far below what a number holds to the byte. */
+const MAX_GUEST_MEMORY = "64Ti";
 const DEFAULT_MACHINE_TYPE = "q35";
 
 /** @throws SpecError when the spec holds what the CRD's schema should have refused */
@@ -114,11 +117,23 @@ function resolveMemory(spec: Spec): Pick<LaunchDomain, "memoryBytes" | "hugepage
 /** `memory.guest`, else the memory request, else the memory limit. @throws SpecError when none is given */
 function guestMemoryBytes(spec: Spec): number {
   const { memory, resources } = spec.domain;
-  const quantity = memory?.guest ?? resources?.requests?.memory ?? resources?.limits?.memory;
+  const [field, quantity] =
+    [
+      ["memory.guest", memory?.guest] as const,
+      ["resources.requests.memory", resources?.requests?.memory] as const,
+      ["resources.limits.memory", resources?.limits?.memory] as const,
+    ].find(([, amount]) => amount !== undefined) ?? [];
   if (quantity === undefined) {
     throw new SpecError(
       "spec.domain.memory.guest is missing, and no memory request or limit stands in for it",
     );
+  }
+  if (
+    compareQuantities(quantity, MIN_GUEST_MEMORY) < 0 ||
+    compareQuantities(quantity, MAX_GUEST_MEMORY) > 0
+  ) {
+    const range = `${MIN_GUEST_MEMORY} to ${MAX_GUEST_MEMORY}`;
+    throw new SpecError(`spec.domain.${field} is ${quantity}, and a guest may have ${range} of memory`);
   }
   // A fraction of a byte, which a quantity may have, is none that a guest could be given.
   return Math.floor(parseQuantity(quantity));

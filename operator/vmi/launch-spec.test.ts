@@ -69,6 +69,24 @@ describe("a LaunchSpec", () => {
     assert.throws(() => bytes({ memory: {} }), SpecError);
   });
 
+  it("takes memory of 1Mi to 64Ti, and says which field has another amount", () => {
+    const bytes = (domain: object) => resolveLaunchSpec(instance({ domain }), "kvm").domain.memoryBytes;
+    assert.equal(bytes({ memory: { guest: "64Ti" } }), 64 * 2 ** 40);
+    for (const [domain, field] of [
+      [{ memory: { guest: "65Ti" } }, "memory.guest"],
+      [{ memory: { guest: "16Pi" } }, "memory.guest"],
+      [{ memory: { guest: "8Ei", hugepages: { pageSize: "1Gi" } } }, "memory.guest"],
+      [{ memory: { guest: "1e30" } }, "memory.guest"],
+      [{ memory: {}, resources: { requests: { memory: "1023Ki" } } }, "resources.requests.memory"],
+      [{ memory: {}, resources: { requests: { memory: 0 } } }, "resources.requests.memory"],
+      [{ memory: {}, resources: { limits: { memory: "100" } } }, "resources.limits.memory"],
+    ] as const)
+      assert.throws(
+        () => bytes(domain),
+        (error) => error instanceof SpecError && error.message.startsWith(`spec.domain.${field} is `),
+      );
+  });
+
   it("has huge pages of the size that was asked for", () => {
     const bytes = (memory: object) =>
       resolveLaunchSpec(instance({ domain: { memory } }), "kvm").domain.hugepageBytes;

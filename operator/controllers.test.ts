@@ -56,6 +56,18 @@ describe("a VM's life", () => {
     );
   });
 
+  it("has one write to tell of an edit of its run strategy alone", async (t) => {
+    const w = world(t);
+    await running(w);
+    const before = w.writes.length;
+    await vms(w).patch("tiny", mergePatch({ spec: { runStrategy: "RerunOnFailure" } }));
+    await w.quiet();
+    assert.deepEqual(w.writes.slice(before), ["PUT virtualmachines/status"]);
+    const { metadata, status } = w.vm("tiny") ?? {};
+    assert.deepEqual([status?.observedGeneration, status?.desiredGeneration], [2, 2]);
+    assert.equal(metadata?.generation, 2);
+  });
+
   it("costs no write when everything is reconciled anew, told anew, or listed anew", async (t) => {
     const w = world(t);
     await running(w);

@@ -107,4 +107,14 @@ describe("the generations", () => {
     assert.deepEqual([observedGeneration, desiredGeneration], [1, 2]);
     assert.equal(wantedStatus({ vm: edited, now: NOW }).observedGeneration, 2);
   });
+
+  it("are the same while the guest has the VM's template, whatever else of the VM was edited", () => {
+    const edited = vm("128Mi", { generation: 2 });
+    const rerun: VirtualMachine = { ...edited, spec: { ...edited.spec, runStrategy: "RerunOnFailure" } };
+    const backAgain = vm("128Mi", { generation: 3 });
+    for (const machine of [rerun, backAgain]) {
+      const { observedGeneration } = wantedStatus({ vm: machine, vmi: started(vm()), now: NOW });
+      assert.equal(observedGeneration, machine.metadata.generation);
+    }
+  });
 });

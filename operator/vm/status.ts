@@ -51,7 +51,7 @@ export function wantedStatus(input: StatusInput): VirtualMachineStatus {
       ? {}
       : {
           desiredGeneration: vm.metadata.generation,
-          observedGeneration: startedGeneration(vmi) ?? vm.metadata.generation,
+          observedGeneration: startedGeneration(vm, vmi) ?? vm.metadata.generation,
         }),
     ...(failure === undefined ? {} : { startFailure: failure }),
     ...(requests.length === 0 ? {} : { stateChangeRequests: [...requests] }),
@@ -150,10 +150,11 @@ function conditionsOf(input: StatusInput): WantedCondition[] {
   return conditions;
 }
 
-/** Of the spec that the VMI was made from. */
-function startedGeneration(vmi: VirtualMachineInstance | undefined): number | undefined {
+/** Of the spec that the VMI was made from; undefined as well where the VM's template is still the same. */
+function startedGeneration(vm: VirtualMachine, vmi: VirtualMachineInstance | undefined): number | undefined {
   const generation = Number(vmi?.metadata.annotations?.[ANNOTATION_VM_GENERATION]);
-  return Number.isSafeInteger(generation) ? generation : undefined;
+  if (!Number.isSafeInteger(generation) || generation === vm.metadata.generation) return undefined;
+  return isDeepStrictEqual(startedTemplate(vmi), vm.spec.template) ? undefined : generation;
 }
 
 /** True when a guest that lives on was started from another template than the VM has now. */
@@ -161,12 +162,13 @@ function isRestartRequired(vm: VirtualMachine, vmi: VirtualMachineInstance | und
   const isLeaving = vm.metadata.deletionTimestamp ?? vmi?.metadata.deletionTimestamp;
   if (vmi === undefined || isLeaving !== undefined || isFinal(vmi) || runStrategyOf(vm) === "Halted")
     return false;
-  const started = parsedOrUndefined(vmi.metadata.annotations?.[ANNOTATION_STARTED_TEMPLATE]);
+  const started = startedTemplate(vmi);
   return started !== undefined && !isDeepStrictEqual(started, vm.spec.template);
 }
 
 /** undefined as well for what is no JSON: nobody but the operator may write the annotation, so nothing is known then. */
-function parsedOrUndefined(text: string | undefined): unknown {
+function startedTemplate(vmi: VirtualMachineInstance | undefined): unknown {
+  const text = vmi?.metadata.annotations?.[ANNOTATION_STARTED_TEMPLATE];
   try {
     return text === undefined ? undefined : JSON.parse(text);
   } catch {

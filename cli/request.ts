@@ -81,6 +81,14 @@ export function unexplained(host: string, status: number | undefined): string {
   );
 }
 
+/** For a server that gave no answer. @param reason instead of the cause's own */
+export function unreachable(host: string, cause: Error, reason?: string): Refusal {
+  // Of a host with several addresses, which says nothing itself.
+  const all = cause instanceof AggregateError ? (cause.errors as readonly Error[]) : [cause];
+  const why = reason ?? all.map(({ message }) => message).join(", ");
+  return new Refusal(`can't reach ${host}: ${why}`, undefined, { cause });
+}
+
 interface Answer {
   readonly host: string;
   readonly body: Buffer;
@@ -124,8 +132,8 @@ async function exchange(
     }
     return { status: response.statusCode ?? 0, body: Buffer.concat(chunks) };
   } catch (cause) {
-    const reason = signal.aborted ? `no answer within ${deadlineMs / 1000} s` : (cause as Error).message;
-    throw new Refusal(`can't reach ${url.host}: ${reason}`, undefined, { cause });
+    const reason = signal.aborted ? `no answer within ${deadlineMs / 1000} s` : undefined;
+    throw unreachable(url.host, cause as Error, reason);
   }
 }
 

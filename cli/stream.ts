@@ -1,7 +1,7 @@
 /** A byte stream of a virtual machine's, over a websocket through the API server. */
 import { WebSocket } from "ws";
 import type { Cluster } from "./cluster.ts";
-import { Refusal, statusMessage, unexplained, urlOf } from "./request.ts";
+import { Refusal, statusMessage, unexplained, unreachable, urlOf } from "./request.ts";
 
 /** KubeVirt's: each binary message is a piece of the stream. */
 const PROTOCOL = "plain.kubevirt.io";
@@ -14,21 +14,26 @@ export async function openStream(cluster: Cluster, path: string): Promise<WebSoc
   const url = urlOf(cluster, path);
   url.protocol = url.protocol === "http:" ? "ws:" : "wss:";
   const { headers, ...tls } = await cluster.credentials();
-  const websocket = new WebSocket(url, PROTOCOL, {
-    ...tls,
-    headers: headers as Record<string, string>,
-    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-    perMessageDeflate: false,
-  });
   return new Promise((resolve, reject) => {
+    const fail = (cause: Error) => reject(unreachable(url.host, cause));
+    let websocket: WebSocket;
+    try {
+      websocket = new WebSocket(url, PROTOCOL, {
+        ...tls,
+        headers: headers as Record<string, string>,
+        handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+        perMessageDeflate: false,
+      });
+    } catch (cause) {
+      // A certificate or a token that is none is found out at once.
+      return fail(cause as Error);
+    }
     websocket.once("open", () => {
       // What comes before anybody listens would be lost.
       websocket.pause();
       resolve(websocket);
     });
-    websocket.on("error", (cause) =>
-      reject(new Refusal(`can't reach ${url.host}: ${cause.message}`, undefined, { cause })),
-    );
+    websocket.on("error", fail);
     websocket.once("unexpected-response", (_request, response) => {
       let body = "";
       response.on("data", (chunk: Buffer) => {

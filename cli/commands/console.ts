@@ -78,30 +78,39 @@ async function firstConnection(cluster: Cluster, name: string, timeoutMs: number
   }
 }
 
-/** Tries until it succeeds or the person presses Ctrl+]. @throws CliError when they do */
+/** Tries until it succeeds, the person presses Ctrl+] or standard input ends. @throws CliError when they do */
 async function reconnect(cluster: Cluster, name: string, backoff: Backoff): Promise<WebSocket> {
+  const { stdin } = process;
   const left = new AbortController();
+  const leave = () => left.abort();
   const watch = (chunk: Buffer) => {
-    if (chunk.includes(ESCAPE)) left.abort();
+    if (chunk.includes(ESCAPE)) leave();
   };
-  process.stdin.on("data", watch);
-  process.stdin.resume();
+  stdin.on("data", watch);
+  whenEnded(leave);
+  stdin.resume();
   try {
     for (;;) {
-      if (left.signal.aborted) throw new CliError("left while the console was away", { exitCode: 0 });
-      try {
-        return await dial(cluster, name);
-      } catch (error) {
+      const websocket = await dial(cluster, name).catch((error: unknown) => {
         if (!(error instanceof Refusal) || !PASSING_LATER.includes(error.status)) throw error;
-        await Promise.race([
-          new Promise((resolve) => setTimeout(resolve, backoff.next())),
-          new Promise((resolve) => left.signal.addEventListener("abort", resolve, { once: true })),
-        ]);
-      }
+      });
+      if (websocket !== undefined && !left.signal.aborted) return websocket;
+      websocket?.terminate();
+      // Only the person's leaving ends it early.
+      await backoff.wait(left.signal).catch(() => {
+        throw new CliError("left while the console was away", { exitCode: 0 });
+      });
     }
   } finally {
-    process.stdin.off("data", watch);
+    stdin.off("data", watch);
+    stdin.off("end", leave);
   }
+}
+
+/** Calls `listener` also when standard input has ended while nobody listened: it tells so once. */
+function whenEnded(listener: () => void): void {
+  process.stdin.once("end", listener);
+  if (process.stdin.readableEnded) listener();
 }
 
 /** Answers that time may heal: the guest is starting, the agent or the operator is restarting. */
@@ -145,8 +154,8 @@ function attach(websocket: WebSocket): Promise<Ending> {
     websocket.once("close", lose);
     websocket.resume();
     stdin.on("data", type);
-    stdin.once("end", inputEnd);
     stdin.resume();
+    whenEnded(inputEnd);
   });
 }
 

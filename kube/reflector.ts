@@ -251,8 +251,8 @@ export class Reflector<T extends KubeObject> {
       this.#place.forget(code);
     } else if (isSilent) {
       this.#place.forget("silence");
-    } else if (livedMs >= this.#waitedMs) {
-      // A server that kept the watch for longer than we had waited is well, and to resume costs it little.
+    } else if (this.#silentWatches === 0 || livedMs >= this.#waitedMs) {
+      // A server that told something, or kept the watch for longer than we had waited, is well: to resume is cheap.
       this.#backoff.reset();
     }
     const retryAfterMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;

@@ -45,8 +45,10 @@ export class Freezer {
 
   /** @throws GuestAgentError */
   async unfreeze(): Promise<void> {
-    this.#disarm();
+    const safety = this.#safety;
     await this.#thaw();
+    // A thaw that failed leaves its time to a guest that may be frozen still; a freeze that came meanwhile has its own.
+    if (this.#safety === safety) this.#disarm();
   }
 
   close(): void {

@@ -284,6 +284,33 @@ describe("a freeze", () => {
     assert.equal(guest.thaws, 1);
   });
 
+  it("ends at its time after an unfreeze that came to nothing", async () => {
+    const { agent, newest, advance } = await bench();
+    const { guest, answers } = frozenGuest();
+    newest().answers = answers;
+    newest().open(true);
+    await advance(1);
+    await agent.freeze(60);
+    newest().answers = {};
+    await assert.rejects(agent.unfreeze(), { status: 503 });
+    newest().answers = answers;
+    await advance(90_000);
+    assert.deepEqual([guest.isFrozen, guest.thaws], [false, 1]);
+  });
+
+  it("that was ended is not ended again at its time", async () => {
+    const { agent, newest, advance } = await bench();
+    const { guest, answers } = frozenGuest();
+    newest().answers = answers;
+    newest().open(true);
+    await advance(1);
+    await agent.freeze(60);
+    await agent.unfreeze();
+    guest.isFrozen = true;
+    await advance(90_000);
+    assert.deepEqual([guest.isFrozen, guest.thaws], [true, 1]);
+  });
+
   it("whose answer is lost ends at its time too", async () => {
     const { agent, newest, advance } = await bench();
     const { guest, answers } = frozenGuest();

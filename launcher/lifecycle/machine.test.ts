@@ -182,6 +182,20 @@ describe("a shutdown", () => {
     assert.deepEqual(reduce(idle.state, { type: "reconnected", atMs: 99 }).effects, []);
   });
 
+  it("resumes a guest that is still paused each time that it asks it, as after a resume that was lost", () => {
+    for (const reason of ["user", "ioError"] as const) {
+      const paused = fact({ kind: "paused", reason });
+      const asked = play([...RUNNING, paused, stop(30_000), paused]);
+      const again = reduce(asked.state, { type: "reconnected", atMs: 99 });
+      assert.deepEqual(again.effects, [{ type: "resume" }, { type: "acpiShutdown" }]);
+      const resent = reduce(again.state, { type: "timer", name: "resend", atMs: 5_006 });
+      assert.deepEqual(kinds(resent.effects), ["resume", "acpiShutdown", "arm resend"]);
+      const runs = play([...RUNNING, paused, stop(30_000), fact({ kind: "running" })]);
+      const awake = reduce(runs.state, { type: "timer", name: "resend", atMs: 5_006 });
+      assert.deepEqual(kinds(awake.effects), ["acpiShutdown", "arm resend"]);
+    }
+  });
+
   it("ends even when libvirt never confirms the destroy", () => {
     assert.equal(
       endOf([...RUNNING, stop(0), { type: "timer", name: "destroy" }]),

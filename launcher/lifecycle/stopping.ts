@@ -46,17 +46,18 @@ export function beginStop(state: MachineState & { readonly stop: Stop }, atMs: n
   if (remainingMs <= 0 || state.paused?.reason === "startPaused") return destroy(stopping);
   const grace: Effect = { type: "arm", timer: "grace", delayMs: remainingMs };
   if (state.stop.acpiRequested) return { state: stopping, effects: [grace] };
-  // A paused guest can't answer ACPI.
-  const resume: readonly Effect[] = state.paused === undefined ? [] : [{ type: "resume" }];
   return {
     state: { ...stopping, stop: { ...state.stop, acpiRequested: true } },
-    effects: [
-      ...resume,
-      { type: "acpiShutdown" },
-      { type: "arm", timer: "resend", delayMs: ACPI_RESEND_MS },
-      grace,
-    ],
+    effects: [...ask(state), { type: "arm", timer: "resend", delayMs: ACPI_RESEND_MS }, grace],
   };
+}
+
+/**
+ * A paused guest can't answer ACPI, and is let run first: each time, for the call before may have been lost. One whose
+ * disk still fails stands still again at once.
+ */
+function ask({ paused }: MachineState): readonly Effect[] {
+  return paused === undefined ? [{ type: "acpiShutdown" }] : [{ type: "resume" }, { type: "acpiShutdown" }];
 }
 
 /** Without asking the guest. */
@@ -76,7 +77,7 @@ export function destroy(state: MachineState): Step {
 /** A request that libvirtd's death swallowed is made again. */
 export function reissued(state: MachineState): Step {
   if (state.phase !== "stopping" || state.stop === undefined) return stay(state);
-  return { state, effects: [{ type: state.stop.destroying ? "destroy" : "acpiShutdown" }] };
+  return { state, effects: state.stop.destroying ? [{ type: "destroy" }] : ask(state) };
 }
 
 export function stopTimerFired(
@@ -89,7 +90,7 @@ export function stopTimerFired(
       if (state.phase !== "stopping" || state.stop === undefined || state.stop.destroying) return stay(state);
       return {
         state,
-        effects: [{ type: "acpiShutdown" }, { type: "arm", timer: "resend", delayMs: ACPI_RESEND_MS }],
+        effects: [...ask(state), { type: "arm", timer: "resend", delayMs: ACPI_RESEND_MS }],
       };
     case "grace":
       if (state.phase !== "stopping" || state.stop === undefined || state.stop.destroying) return stay(state);

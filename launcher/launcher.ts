@@ -131,7 +131,11 @@ export class Launcher {
       onReady: () => this.#driver.dispatch({ type: "prepared", step: "libvirt" }),
       onFailed: (error) => this.#preparationFailed("libvirt", error),
       onFact: (fact) => this.#driver.dispatch({ type: "domain", fact: this.#withTraces(fact) }),
-      onReconnected: () => this.#driver.dispatch({ type: "reconnected" }),
+      onReconnected: () => {
+        this.#driver.dispatch({ type: "reconnected" });
+        // The create call's answer may have been lost.
+        if (this.#driver.state.domainStartedAtMs !== undefined) void this.#readDomain();
+      },
     });
   }
 
@@ -268,15 +272,21 @@ export class Launcher {
   }
 
   async #createDomain(): Promise<void> {
-    const { domainXml, log, spec, startTpm } = this.#options;
+    const { domainXml, spec, startTpm } = this.#options;
     this.#tpm ??= await startTpm?.();
     const xml = domainXml({ disks: this.#disks, interfaces: this.#network.attachments });
     this.#console.open();
     await this.#hypervisor.create(xml, { paused: spec.startPaused });
+    await this.#readDomain();
+  }
+
+  /** Once. Never rejects. */
+  async #readDomain(): Promise<void> {
+    if (this.#isDomainRead) return;
     try {
       this.#machineType = await this.#hypervisor.machineType();
     } catch (error) {
-      log.warn({ err: error }, "cannot read the domain's machine type");
+      this.#options.log.warn({ err: error }, "cannot read the domain's machine type");
     }
     this.#isDomainRead = true;
     this.#publish();

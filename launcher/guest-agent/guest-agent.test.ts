@@ -311,6 +311,29 @@ describe("a freeze", () => {
     assert.deepEqual([guest.isFrozen, guest.thaws], [true, 1]);
   });
 
+  it("that the guest is still working on fails no liveness probe, one that was refused does", async () => {
+    const { agent, newest, advance } = await bench();
+    const { answers } = frozenGuest();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    newest().answers = {
+      ...answers,
+      "guest-fsfreeze-freeze": async () => {
+        await promise;
+        return { error: "a hook failed" };
+      },
+      "guest-exec": () => ({ error: "the command is not allowed" }),
+    };
+    newest().open(true);
+    await advance(1);
+    const refused = assert.rejects(agent.freeze(30), { status: 500 });
+    await settle();
+    const probe = { kind: "liveness", timeoutSeconds: 2, command: ["/bin/true"] } as const;
+    assert.deepEqual(await agent.probe(probe), { isSuccess: true, message: "the guest is frozen" });
+    resolve();
+    await refused;
+    assert.equal((await agent.probe(probe)).isSuccess, false);
+  });
+
   it("whose answer is lost ends at its time too", async () => {
     const { agent, newest, advance } = await bench();
     const { guest, answers } = frozenGuest();

@@ -75,6 +75,8 @@ export class GuestAgent {
   readonly #told: Throttle<AgentTold>;
   #isStarted = false;
   #isGuestRunning = false;
+  /** Freezes under way: the guest may be frozen long before its agent has said so. */
+  #freezing = 0;
   #session: Session | undefined;
   #timer: Timer | undefined;
 
@@ -134,7 +136,12 @@ export class GuestAgent {
    */
   async freeze(unfreezeTimeoutSeconds: number): Promise<void> {
     this.#requireRunning();
-    await this.#freezer.freeze(unfreezeTimeoutSeconds * 1000).catch(rethrow);
+    this.#freezing += 1;
+    try {
+      await this.#freezer.freeze(unfreezeTimeoutSeconds * 1000).catch(rethrow);
+    } finally {
+      this.#freezing -= 1;
+    }
   }
 
   /** @throws RequestError */
@@ -148,8 +155,10 @@ export class GuestAgent {
     return answerProbe(request, {
       channel: this.#channel,
       clock: this.#options.clock,
-      stillness: () =>
-        this.#isGuestRunning ? (this.#session?.facts.frozen ? "frozen" : undefined) : "not running",
+      stillness: () => {
+        if (!this.#isGuestRunning) return "not running";
+        return this.#freezing > 0 || this.#session?.facts.frozen ? "frozen" : undefined;
+      },
     });
   }
 

@@ -47,11 +47,13 @@ function bench(interfaces: readonly LaunchInterface[] = [INTERFACE], dhcpFailure
   const server = new FakeDhcpServer();
   const ended = Promise.withResolvers<void>();
   const quiet = () => {};
+  const warned: unknown[] = [];
+  const warn = (what: unknown) => void warned.push(what);
   const clock = new FakeClock();
   const network = new GuestNetwork({
     spec: { interfaces },
     clock,
-    log: { debug: quiet, info: quiet, warn: quiet, error: quiet, fatal: quiet },
+    log: { debug: quiet, info: quiet, warn, error: quiet, fatal: quiet },
     leaseFor: (attachment) =>
       leaseFor({ attachment, resolvConf: "nameserver 10.96.0.10\n", hostname: "vm-a", namespace: "default" }),
     startDhcp6Server: () => undefined,
@@ -71,7 +73,7 @@ function bench(interfaces: readonly LaunchInterface[] = [INTERFACE], dhcpFailure
     },
     onChange: () => told.push("change"),
   });
-  return { network, told, started, looped, server, clock, ended: ended.promise };
+  return { network, told, started, looped, server, clock, warned, ended: ended.promise };
 }
 
 describe("the guest's network", () => {
@@ -180,6 +182,24 @@ describe("the guest's network", () => {
     clock.advance(43_200_000);
     server.emit("leased", event);
     assert.equal(network.dhcp().leases["default"]?.acknowledged, "2026-01-01T12:00:00.000Z");
+  });
+
+  it("of a guest that declines its address without end is told of once a minute for each interface", async () => {
+    const { network, server, clock, warned, ended } = bench();
+    network.attach(OK);
+    await ended;
+    const event = { interfaceName: "default", macAddress: "02:00:00:00:00:07", address: "10.244.0.7" };
+    const told = { interface: "default", address: "10.244.0.7" };
+    for (let n = 0; n < 100; n++) server.emit("declined", event);
+    assert.deepEqual(warned, [told]);
+    server.emit("declined", { ...event, interfaceName: "second" });
+    assert.deepEqual(warned, [told, { ...told, interface: "second" }]);
+    clock.advance(59_999);
+    server.emit("declined", event);
+    assert.equal(warned.length, 2);
+    clock.advance(1);
+    server.emit("declined", event);
+    assert.deepEqual(warned.slice(2), [told]);
   });
 
   it("that the agent refuses fails with the agent's code", async () => {

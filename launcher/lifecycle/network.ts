@@ -13,13 +13,16 @@ import type { Log } from "../log.ts";
 import type { GuestPort, LoopbackPorts } from "../loopback/ports.ts";
 import { leaseState } from "./lease-state.ts";
 
+/** Between warnings of an interface's declined address: each message of its guest's makes one, and the rest are counted. */
+const DECLINED_EVERY_MS = 60_000;
+
 /** What is asked of a server, once it runs. */
 export type GuestServer = Pick<DhcpServer, "counters"> & { close(): unknown };
 
 export interface GuestNetworkOptions {
   readonly spec: Pick<LaunchSpec, "interfaces">;
   readonly log: Log;
-  readonly clock: Pick<Clock, "now">;
+  readonly clock: Pick<Clock, "now" | "monotonic">;
   readonly leaseFor: (attachment: InterfaceAttachment) => Lease;
   readonly startDhcpServer: (leases: readonly Lease[]) => Promise<DhcpServer>;
   /** Undefined for a guest that has no IPv6 subnet of its own. */
@@ -40,6 +43,8 @@ export class GuestNetwork {
   #leases: readonly Lease[] = [];
   /** When each interface's lease was last acknowledged, since the epoch. */
   readonly #acknowledgedMs = new Map<string, number>();
+  /** When it was last told, by the monotonic clock, that each interface's address was declined. */
+  readonly #declinedMs = new Map<string, number>();
 
   constructor(options: GuestNetworkOptions) {
     this.#options = options;
@@ -128,15 +133,22 @@ export class GuestNetwork {
     this.#leases = leases;
     await this.#options.loopbackPorts.listen(guestPorts(spec, leases));
     this.#server.on("leased", ({ interfaceName }) => this.#leased(interfaceName));
-    this.#server.on("declined", ({ address, interfaceName }) => {
-      log.warn({ interface: interfaceName, address }, "the guest declined its address: someone else uses it");
-    });
+    this.#server.on("declined", ({ address, interfaceName }) => this.#declined(interfaceName, address));
     this.#server.on("omitted", ({ options, interfaceName }) => {
       log.warn(
         { interface: interfaceName, options },
         "DHCP options that the guest's messages have no room for",
       );
     });
+  }
+
+  #declined(name: string, address: string): void {
+    const { clock, log } = this.#options;
+    const nowMs = clock.monotonic();
+    const toldMs = this.#declinedMs.get(name);
+    if (toldMs !== undefined && nowMs - toldMs < DECLINED_EVERY_MS) return;
+    this.#declinedMs.set(name, nowMs);
+    log.warn({ interface: name, address }, "the guest declined its address: someone else uses it");
   }
 
   #leased(name: string): void {

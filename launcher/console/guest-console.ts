@@ -1,5 +1,6 @@
 /** The guest's two consoles, serial and VNC, as the agent's requests reach them. */
-import type { Writable } from "node:stream";
+import type { Socket } from "node:net";
+import type { Duplex, Writable } from "node:stream";
 import { RequestError } from "../../transport/errors.ts";
 import { relay } from "../../transport/relay.ts";
 import type { AcceptStream } from "../agent-link/routes.ts";
@@ -91,7 +92,7 @@ export class GuestConsole {
         const message = "the guest's VNC server is there only while the domain runs";
         throw new RequestError(409, "VncNotOpen", message, { cause });
       });
-      await relay(accept(), socket);
+      await relay(acceptedFor(socket, accept), socket);
     } finally {
       this.#viewers -= 1;
     }
@@ -101,5 +102,15 @@ export class GuestConsole {
     this.#closing.abort();
     this.#serial?.close();
     this.#guestLog.close();
+  }
+}
+
+/** @throws what `accept` throws for a client that left while qemu's socket was connected, which is closed then */
+function acceptedFor(socket: Socket, accept: AcceptStream): Duplex {
+  try {
+    return accept();
+  } catch (error) {
+    socket.destroy();
+    throw error;
   }
 }

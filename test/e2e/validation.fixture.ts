@@ -168,7 +168,7 @@ export const refused: readonly Refused[] = [
     "more vCPUs than qemu has",
     [[[...DOMAIN, "cpu"], { cores: 100, sockets: 100 }]],
     "spec.template.spec.domain.cpu",
-    /at most 512/,
+    /at most 255/,
   ],
   [
     "memory that is no quantity",

@@ -10,13 +10,8 @@ import { FileToken, inClusterConfig } from "./in-cluster.ts";
 import { KubeMetrics } from "./metrics.ts";
 import { mergePatch, queryString, resourcePath } from "./request.ts";
 import { CONFIG_MAPS, NODES, PODS } from "./resources.ts";
+import { settle } from "./testing/turns.ts";
 import type { Transport, TransportRequest } from "./transport.ts";
-
-const settle = async () => {
-  for (let turn = 0; turn < 10; turn += 1) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-};
 
 /** A client whose server gives these answers first, and then works. */
 function start(

@@ -11,6 +11,7 @@ import { KubeMetrics } from "./metrics.ts";
 import { controllerReference } from "./ownership.ts";
 import { mergePatch } from "./request.ts";
 import { CONFIG_MAPS, type ConfigMap, NODES, PODS } from "./resources.ts";
+import { until } from "./testing/turns.ts";
 
 const stops: AbortController[] = [];
 afterEach(() => {
@@ -54,14 +55,6 @@ function start(reconcile: Reconcile, options: Partial<ControllerOptions<ConfigMa
   const make = (name: string) =>
     client.resource(CONFIG_MAPS).create({ metadata: { name, namespace: "default" } });
   return { server, client, clock, controller, configMaps, pods, stop, run, count, make };
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!(await condition())) {
-    assert.ok(performance.now() < deadline, "the condition did not come true in 5 s");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
 }
 
 describe("the controller", () => {

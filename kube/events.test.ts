@@ -6,14 +6,7 @@ import { EventRecorder } from "./events.ts";
 import { FakeApiServer } from "./fake/server.ts";
 import { fakeClient } from "./fake/transport.ts";
 import { EVENTS, NODES, PODS } from "./resources.ts";
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, "the condition did not come true in 5 s");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+import { until } from "./testing/turns.ts";
 
 describe("the event correlator", () => {
   const warning = (message: string) => ({ type: "Warning" as const, reason: "Failed", message });

@@ -9,6 +9,7 @@ import { compareResourceVersions, type KubeObject, resourceName } from "./object
 import { Reflector, type ReflectorOptions } from "./reflector.ts";
 import type { ResourceClient } from "./resource-client.ts";
 import type { Lister } from "./store.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 export interface InformerOptions<T extends KubeObject>
   extends CacheOptions<T>,
@@ -148,7 +149,7 @@ export class Informer<T extends KubeObject> implements Lister<T> {
 
   /** Resolves when `hasSynced`. @throws the signal's reason */
   waitForSync(signal: AbortSignal): Promise<void> {
-    return this.#until(this.#synced.promise, signal);
+    return unlessAborted(this.#synced.promise, signal);
   }
 
   /**
@@ -175,7 +176,7 @@ export class Informer<T extends KubeObject> implements Lister<T> {
       limit.abort(new TimeoutError(`${what}: the cache is at ${at || "nothing"} after ${timeoutMs} ms`));
     }, timeoutMs);
     try {
-      await this.#until(
+      await unlessAborted(
         promise,
         signal === undefined ? limit.signal : AbortSignal.any([limit.signal, signal]),
       );
@@ -258,17 +259,5 @@ export class Informer<T extends KubeObject> implements Lister<T> {
     };
     arm();
     return { cancel: () => timer?.cancel() };
-  }
-
-  async #until(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = () => aborted.reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      await Promise.race([promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
   }
 }

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { type ClusterConfig, type Credentials, renewedTls, type TlsMaterial } from "./config.ts";
 import { ConfigError } from "./errors.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 type KubeConfig = import("@kubernetes/client-node").KubeConfig;
 type User = ReturnType<KubeConfig["getUsers"]>[number];
@@ -125,7 +126,7 @@ class KubeConfigIdentity implements Credentials {
       this.#reading ??= this.#read().finally(() => {
         this.#reading = undefined;
       });
-      await until(this.#reading, signal);
+      await unlessAborted(this.#reading, signal);
     }
     return this.#headers;
   }
@@ -148,7 +149,7 @@ class KubeConfigIdentity implements Credentials {
       const applying = this.#config.applyToHTTPSOptions(
         applied as Parameters<KubeConfig["applyToHTTPSOptions"]>[0],
       );
-      await until(applying, AbortSignal.timeout(EXEC_TIMEOUT_MS));
+      await unlessAborted(applying, AbortSignal.timeout(EXEC_TIMEOUT_MS));
     } catch (cause) {
       const user = this.#config.getCurrentUser()?.name;
       throw new ConfigError(`credentials of ${user} in the kubeconfig: ${(cause as Error).message}`, {
@@ -176,15 +177,4 @@ function headersOf({ headers = {}, auth }: Applied): Record<string, string> {
   const basic =
     auth === undefined ? [] : [["authorization", `Basic ${Buffer.from(auth).toString("base64")}`]];
   return Object.fromEntries([...named, ...basic]);
-}
-
-function until<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal?.reason);
-    if (signal?.aborted === true) {
-      onAbort();
-    }
-    signal?.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal?.removeEventListener("abort", onAbort));
-  });
 }

@@ -9,14 +9,7 @@ import { microTime, nextStep } from "./lease.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { mergePatch } from "./request.ts";
 import { CONFIG_MAPS, LEASES, type Lease } from "./resources.ts";
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, "the condition did not come true in 5 s");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+import { settle, until } from "./testing/turns.ts";
 
 const aborted = (signal: AbortSignal) =>
   new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
@@ -50,12 +43,6 @@ function candidate(
 
 const newServer = () => new FakeApiServer({ resources: [LEASES, CONFIG_MAPS] });
 const leaseOf = (server: FakeApiServer) => server.get(LEASES, "default/lease")?.spec;
-/** Lets both sides' requests go through. */
-const settle = async () => {
-  for (let turn = 0; turn < 20; turn += 1) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-};
 
 describe("the leader elector", () => {
   test("takes a free lease, renews it every 2 s, and releases it at the end so that the next leads at once", async () => {
@@ -71,7 +58,7 @@ describe("the leader elector", () => {
     for (let turn = 0; turn < 15; turn += 1) {
       a.clock.advance(2000);
       await until(() => server.writes.length === before + turn + 1);
-      await settle();
+      await settle(20);
     }
     assert.equal(a.elector.isLeader, true, "30 s later it still leads");
     a.stop.abort();
@@ -92,19 +79,19 @@ describe("the leader elector", () => {
     await until(() => a.elector.isLeader);
     const b = candidate(server, "b");
     const runningB = b.run();
-    await settle();
+    await settle(20);
     b.clock.advance(2000);
-    await settle();
+    await settle(20);
     a.clock.advance(2000);
-    await settle();
+    await settle(20);
     for (let second = 0; second < 14; second += 2) {
       b.clock.advance(2000);
-      await settle();
+      await settle(20);
       assert.equal(b.elector.isLeader, false);
     }
     for (let tries = 0; tries < 2; tries += 1) {
       b.clock.advance(2000);
-      await settle();
+      await settle(20);
     }
     await until(() => b.elector.isLeader);
     assert.equal(b.elector.term, 1);
@@ -123,7 +110,7 @@ describe("the leader elector", () => {
     const lost = assert.rejects(running, LeadershipLostError);
     for (let second = 0; second < 10; second += 2) {
       a.clock.advance(2000);
-      await settle();
+      await settle(20);
     }
     assert.equal(a.elector.isLeader, false);
     a.clock.advance(2000);
@@ -166,13 +153,13 @@ describe("the leader elector", () => {
     };
     const lost = assert.rejects(running, LeadershipLostError);
     a.clock.advance(2000);
-    await settle();
+    await settle(20);
     assert.equal(a.clock.monotonic(), 7000);
     a.clock.advance(4999);
     assert.equal(a.elector.isLeader, true);
     a.clock.advance(1);
     assert.equal(a.elector.isLeader, false, "10 s after it asked at 2 s");
-    await settle();
+    await settle(20);
     a.clock.advance(2000);
     await lost;
   });
@@ -214,10 +201,10 @@ describe("the leader elector", () => {
     const runningA = a.run();
     await until(() => a.elector.isLeader);
     const runningB = b.run();
-    await settle();
+    await settle(20);
     await fakeClient(server).resource(LEASES).namespace("default").delete("lease");
     b.clock.advance(2000);
-    await settle();
+    await settle(20);
     assert.deepEqual([a.elector.isLeader, b.elector.isLeader], [true, false]);
     const lost = assert.rejects(runningA, /nobody holds it/);
     a.clock.advance(2000);
@@ -225,7 +212,7 @@ describe("the leader elector", () => {
     for (let tries = 0; tries < 8; tries += 1) {
       assert.equal(b.elector.isLeader, false);
       b.clock.advance(2000);
-      await settle();
+      await settle(20);
     }
     assert.equal(b.elector.isLeader, true);
     b.stop.abort();
@@ -267,7 +254,7 @@ describe("the leader elector", () => {
       return undefined;
     };
     const running = a.run();
-    await settle();
+    await settle(20);
     assert.deepEqual([a.terms, leaseOf(server)?.holderIdentity], [[], "a"]);
     a.clock.advance(2000);
     await until(() => a.terms.length === 1);
@@ -290,7 +277,7 @@ describe("the leader elector", () => {
     const server = newServer();
     const both = [candidate(server, "a"), candidate(server, "b")];
     const running = both.map(({ run }) => run());
-    await settle();
+    await settle(20);
     assert.equal(both.filter(({ elector }) => elector.isLeader).length, 1);
     for (const { stop, clock } of both) {
       stop.abort();

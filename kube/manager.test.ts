@@ -6,12 +6,7 @@ import { fakeClient } from "./fake/transport.ts";
 import { LeaderElector } from "./leader-election.ts";
 import { Manager, type ManagerOptions, type Runnable } from "./manager.ts";
 import { LEASES } from "./resources.ts";
-
-const settle = async () => {
-  for (let turn = 0; turn < 10; turn += 1) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-};
+import { settle } from "./testing/turns.ts";
 
 function start(options: ManagerOptions = {}) {
   const log: string[] = [];

@@ -9,14 +9,7 @@ import { Informer } from "./informer.ts";
 import { LeaderElector } from "./leader-election.ts";
 import { KubeMetrics } from "./metrics.ts";
 import { CONFIG_MAPS, EVENTS, LEASES } from "./resources.ts";
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!(await condition())) {
-    assert.ok(performance.now() < deadline, "the condition did not come true in 5 s");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+import { until } from "./testing/turns.ts";
 
 test("informer, controller, elector and recorder are told of under the names that dashboards look for", async () => {
   const server = new FakeApiServer({ resources: [CONFIG_MAPS, EVENTS, LEASES] });

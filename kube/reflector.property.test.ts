@@ -10,6 +10,7 @@ import { Informer } from "./informer.ts";
 import { compareResourceVersions, keyOf } from "./objects.ts";
 import type { ResourceClient } from "./resource-client.ts";
 import { CONFIG_MAPS, type ConfigMap } from "./resources.ts";
+import { settle } from "./testing/turns.ts";
 
 const NAMES = ["a", "b", "c", "d", "e"];
 const name = fc.constantFrom(...NAMES);
@@ -53,12 +54,6 @@ const step = fc.oneof(
   },
 );
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
-
-const settle = async () => {
-  for (let turn = 0; turn < 8; turn += 1) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-};
 
 /** Follows the deltas and fails on one that does not follow from those before it. */
 function mirrorOf(): EventHandler<ConfigMap> & { readonly objects: Map<string, ConfigMap> } {
@@ -188,7 +183,7 @@ class World {
         return server.compact();
       case "lose the kind":
         server.unregister(CONFIG_MAPS);
-        await settle();
+        await settle(8);
         server.register(CONFIG_MAPS);
         return server.compact();
       case "add a handler":
@@ -221,7 +216,7 @@ class World {
 
   /** Lets everything that is under way go on. */
   async settle(): Promise<void> {
-    await settle();
+    await settle(8);
     for (const watch of this.server.watches) {
       this.#openedAt.set(watch, this.#openedAt.get(watch) ?? this.server.storage.version);
     }
@@ -236,7 +231,7 @@ class World {
     for (let tries = 0; compareResourceVersions(this.informer.resourceVersion, last) < 0; tries += 1) {
       assert.ok(tries < 30, `the cache stays at ${this.informer.resourceVersion}, before ${last}`);
       this.clock.advance(this.clock.nextInMs ?? 0);
-      await settle();
+      await settle(8);
     }
     assert.deepEqual(this.#errors, []);
   }

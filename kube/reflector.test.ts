@@ -7,6 +7,7 @@ import { fakeClient } from "./fake/transport.ts";
 import { Informer, type InformerOptions } from "./informer.ts";
 import { mergePatch } from "./request.ts";
 import { CONFIG_MAPS, type ConfigMap } from "./resources.ts";
+import { settle } from "./testing/turns.ts";
 
 const DEADLINE_MS = 30_000;
 const isList = ({ method, path }: FakeRequest) => method === "GET" && !path.includes("watch=true");
@@ -83,13 +84,6 @@ function start(options: Partial<InformerOptions<ConfigMap>> = {}, objects = 0) {
       assert.equal(server.watches.size, 0, "no watch is left");
     },
   };
-}
-
-/** Lets everything that is under way go on. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 8; turn += 1) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
 }
 
 /** Lets everything that is under way go on until the condition holds. */
@@ -428,7 +422,7 @@ describe("the reflector", () => {
     for (let index = 0; index < breaks; index += 1) {
       await until(() => it.server.watches.size === 1);
       if (isTold) await seen(it.informer, await it.make(`told-${index}`));
-      await settle();
+      await settle(8);
       it.clock.advance(livedMs);
       const [watch] = it.server.watches;
       watch?.break();

@@ -5,6 +5,7 @@ import { Client } from "../client.ts";
 import { anonymous } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
 import type { Transport, TransportRequest, TransportResponse } from "../transport.ts";
+import { unlessAborted } from "../unless-aborted.ts";
 import type { FakeApiServer, FakeResponse } from "./server.ts";
 import type { WatchStream } from "./watch.ts";
 
@@ -27,6 +28,7 @@ export class FakeTransport implements Transport {
     const { method, path, headers, body = "" } = request;
     const signal = AbortSignal.any([request.signal, this.#closed.signal]);
     signal.throwIfAborted();
+    // Whoever has gone is not answered, and the server goes on for nobody.
     const response = await unlessAborted(
       this.#server.handle({ method, path, headers, body }).then((answer) => this.#own(answer, signal)),
       signal,
@@ -53,18 +55,6 @@ export class FakeTransport implements Transport {
 
   async close(): Promise<void> {
     this.#closed.abort(new ConnectionError("requests to fake: the client was closed"));
-  }
-}
-
-/** Whoever has gone is not answered, and the server goes on for nobody. */
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: gone, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([promise, gone]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -49,15 +49,12 @@ export function decide(
   nowMs: number,
 ): Decision {
   const base = baseQuotas(announced, actual);
-  const isUnlimited =
-    knownOf(before, "container", actual) === undefined && actual.container.quotaMicros === null;
   const judged = LEVELS.flatMap((level) => {
     const { quotaMicros } = actual[level];
-    // The kubelet limits no container on exclusive CPUs (CPU manager static), nor any without CFS quotas.
-    if (isUnlimited) return [];
     const known = knownOf(before, level, actual) ?? inherited(before, quotaMicros, base[level]);
-    // Not every container of the pod has a limit: the kubelet then sets none for the pod, and nor does the agent.
-    if (level === "pod" && known === undefined && quotaMicros === null) return [];
+    // What the kubelet doesn't limit, nor does the agent: a pod one of whose containers has no limit, a container on
+    // exclusive CPUs (CPU manager static), and anything without CFS quotas.
+    if (known === undefined && quotaMicros === null) return [];
     return { level, ...judgeQuota(known, quotaMicros, base[level], nowMs) };
   });
   // Both at once, or two strangers who take turns would never be repaired: neither can be written for the other's sake.

@@ -332,6 +332,21 @@ describe("answers that go wrong", () => {
     await w.until("Running", () => isRunning(w, "tiny"));
   });
 
+  /** Refuses the first such request. @returns how many were refused */
+  function refuseFirst(
+    w: World,
+    refusal: { method: string; path: string; statusCode: number; reason: string },
+  ): () => number {
+    let refused = 0;
+    w.server.intercept = ({ method, path }) => {
+      if (method !== refusal.method || !path.includes(refusal.path) || refused > 0) return undefined;
+      refused += 1;
+      const { statusCode, reason } = refusal;
+      return { statusCode, body: { kind: "Status", reason, message: "changed", code: statusCode } };
+    };
+    return () => refused;
+  }
+
   const WEBHOOK = 'Internal error occurred: failed calling webhook "x.example.org": no endpoints available';
 
   /** How the API server answers to the creation of these. */
@@ -436,18 +451,10 @@ describe("answers that go wrong", () => {
   it("a pod whose finalizers somebody else changed meanwhile is let go at the next try", async (t) => {
     const w = world(t);
     await running(w);
-    let refused = 0;
-    w.server.intercept = ({ method, path }) => {
-      if (method !== "PATCH" || !path.includes("/pods/") || refused > 0) return undefined;
-      refused += 1;
-      return {
-        statusCode: 422,
-        body: { kind: "Status", reason: "Invalid", message: "test failed", code: 422 },
-      };
-    };
+    const refused = refuseFirst(w, { method: "PATCH", path: "/pods/", statusCode: 422, reason: "Invalid" });
     await vms(w).delete("tiny");
     await w.until("all gone", () => isGone(w));
-    assert.equal(refused, 1);
+    assert.equal(refused(), 1);
   });
 
   for (const [what, refusal] of [
@@ -460,17 +467,11 @@ describe("answers that go wrong", () => {
       // Without the agent the pod tells, so that one reconcile writes down how the guest ended and lets the pod go.
       w.agent.close();
       await w.quiet();
-      let refused = 0;
-      w.server.intercept = ({ method, path }) => {
-        if (method !== refusal.method || !path.includes(refusal.path) || refused > 0) return undefined;
-        refused += 1;
-        const { statusCode, reason } = refusal;
-        return { statusCode, body: { kind: "Status", reason, message: "changed", code: statusCode } };
-      };
+      const refused = refuseFirst(w, refusal);
       w.kubelet.end([...w.podUids][0] ?? "", ending("crashed"));
       await w.until("it starts anew", () => w.podUids.size === 2, 100);
       await w.quiet();
-      assert.equal(refused, 1);
+      assert.equal(refused(), 1);
       const stopped = w.server.list(EVENTS).filter(({ reason }) => reason === "Stopped");
       assert.deepEqual(
         stopped.map(({ involvedObject }) => involvedObject.kind),
@@ -481,15 +482,15 @@ describe("answers that go wrong", () => {
 
   it("an instance's creation is told though the VM's status is written at the second try", async (t) => {
     const w = world(t);
-    let refused = 0;
-    w.server.intercept = ({ method, path }) => {
-      if (method !== "PUT" || !path.includes("/virtualmachines/") || refused > 0) return undefined;
-      refused += 1;
-      return { statusCode: 409, body: { kind: "Status", reason: "Conflict", message: "changed", code: 409 } };
-    };
+    const refused = refuseFirst(w, {
+      method: "PUT",
+      path: "/virtualmachines/",
+      statusCode: 409,
+      reason: "Conflict",
+    });
     await running(w);
     await w.quiet();
-    assert.equal(refused, 1);
+    assert.equal(refused(), 1);
     const created = w.server
       .list(EVENTS)
       .filter(
@@ -502,16 +503,16 @@ describe("answers that go wrong", () => {
   it("a pod's deletion is told though the status beside it is written at the second try", async (t) => {
     const w = world(t);
     await running(w);
-    let refused = 0;
-    w.server.intercept = ({ method, path }) => {
-      if (method !== "PUT" || !path.includes("/virtualmachineinstances/") || refused > 0) return undefined;
-      refused += 1;
-      return { statusCode: 409, body: { kind: "Status", reason: "Conflict", message: "changed", code: 409 } };
-    };
+    const refused = refuseFirst(w, {
+      method: "PUT",
+      path: "/virtualmachineinstances/",
+      statusCode: 409,
+      reason: "Conflict",
+    });
     await vms(w).delete("tiny");
     await w.until("all gone", () => isGone(w));
     await w.quiet();
-    assert.equal(refused, 1);
+    assert.equal(refused(), 1);
     assert.equal(w.server.list(EVENTS).filter(({ reason }) => reason === "SuccessfulDelete").length, 1);
   });
 

@@ -2,22 +2,27 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { duplexPair, PassThrough } from "node:stream";
-import { it } from "node:test";
+import { it, type TestContext } from "node:test";
 import { GuestConsole } from "./guest-console.ts";
 
 const silent = () => {};
 
-it("a viewer that leaves others alone sees the screen when nobody else does", async (t) => {
+/** A screen whose server is there, and takes what it is sent. */
+async function servedScreen(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), "vnc-"));
   const vncSocket = join(folder, "vnc.sock");
-  const server = createServer((socket) => socket.on("error", () => {}).resume()).listen(vncSocket);
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket.on("error", silent).resume());
+  }).listen(vncSocket);
   await once(server, "listening");
   t.after(async () => {
     server.close();
+    for (const socket of sockets) socket.destroy();
     await rm(folder, { recursive: true });
   });
   const screen = new GuestConsole({
@@ -26,6 +31,11 @@ it("a viewer that leaves others alone sees the screen when nobody else does", as
     stdout: new PassThrough(),
     log: { debug: silent, info: silent, warn: silent, error: silent, fatal: silent },
   });
+  return { screen, server };
+}
+
+it("a viewer that leaves others alone sees the screen when nobody else does", async (t) => {
+  const { screen, server } = await servedScreen(t);
   const look = (preserveSession: boolean) => {
     const [viewer, stream] = duplexPair();
     const ended = screen.attachVnc(() => stream, preserveSession);
@@ -45,4 +55,16 @@ it("a viewer that leaves others alone sees the screen when nobody else does", as
   await next.accepted;
   next.viewer.end();
   await next.ended;
+});
+
+it("a viewer that leaves while qemu's socket is connected leaves no connection behind", async (t) => {
+  const { screen, server } = await servedScreen(t);
+  const accepted = once(server, "connection") as Promise<[Socket]>;
+  const closed = accepted.then(([socket]) => once(socket, "close", { signal: AbortSignal.timeout(2_000) }));
+  const left = new Error("the stream has been destroyed");
+  const attached = screen.attachVnc(() => {
+    throw left;
+  });
+  await assert.rejects(attached, left);
+  await closed;
 });

@@ -254,13 +254,18 @@ describe("a freeze", () => {
     return { guest, answers };
   };
 
-  it("of no time stays until it is ended", async () => {
+  const frozenFor = async (seconds: number) => {
     const { agent, newest, advance } = await bench();
     const { guest, answers } = frozenGuest();
     newest().answers = answers;
     newest().open(true);
     await advance(1);
-    await agent.freeze(0);
+    await agent.freeze(seconds);
+    return { agent, guest, answers, newest, advance };
+  };
+
+  it("of no time stays until it is ended", async () => {
+    const { agent, guest, advance } = await frozenFor(0);
     await advance(3_600_000);
     assert.equal(guest.isFrozen, true);
     await agent.unfreeze();
@@ -268,12 +273,7 @@ describe("a freeze", () => {
   });
 
   it("ends at its time, and is tried until the agent answers", async () => {
-    const { agent, newest, advance } = await bench();
-    const { guest, answers } = frozenGuest();
-    newest().answers = answers;
-    newest().open(true);
-    await advance(1);
-    await agent.freeze(60);
+    const { guest, answers, newest, advance } = await frozenFor(60);
     newest().answers = {};
     await advance(90_000);
     assert.equal(guest.isFrozen, true);
@@ -285,12 +285,7 @@ describe("a freeze", () => {
   });
 
   it("ends at its time after an unfreeze that came to nothing", async () => {
-    const { agent, newest, advance } = await bench();
-    const { guest, answers } = frozenGuest();
-    newest().answers = answers;
-    newest().open(true);
-    await advance(1);
-    await agent.freeze(60);
+    const { agent, guest, answers, newest, advance } = await frozenFor(60);
     newest().answers = {};
     await assert.rejects(agent.unfreeze(), { status: 503 });
     newest().answers = answers;
@@ -299,12 +294,7 @@ describe("a freeze", () => {
   });
 
   it("that was ended is not ended again at its time", async () => {
-    const { agent, newest, advance } = await bench();
-    const { guest, answers } = frozenGuest();
-    newest().answers = answers;
-    newest().open(true);
-    await advance(1);
-    await agent.freeze(60);
+    const { agent, guest, advance } = await frozenFor(60);
     await agent.unfreeze();
     guest.isFrozen = true;
     await advance(90_000);

@@ -36,7 +36,8 @@ const clients: Readonly<Record<string, (lab: DhcpLab, client: LabClient) => Chil
         'ip link set dev "$interface" mtu "$new_interface_mtu"\n' +
         'ip address replace "$new_ip_address/24" dev "$interface"\n' +
         'ip route replace default via "$new_routers"\n' +
-        `echo "$new_domain_name_servers $new_domain_search" >${file("told")}\n`,
+        // Not on RENEW: the file would be written anew while the test reads it.
+        `[ "$reason" != BOUND ] || echo "$new_domain_name_servers $new_domain_search" >${file("told")}\n`,
       { mode: 0o755 },
     );
     const files = ["-cf", file("conf"), "-lf", file("leases"), "-pf", file("pid"), "-sf", file("sh")];

@@ -9,9 +9,9 @@ import {
   makeNamespace,
   removeNamespace,
   until,
-  untilGone,
   untilLogged,
 } from "../test/harness/cluster.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import { LEASE } from "../test/harness/log.ts";
 import { createMachine } from "../test/harness/machine.ts";
 import { type AuditEvent, countWrites } from "./audit-log.ts";
@@ -37,7 +37,6 @@ export interface ApiWritesReport {
 const USER_AGENT = "virtpod-operator/";
 const VMS = 10;
 const START_TIMEOUT_MS = 300_000;
-const END_TIMEOUT_MS = 120_000;
 /** After the last guest's lease, what still follows belongs to the start. */
 const REST_MS = 15_000;
 const IDLE_MS = 60_000;
@@ -57,43 +56,36 @@ async function run(context: BenchContext): Promise<ApiWritesReport> {
   const { client, progress, sabotage } = context;
   const log = new AuditLogReader(client, auditLogPath());
   const namespace = await makeNamespace(client, "bench-writes");
+  await using _ = clearing(() => removeNamespace(client, namespace));
   const names = Array.from({ length: VMS }, (_, index) => `vm-${index}`);
-  try {
-    const created = await log.mark();
-    await Promise.all(names.map((name) => createMachine(client, { namespace, name })));
-    for (const name of names) await untilRunning(context, namespace, name);
-    for (const name of names) await untilLeased(context, namespace, name);
-    progress(`${VMS} VMs run and have their leases`);
-    if (sabotage) for (const name of names) await disturb(context, namespace, name, DISTURBANCES);
-    await sleep(REST_MS);
-    const settled = await log.mark();
-    progress(`nothing changes for ${IDLE_MS / 1000} s`);
-    if (sabotage) await disturb(context, namespace, names[0] ?? "", 1);
-    await sleep(IDLE_MS);
-    const idled = await log.mark();
-    // What the operator does for VMs of other namespaces meanwhile is not this run's.
-    const isOurs = (event: AuditEvent) => [namespace, NAMESPACE, ""].includes(event.namespace);
-    const starts = countWrites((await log.between(created, settled)).filter(isOurs), USER_AGENT);
-    const idle = countWrites((await log.between(settled, idled)).filter(isOurs), USER_AGENT);
-    if (starts.writes === 0) throw new Error(`the audit log has no write by ${USER_AGENT}*`);
-    return {
-      vms: VMS,
-      writesPerVM: rounded(starts.writes / VMS),
-      writesByVerbAndResource: Object.fromEntries(
-        Object.entries(starts.byVerbAndResource).map(([key, count]) => [key, rounded(count / VMS)]),
-      ),
-      eventsPerVM: rounded(starts.events / VMS),
-      failedPerVM: rounded(starts.failed / VMS),
-      idleWritesPerMinute: rounded((idle.writes + idle.events) / (IDLE_MS / 60_000)),
-      idleWritesByVerbAndResource: idle.byVerbAndResource,
-    };
-  } finally {
-    for (const name of names) await client.resource(VIRTUAL_MACHINES).namespace(namespace).delete(name);
-    for (const name of names) {
-      await untilGone(client, VIRTUAL_MACHINES, { namespace, name, timeoutMs: END_TIMEOUT_MS });
-    }
-    await removeNamespace(client, namespace);
-  }
+  const created = await log.mark();
+  await Promise.all(names.map((name) => createMachine(client, { namespace, name })));
+  for (const name of names) await untilRunning(context, namespace, name);
+  for (const name of names) await untilLeased(context, namespace, name);
+  progress(`${VMS} VMs run and have their leases`);
+  if (sabotage) for (const name of names) await disturb(context, namespace, name, DISTURBANCES);
+  await sleep(REST_MS);
+  const settled = await log.mark();
+  progress(`nothing changes for ${IDLE_MS / 1000} s`);
+  if (sabotage) await disturb(context, namespace, names[0] ?? "", 1);
+  await sleep(IDLE_MS);
+  const idled = await log.mark();
+  // What the operator does for VMs of other namespaces meanwhile is not this run's.
+  const isOurs = (event: AuditEvent) => [namespace, NAMESPACE, ""].includes(event.namespace);
+  const starts = countWrites((await log.between(created, settled)).filter(isOurs), USER_AGENT);
+  const idle = countWrites((await log.between(settled, idled)).filter(isOurs), USER_AGENT);
+  if (starts.writes === 0) throw new Error(`the audit log has no write by ${USER_AGENT}*`);
+  return {
+    vms: VMS,
+    writesPerVM: rounded(starts.writes / VMS),
+    writesByVerbAndResource: Object.fromEntries(
+      Object.entries(starts.byVerbAndResource).map(([key, count]) => [key, rounded(count / VMS)]),
+    ),
+    eventsPerVM: rounded(starts.events / VMS),
+    failedPerVM: rounded(starts.failed / VMS),
+    idleWritesPerMinute: rounded((idle.writes + idle.events) / (IDLE_MS / 60_000)),
+    idleWritesByVerbAndResource: idle.byVerbAndResource,
+  };
 }
 
 async function untilRunning({ client }: BenchContext, namespace: string, name: string): Promise<void> {

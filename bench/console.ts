@@ -5,6 +5,7 @@ import type { Client } from "../kube/client.ts";
 import type { Pod } from "../kube/resources.ts";
 import { makeNamespace, ROOT, removeNamespace } from "../test/harness/cluster.ts";
 import { Guests } from "../test/harness/guest.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import { Subresources } from "../test/harness/subresource.ts";
 import type { Bench, BenchContext } from "./bench.ts";
 import { bareEchoes, echoes, type Flood, flood } from "./console-guest.ts";
@@ -89,42 +90,39 @@ async function run(context: BenchContext): Promise<ConsoleReport> {
   progress("keys on the serial port of bare qemu");
   const bare = await bareEchoes(await prepareMachine(), KEYS);
   const namespace = await makeNamespace(client, "bench-console");
+  await using _ = clearing(() => removeNamespace(client, namespace));
   const guests = new Guests(client, namespace);
-  try {
-    const api = new Subresources(namespace);
-    const network = {
-      spec: { networks: [{ name: "default", pod: {} }] },
-      // Its other ports are the pod's own, where the source of bytes is.
-      domain: { devices: { interfaces: [{ name: "default", masquerade: {}, ports: [{ port: 80 }] }] } },
-    };
-    await guests.create("tiny", network);
-    const { pod } = await guests.answering("tiny", 120_000);
-    const [operator] = await programPods(client, "operator");
-    progress(`${KEYS} keys on its console`);
-    const harm = sabotage ? setInterval(() => void holdUpAgents(client), 2 * ECHO_HARM_MS) : undefined;
-    const samples = await echoes(api, "tiny", KEYS).finally(() => clearInterval(harm));
-    progress(`${FLOOD_MIB} MiB through its console`);
-    const flooded = await floodOf(context, api, pod);
-    progress("bytes through ports and screen, and through kubectl port-forward, in turns");
-    const image = operator?.spec.containers[0]?.image ?? "";
-    const speeds = await speedsOf(context, { api, namespace, pod, image, rounds: runs });
-    return {
-      echoP50Ms: rounded(median(samples)),
-      echoP99Ms: rounded(percentile(samples, 99)),
-      guestEchoP50Ms: rounded(median(bare)),
-      consoles: many.consoles,
-      consolesEchoP99Ms: rounded(many.echoP99Ms),
-      statusP99Ms: rounded(many.statusP99Ms),
-      floodMiB: FLOOD_MIB,
-      lostBytes: flooded.lostBytes,
-      floodSeconds: rounded(flooded.seconds),
-      floodGrowthMiB: rounded(flooded.growthMiB, 1),
-      ...speeds,
-      cliStartMs: rounded(cliStartMs, 0),
-    };
-  } finally {
-    await removeNamespace(client, namespace);
-  }
+  const api = new Subresources(namespace);
+  const network = {
+    spec: { networks: [{ name: "default", pod: {} }] },
+    // Its other ports are the pod's own, where the source of bytes is.
+    domain: { devices: { interfaces: [{ name: "default", masquerade: {}, ports: [{ port: 80 }] }] } },
+  };
+  await guests.create("tiny", network);
+  const { pod } = await guests.answering("tiny", 120_000);
+  const [operator] = await programPods(client, "operator");
+  progress(`${KEYS} keys on its console`);
+  const harm = sabotage ? setInterval(() => void holdUpAgents(client), 2 * ECHO_HARM_MS) : undefined;
+  const samples = await echoes(api, "tiny", KEYS).finally(() => clearInterval(harm));
+  progress(`${FLOOD_MIB} MiB through its console`);
+  const flooded = await floodOf(context, api, pod);
+  progress("bytes through ports and screen, and through kubectl port-forward, in turns");
+  const image = operator?.spec.containers[0]?.image ?? "";
+  const speeds = await speedsOf(context, { api, namespace, pod, image, rounds: runs });
+  return {
+    echoP50Ms: rounded(median(samples)),
+    echoP99Ms: rounded(percentile(samples, 99)),
+    guestEchoP50Ms: rounded(median(bare)),
+    consoles: many.consoles,
+    consolesEchoP99Ms: rounded(many.echoP99Ms),
+    statusP99Ms: rounded(many.statusP99Ms),
+    floodMiB: FLOOD_MIB,
+    lostBytes: flooded.lostBytes,
+    floodSeconds: rounded(flooded.seconds),
+    floodGrowthMiB: rounded(flooded.growthMiB, 1),
+    ...speeds,
+    cliStartMs: rounded(cliStartMs, 0),
+  };
 }
 
 async function holdUpAgents(client: Client): Promise<void> {

@@ -7,6 +7,7 @@ import type { Pod } from "../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import { makeNamespace, removeNamespace } from "../test/harness/cluster.ts";
 import { Guests } from "../test/harness/guest.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import { LauncherCgroups } from "../test/harness/launcher-cgroups.ts";
 import type { Bench, BenchContext } from "./bench.ts";
 import { type Bursts, burstsMs, requestMs, streamMs } from "./cpu-burst-load.ts";
@@ -101,27 +102,21 @@ const NEIGHBOUR = "neighbour";
 async function run(context: BenchContext): Promise<CpuBurstReport> {
   const { client, progress, runs } = context;
   const namespace = await makeNamespace(client, "bench-cpu-burst");
-  try {
-    const stage = await prepare(new Guests(client, namespace));
-    progress(
-      `calibrated: ${stage.load.iterations} iterations, the neighbour's ${stage.neighbour.iterations}`,
+  await using _ = clearing(() => removeNamespace(client, namespace));
+  const stage = await prepare(new Guests(client, namespace));
+  progress(`calibrated: ${stage.load.iterations} iterations, the neighbour's ${stage.neighbour.iterations}`);
+  const rounds: Turn[][] = [];
+  for (let round = 0; round < runs; round++) {
+    const turns: Turn[] = [];
+    for (const arm of rotated(Object.keys(ARMS) as Arm[], round)) turns.push(await turn(context, stage, arm));
+    rounds.push(turns);
+    const told = turns.map(
+      ({ arm, samples, throttledPeriods, neighbourP90Ms }) =>
+        `${arm} p95 ${percentile(samples, 95).toFixed(1)} ms, throttled ${throttledPeriods}, neighbour ${neighbourP90Ms.toFixed(1)} ms`,
     );
-    const rounds: Turn[][] = [];
-    for (let round = 0; round < runs; round++) {
-      const turns: Turn[] = [];
-      for (const arm of rotated(Object.keys(ARMS) as Arm[], round))
-        turns.push(await turn(context, stage, arm));
-      rounds.push(turns);
-      const told = turns.map(
-        ({ arm, samples, throttledPeriods, neighbourP90Ms }) =>
-          `${arm} p95 ${percentile(samples, 95).toFixed(1)} ms, throttled ${throttledPeriods}, neighbour ${neighbourP90Ms.toFixed(1)} ms`,
-      );
-      progress(`round ${round + 1}/${runs}: ${told.join("; ")}`);
-    }
-    return report(rounds);
-  } finally {
-    await removeNamespace(client, namespace);
+    progress(`round ${round + 1}/${runs}: ${told.join("; ")}`);
   }
+  return report(rounds);
 }
 
 async function prepare(guests: Guests): Promise<Stage> {

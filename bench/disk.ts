@@ -2,6 +2,7 @@
  * What virtpod costs a guest's disks: their speed beside that of bare qemu, and what they add to a start.
  */
 import { makeNamespace, removeNamespace } from "../test/harness/cluster.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import type { Bench, BenchContext } from "./bench.ts";
 import { type DiskSpeed, measureSpeed } from "./disk-speed.ts";
 import { type DiskStarts, measureStarts } from "./disk-start.ts";
@@ -43,17 +44,14 @@ export const disk: Bench<DiskReport> = {
 
 async function run(context: BenchContext): Promise<DiskReport> {
   const namespace = await makeNamespace(context.client, "bench-disk");
-  try {
-    const starts = await measureStarts(context, namespace);
-    const perFormat = await measureSpeed(context, namespace);
-    const speeds = Object.values(perFormat);
-    return {
-      randomReadRatio: Math.min(...speeds.map(({ randomReadRatio }) => randomReadRatio)),
-      sequentialWriteRatio: Math.min(...speeds.map(({ sequentialWriteRatio }) => sequentialWriteRatio)),
-      perFormat,
-      ...starts,
-    };
-  } finally {
-    await removeNamespace(context.client, namespace);
-  }
+  await using _ = clearing(() => removeNamespace(context.client, namespace));
+  const starts = await measureStarts(context, namespace);
+  const perFormat = await measureSpeed(context, namespace);
+  const speeds = Object.values(perFormat);
+  return {
+    randomReadRatio: Math.min(...speeds.map(({ randomReadRatio }) => randomReadRatio)),
+    sequentialWriteRatio: Math.min(...speeds.map(({ sequentialWriteRatio }) => sequentialWriteRatio)),
+    perFormat,
+    ...starts,
+  };
 }

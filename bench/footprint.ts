@@ -9,6 +9,7 @@ import { parseQuantity } from "../lib/quantity.ts";
 import { VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import { TCG_CACHE_BYTES } from "../operator/vmi/memory.ts";
 import { makeNamespace, removeNamespace, untilGone } from "../test/harness/cluster.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import { createMachine } from "../test/harness/machine.ts";
 import { Observer } from "../test/harness/timeline.ts";
 import type { Bench, BenchContext } from "./bench.ts";
@@ -88,23 +89,20 @@ export const footprint: Bench<FootprintReport> = {
 async function run(context: BenchContext): Promise<FootprintReport> {
   const { client, progress, sabotage } = context;
   const namespace = await makeNamespace(client, "bench-footprint");
-  try {
-    const before = await controlPlane(client);
-    progress(`idle: operator ${before.operatorMiB} MiB, agent ${before.agentMiB} MiB resident`);
-    const at128 = await launchers(context, namespace, 128);
-    const at256 = await launchers(context, namespace, 256);
-    const disturbed = sabotage ? await ballastedOperator(client) : undefined;
-    const after = await controlPlane(client);
-    await disturbed?.();
-    return {
-      ...at128,
-      operatorResidentMiB: Math.max(before.operatorMiB, after.operatorMiB),
-      agentResidentMiB: Math.max(before.agentMiB, after.agentMiB),
-      at256,
-    };
-  } finally {
-    await removeNamespace(client, namespace);
-  }
+  await using _ = clearing(() => removeNamespace(client, namespace));
+  const before = await controlPlane(client);
+  progress(`idle: operator ${before.operatorMiB} MiB, agent ${before.agentMiB} MiB resident`);
+  const at128 = await launchers(context, namespace, 128);
+  const at256 = await launchers(context, namespace, 256);
+  const disturbed = sabotage ? await ballastedOperator(client) : undefined;
+  const after = await controlPlane(client);
+  await disturbed?.();
+  return {
+    ...at128,
+    operatorResidentMiB: Math.max(before.operatorMiB, after.operatorMiB),
+    agentResidentMiB: Math.max(before.agentMiB, after.agentMiB),
+    at256,
+  };
 }
 
 async function controlPlane(client: Client): Promise<{ operatorMiB: number; agentMiB: number }> {

@@ -4,6 +4,7 @@
  */
 import { availableParallelism, loadavg } from "node:os";
 import { connectCluster, makeNamespace, removeNamespace } from "../test/harness/cluster.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import type { Bench, LocalContext } from "./bench.ts";
 import { goInformer } from "./kube-go.ts";
 import type { InformerHarm } from "./kube-informer.ts";
@@ -111,31 +112,30 @@ async function run(context: LocalContext): Promise<KubeReport> {
   const go = sabotage ? undefined : goInformer(progress);
   const client = await connectCluster("virtpod-bench/1.0");
   const namespace = await makeNamespace(client, "bench-kube");
-  try {
-    progress(`creating ${PODS} pods`);
-    await createPods(client, namespace, PODS);
-    const jsonBytes = await listBytes(client, namespace);
-    const ground = { client, server: await apiServer(), namespace, podCount: PODS };
-    const node: Runs = { inform: [], replay: [] };
-    const json: Runs = { inform: [], replay: [] };
-    const protobuf: Runs = { inform: [], replay: [] };
-    await takeTurns(context, ground, { go, node, json, protobuf });
-    progress("20 informers, 1,000 writes, an hour's reconnects");
-    const connections = await connectionsRun(ground, sabotage);
-    return {
-      pods: PODS,
-      podJsonBytes: Math.round(jsonBytes / PODS),
-      ...ownFigures(node, jsonBytes, queue, connections),
-      ...goFigures(node, json, protobuf, jsonBytes),
-      loadAverage: rounded(loadavg()[0] ?? Number.NaN),
-      cores: availableParallelism(),
-    };
-  } finally {
+  await using _ = clearing(async () => {
     progress("deleting the pods");
     await deletePods(client, namespace);
     await removeNamespace(client, namespace);
     await client.close();
-  }
+  });
+  progress(`creating ${PODS} pods`);
+  await createPods(client, namespace, PODS);
+  const jsonBytes = await listBytes(client, namespace);
+  const ground = { client, server: await apiServer(), namespace, podCount: PODS };
+  const node: Runs = { inform: [], replay: [] };
+  const json: Runs = { inform: [], replay: [] };
+  const protobuf: Runs = { inform: [], replay: [] };
+  await takeTurns(context, ground, { go, node, json, protobuf });
+  progress("20 informers, 1,000 writes, an hour's reconnects");
+  const connections = await connectionsRun(ground, sabotage);
+  return {
+    pods: PODS,
+    podJsonBytes: Math.round(jsonBytes / PODS),
+    ...ownFigures(node, jsonBytes, queue, connections),
+    ...goFigures(node, json, protobuf, jsonBytes),
+    loadAverage: rounded(loadavg()[0] ?? Number.NaN),
+    cores: availableParallelism(),
+  };
 }
 
 /** Ours, client-go, ours, client-go …, so that other work on the machine hits both. */

@@ -8,6 +8,7 @@ import { PODS } from "../kube/resources.ts";
 import { sleep } from "../lib/clock.ts";
 import { VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import { makeNamespace, removeNamespace, until, untilGone } from "../test/harness/cluster.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import { createMachine } from "../test/harness/machine.ts";
 import { Observer, STEPS, type Step } from "../test/harness/timeline.ts";
 import type { Bench, BenchContext } from "./bench.ts";
@@ -80,38 +81,35 @@ async function run(context: BenchContext): Promise<StartupReport> {
   progress("preparing bare qemu");
   const machine = await prepareMachine();
   const namespace = await makeNamespace(client, "bench-startup");
-  try {
-    const image = await plainImage(client);
-    const plain: number[] = [];
-    const bare: BareStart[] = [];
-    const starts: Start[] = [];
-    for (let index = 0; index < runs; index++) {
-      const plainMs = await plainPod(client, namespace, image, `plain-${index}`);
-      const guest = await bareGuest(machine);
-      const start = await vm(context, namespace, `vm-${index}`);
-      plain.push(plainMs);
-      bare.push(guest);
-      starts.push(start);
-      progress(
-        `run ${index + 1}/${runs}: plain pod ${seconds(plainMs)}, bare qemu ${seconds(guest.leaseMs)}, ` +
-          `VM lease ${seconds(start.leaseMs)}, HTTP ${seconds(start.httpMs)}, delete ${seconds(start.deleteMs)}`,
-      );
-    }
-    const atOnce: number[] = [];
-    const bareAtOnce: number[] = [];
-    for (let round = 0; round < AT_ONCE_ROUNDS; round++) {
-      const leases = await fiveAtOnce(context, namespace, round);
-      atOnce.push(...leases);
-      progress(`five VMs at once: ${leases.map(seconds).join(", ")}`);
-      const guests = await Promise.all(Array.from({ length: AT_ONCE }, () => bareGuest(machine)));
-      const bareLeases = guests.map(({ leaseMs }) => leaseMs);
-      bareAtOnce.push(...bareLeases);
-      progress(`five bare qemu at once: ${bareLeases.map(seconds).join(", ")}`);
-    }
-    return report({ plain, bare, starts, atOnce, bareAtOnce });
-  } finally {
-    await removeNamespace(client, namespace);
+  await using _ = clearing(() => removeNamespace(client, namespace));
+  const image = await plainImage(client);
+  const plain: number[] = [];
+  const bare: BareStart[] = [];
+  const starts: Start[] = [];
+  for (let index = 0; index < runs; index++) {
+    const plainMs = await plainPod(client, namespace, image, `plain-${index}`);
+    const guest = await bareGuest(machine);
+    const start = await vm(context, namespace, `vm-${index}`);
+    plain.push(plainMs);
+    bare.push(guest);
+    starts.push(start);
+    progress(
+      `run ${index + 1}/${runs}: plain pod ${seconds(plainMs)}, bare qemu ${seconds(guest.leaseMs)}, ` +
+        `VM lease ${seconds(start.leaseMs)}, HTTP ${seconds(start.httpMs)}, delete ${seconds(start.deleteMs)}`,
+    );
   }
+  const atOnce: number[] = [];
+  const bareAtOnce: number[] = [];
+  for (let round = 0; round < AT_ONCE_ROUNDS; round++) {
+    const leases = await fiveAtOnce(context, namespace, round);
+    atOnce.push(...leases);
+    progress(`five VMs at once: ${leases.map(seconds).join(", ")}`);
+    const guests = await Promise.all(Array.from({ length: AT_ONCE }, () => bareGuest(machine)));
+    const bareLeases = guests.map(({ leaseMs }) => leaseMs);
+    bareAtOnce.push(...bareLeases);
+    progress(`five bare qemu at once: ${bareLeases.map(seconds).join(", ")}`);
+  }
+  return report({ plain, bare, starts, atOnce, bareAtOnce });
 }
 
 function report(samples: {

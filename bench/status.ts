@@ -4,6 +4,7 @@
  */
 import { VIRTUAL_MACHINES } from "../operator/kinds.ts";
 import { makeNamespace, removeNamespace, untilGone } from "../test/harness/cluster.ts";
+import { clearing } from "../test/harness/interrupts.ts";
 import { createMachine } from "../test/harness/machine.ts";
 import { Observer } from "../test/harness/timeline.ts";
 import { countWrites } from "./audit-log.ts";
@@ -59,20 +60,17 @@ export const status: Bench<StatusReport> = {
 async function run(context: BenchContext): Promise<StatusReport> {
   const { client, progress, runs } = context;
   const namespace = await makeNamespace(client, "bench-status");
-  try {
-    const log = new AuditLogReader(client, auditLogPath());
-    const began = await log.mark();
-    const changes = await changesOf(context, namespace, Math.ceil((CHANGES * runs) / DEFAULT_RUNS));
-    const ended = await log.mark();
-    const isOurs = (event: { readonly namespace: string }) => event.namespace === namespace;
-    const { writes } = countWrites((await log.between(began, ended)).filter(isOurs), USER_AGENT);
-    if (writes === 0) throw new Error(`the audit log has no write by ${USER_AGENT}*`);
-    const leases = await leasesOf(context, namespace);
-    progress(`${changes.length} changes, ${writes} writes`);
-    return report(changes, writes, leases);
-  } finally {
-    await removeNamespace(client, namespace);
-  }
+  await using _ = clearing(() => removeNamespace(client, namespace));
+  const log = new AuditLogReader(client, auditLogPath());
+  const began = await log.mark();
+  const changes = await changesOf(context, namespace, Math.ceil((CHANGES * runs) / DEFAULT_RUNS));
+  const ended = await log.mark();
+  const isOurs = (event: { readonly namespace: string }) => event.namespace === namespace;
+  const { writes } = countWrites((await log.between(began, ended)).filter(isOurs), USER_AGENT);
+  if (writes === 0) throw new Error(`the audit log has no write by ${USER_AGENT}*`);
+  const leases = await leasesOf(context, namespace);
+  progress(`${changes.length} changes, ${writes} writes`);
+  return report(changes, writes, leases);
 }
 
 /** In rounds of one start and one end each, with everything that happens to a running VM in between. */

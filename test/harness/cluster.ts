@@ -6,7 +6,7 @@ import type { Client } from "../../kube/client.ts";
 import { connect } from "../../kube/connect.ts";
 import { NotFoundError } from "../../kube/errors.ts";
 import type { KubeObject, ResourceDescriptor } from "../../kube/objects.ts";
-import { NAMESPACES, type Namespace, PODS } from "../../kube/resources.ts";
+import { NAMESPACES, type Namespace, PODS, type Pod, SERVICE_ACCOUNTS } from "../../kube/resources.ts";
 
 export const ROOT = dirname(dirname(import.meta.dirname));
 
@@ -77,11 +77,19 @@ export function untilGone<T extends KubeObject>(
   return until(client, kind, { ...options, what: "its end", when: (object) => object === undefined });
 }
 
-/** A namespace of its own for one test file, deleted with all in it afterwards. */
+/** A namespace of its own for one test file, deleted with all in it afterwards. Resolves when it takes pods. */
 export async function makeNamespace(client: Client, prefix: string): Promise<string> {
   const name = `${prefix}-${randomBytes(3).toString("hex")}`;
   const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
   await client.resource<Namespace>(NAMESPACES).create({ metadata: { name, labels } });
+  // Until the controller manager has made it, admission refuses every pod.
+  await until(client, SERVICE_ACCOUNTS, {
+    namespace: name,
+    name: "default",
+    what: "the account that pods run as",
+    timeoutMs: 60_000,
+    when: (account) => account !== undefined,
+  });
   return name;
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Container, PODS, type Pod } from "../../kube/resources.ts";
-import { until, untilGone, untilLogged } from "../harness/cluster.ts";
+import { untilGone, untilLogged } from "../harness/cluster.ts";
 import { condition, Guests } from "../harness/guest.ts";
 import { limitMemory, nameVictim } from "../harness/memory-limit.ts";
 import { killProgram, remainsOf, tracesOf } from "../harness/node.ts";
@@ -139,14 +139,6 @@ describe("a launcher", { concurrency: 3 }, () => {
     const [agent] = await systemPods(guests.client, "virtpod-agent");
     const image = agent?.spec.initContainers?.[0]?.image ?? "";
     await pods().create({ metadata: { name: "pretender" }, spec: pretender(image) });
-    await until(guests.client, PODS, {
-      namespace: guests.namespace,
-      name: "pretender",
-      what: "a started container",
-      timeoutMs: STATUS_MS,
-      when: (pod) =>
-        pod?.status?.containerStatuses?.[0]?.state?.waiting === undefined && pod?.status?.phase !== "Pending",
-    });
     const where = { namespace: guests.namespace, name: "pretender" };
     const { input } = await untilLogged(guests.client, where, /"closed":true.*\n/, STATUS_MS);
     const said = input

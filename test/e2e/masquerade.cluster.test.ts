@@ -45,7 +45,7 @@ describe("a guest behind masquerade", () => {
     ]);
     assert.equal(hidden.address, "10.0.2.2");
     podName = hidden.pod.metadata.name;
-    podIP = (await guests.resource(PODS).get(podName)).status?.podIP ?? "";
+    podIP = hidden.pod.status?.podIP ?? "";
     peer = other.address;
   });
   after(() => guests.close());

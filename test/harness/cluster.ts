@@ -102,13 +102,38 @@ export async function removeNamespace(client: Client, name: string): Promise<voi
   await untilGone(client, NAMESPACES, { name, timeoutMs: 120_000 });
 }
 
-/** Follows a pod's log until a line matches. @throws Error with what the log held */
+/**
+ * The pod once its kubelet has told that its container has started, which it does later than the agent tells that the
+ * guest runs: until then there is neither log nor address.
+ */
+export async function untilStarted(
+  client: Client,
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+  timeoutMs: number,
+): Promise<Pod> {
+  const pod = await until(client, PODS, {
+    namespace,
+    name,
+    what: "a started container",
+    timeoutMs,
+    when: (seen) => {
+      if (seen === undefined) return true;
+      const { running, terminated } = seen.status?.containerStatuses?.[0]?.state ?? {};
+      return running !== undefined || terminated !== undefined;
+    },
+  });
+  if (pod === undefined) throw new Error(`pod ${namespace}/${name} is gone`);
+  return pod;
+}
+
+/** Follows a pod's log, once it has one, until a line matches. @throws Error with what the log held */
 export async function untilLogged(
   client: Client,
   pod: { readonly namespace: string; readonly name: string },
   pattern: RegExp,
   timeoutMs: number,
 ): Promise<RegExpExecArray> {
+  await untilStarted(client, pod, timeoutMs);
   const signal = AbortSignal.timeout(timeoutMs);
   let text = "";
   try {

@@ -1,7 +1,7 @@
 /** VMs of the Debian guest: systemd, cloud-init, sshd; about half a minute to its login under emulation. */
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import type { Pod } from "../../kube/resources.ts";
-import { untilLogged } from "./cluster.ts";
+import { untilLogged, untilStarted } from "./cluster.ts";
 import type { Changes, Guests } from "./guest.ts";
 import { DEBIAN_IMAGE, type GuestDisk, withDisks } from "./storage.ts";
 
@@ -45,8 +45,8 @@ export async function booted(
   name: string,
 ): Promise<{ readonly pod: Pod; readonly address: string }> {
   await guests.untilVmi(name, "phase Running", BOOT_TIMEOUT_MS, ({ status }) => status?.phase === "Running");
-  const pod = await guests.pod(name);
-  const where = { namespace: guests.namespace, name: pod.metadata.name };
+  const where = { namespace: guests.namespace, name: (await guests.pod(name)).metadata.name };
+  const pod = await untilStarted(guests.client, where, BOOT_TIMEOUT_MS);
   await untilLogged(guests.client, where, new RegExp(BOOTED), BOOT_TIMEOUT_MS);
-  return { pod, address: pod.status?.podIP ?? (await guests.pod(name)).status?.podIP ?? "" };
+  return { pod, address: pod.status?.podIP ?? "" };
 }

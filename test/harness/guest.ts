@@ -14,6 +14,7 @@ import {
   until,
   untilGone,
   untilLogged,
+  untilStarted,
 } from "./cluster.ts";
 import { interact, untilHeard } from "./command.ts";
 import { eventually } from "./eventually.ts";
@@ -162,8 +163,8 @@ export class Guests {
     timeoutMs = 60_000,
   ): Promise<{ readonly pod: Pod; readonly address: string }> {
     await this.untilVmi(name, "phase Running", timeoutMs, ({ status }) => status?.phase === "Running");
-    const pod = await this.pod(name);
-    const where = { namespace: this.namespace, name: pod.metadata.name };
+    const where = { namespace: this.namespace, name: (await this.pod(name)).metadata.name };
+    const pod = await untilStarted(this.client, where, timeoutMs);
     const lease = await untilLogged(this.client, where, / lease ip=([\d.]+)/, timeoutMs);
     await untilLogged(this.client, where, / http ready/, timeoutMs);
     return { pod, address: lease[1] ?? "" };

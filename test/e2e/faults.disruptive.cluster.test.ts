@@ -1,13 +1,10 @@
 /** Operator, agent and kubelet die while guests run: the guests go on, and what happened meanwhile is told afterwards. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { LEASES, PODS, type Pod } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { until, untilGone } from "../harness/cluster.ts";
-import { eventually } from "../harness/eventually.ts";
-import { Guests, uptimeSeconds } from "../harness/guest.ts";
+import { Guests, knock, onKnock, uptimeSeconds } from "../harness/guest.ts";
 import { ensureKubelet, killKubelet, type PodTraces, remainsOf, tracesOf } from "../harness/node.ts";
 import { killSystem, SYSTEM } from "../harness/system.ts";
 
@@ -15,7 +12,6 @@ import { killSystem, SYSTEM } from "../harness/system.ts";
 const RECOVERY_MS = 20_000;
 /** By so much a guest's clock may be late on a busy machine. */
 const LATE_MS = 2_000;
-const KNOCKED_PORT = 7777;
 
 describe("while a guest runs", () => {
   let guests: Guests;
@@ -80,10 +76,10 @@ describe("while a guest runs", () => {
     const traces = tracesOf(await guests.pod("deleted"));
     const leaver = await vmiOf("leaver");
     // Typed without an operator it would not get through: the guest waits for a knock.
-    await guests.type("leaver", `(nc -l -p ${KNOCKED_PORT} </dev/null; poweroff) &`);
+    await guests.type("leaver", onKnock("poweroff"));
     const untilBack = await killSystem(guests.client, "virtpod-operator");
     // Nobody is there to see any of these.
-    await eventually(() => knock(leaverAddress), RECOVERY_MS);
+    await knock(leaverAddress, RECOVERY_MS);
     await guests.resource(VIRTUAL_MACHINES).delete("deleted");
     await guests.create("newcomer");
     const leaverPod = await until(guests.client, PODS, {
@@ -176,10 +172,3 @@ describe("while a guest runs", () => {
     assert.deepEqual(remainsOf(traces), []);
   });
 });
-
-/** Opens a connection to the guest and closes it. */
-async function knock(address: string): Promise<void> {
-  const socket = connect(KNOCKED_PORT, address);
-  await once(socket, "connect");
-  socket.destroy();
-}

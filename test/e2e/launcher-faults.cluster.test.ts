@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Container, PODS, type Pod } from "../../kube/resources.ts";
 import { untilGone, untilLogged } from "../harness/cluster.ts";
-import { condition, Guests } from "../harness/guest.ts";
+import { condition, Guests, knock, onKnock } from "../harness/guest.ts";
 import { limitMemory, nameVictim } from "../harness/memory-limit.ts";
 import { killProgram, remainsOf, tracesOf } from "../harness/node.ts";
 import { systemPods } from "../harness/system.ts";
@@ -89,22 +89,24 @@ describe("a launcher", { concurrency: 3 }, () => {
   async function assertOutOfMemory(name: string, victim: RegExp): Promise<void> {
     // Far more than is spared below, also where half of it is all that the guest's file system may hold.
     await guests.create(name, { domain: { memory: { guest: "256Mi" } } });
-    const { pod } = await guests.answering(name);
+    const { pod, address } = await guests.answering(name);
+    // Before the limit: a console takes memory of the launcher's, and the victim carries the line's echo.
+    await guests.type(name, onKnock("cat /dev/zero > /fill"));
     const failed = guests.untilVmi(
       name,
       "the phase Failed",
-      60_000,
+      STATUS_MS,
       ({ metadata, status }) => metadata.uid === vmiUidOf(pod) && status?.phase === "Failed",
     );
-    const backingOff = guests.untilStatus(name, "CrashLoopBackOff", 60_000);
+    const backingOff = guests.untilStatus(name, "CrashLoopBackOff", STATUS_MS);
     // Whichever fails first says why.
     for (const promise of [failed, backingOff]) promise.catch(() => {});
     nameVictim(pod, victim);
     limitMemory(pod, 24 * MIB);
-    await guests.type(name, "cat /dev/zero > /fill &");
+    await knock(address);
     assert.equal((await failed).status?.reason, "OOMKilled");
     assert.match(condition(await backingOff, "Failure")?.message ?? "", /memory/);
-    await guests.untilEvent(name, "Stopped", /memory/, 10_000);
+    await guests.untilEvent(name, "Stopped", /memory/, STATUS_MS);
     await guests.remove(name);
   }
 

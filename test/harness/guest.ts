@@ -1,4 +1,6 @@
 /** VMs of the test guest with what a test changes in them, and what the guest itself says by HTTP. */
+import { once } from "node:events";
+import { connect } from "node:net";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import type { VirtualMachineInstance } from "../../api/virtual-machine-instance.ts";
 import type { Client } from "../../kube/client.ts";
@@ -24,6 +26,7 @@ import { exampleMachine } from "./machine.ts";
 const PATIENCE_MS = 60_000;
 /** A VM goes after its VMI and pods: time for an answer of the API server's, no more. */
 const AFTER_VM_MS = 15_000;
+const KNOCKED_PORT = 7777;
 
 type VmSpec = VirtualMachine["spec"];
 type VmiSpec = VmSpec["template"]["spec"];
@@ -270,6 +273,23 @@ export async function ask<T>(
   });
   if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
   return (await response.json()) as T;
+}
+
+/**
+ * A line for the guest's shell that waits in the background for `knock`, and does the work then: what is typed can be
+ * acknowledged before it ends whoever would carry the acknowledgement.
+ */
+export function onKnock(work: string): string {
+  return `(nc -l -p ${KNOCKED_PORT} </dev/null; ${work}) &`;
+}
+
+/** Resolves when the guest that waits for it has been knocked at. */
+export function knock(address: string, timeoutMs = PATIENCE_MS): Promise<void> {
+  return eventually(async () => {
+    const socket = connect(KNOCKED_PORT, address);
+    await once(socket, "connect");
+    socket.destroy();
+  }, timeoutMs);
 }
 
 /** The name by which the guest knows the disk of that serial number, once its driver has found it. */

@@ -10,8 +10,8 @@ import { ask, condition, Guests, tiny } from "../harness/guest.ts";
 import { isConsoleLine } from "../harness/log.ts";
 
 const STATUS_MS = 90_000;
-/** An end without grace, on a busy machine: the example's grace period alone is longer. */
-const NO_GRACE_MS = 8_000;
+/** An end without grace, on a busy machine: the default grace period alone is longer. */
+const NO_GRACE_MS = 20_000;
 
 describe("the life of a VM", { concurrency: 3 }, () => {
   let guests: Guests;

@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { CONDITION_UNPAUSED } from "../../api/names.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { kubeconfigPath, untilGone } from "../harness/cluster.ts";
+import { kubeconfigPath, untilGone, untilStarted } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { ask, condition, Guests, tiny } from "../harness/guest.ts";
 import { isConsoleLine } from "../harness/log.ts";
@@ -66,14 +66,15 @@ describe("the life of a VM", { concurrency: 3 }, () => {
     const vmi = await guests.resource(VIRTUAL_MACHINE_INSTANCES).get("paused");
     assert.equal(vmi.status?.phase, "Running");
     // Its readiness gate keeps Services from it.
-    assert.notEqual(condition(await guests.pod("paused"), CONDITION_UNPAUSED)?.status, "True");
-    assert.equal(condition(await guests.pod("paused"), "Ready")?.status, "False");
+    const where = { namespace: guests.namespace, name: (await guests.pod("paused")).metadata.name };
+    const started = await untilStarted(guests.client, where, STATUS_MS);
+    assert.notEqual(condition(started, CONDITION_UNPAUSED)?.status, "True");
+    assert.equal(condition(started, "Ready")?.status, "False");
     // Meanwhile another guest boots, and the paused one has not printed a line.
     await guests.create("unpaused");
     await guests.answering("unpaused");
-    const { metadata } = await guests.pod("paused");
     const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
-    const lines = capture("kubectl", ["logs", metadata.name, "-n", guests.namespace], env).split("\n");
+    const lines = capture("kubectl", ["logs", where.name, "-n", where.namespace], env).split("\n");
     assert.deepEqual(
       lines.filter((line) => line !== "" && isConsoleLine(line)),
       [],

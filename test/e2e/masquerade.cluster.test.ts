@@ -72,7 +72,9 @@ describe("a guest behind masquerade", () => {
     const spec = { selector: { app: "hidden" }, ports: [{ port: 8000, targetPort: LISTED }] };
     await guests.resource(SERVICES).create({ metadata: { name: "hidden" }, spec });
     const name = `hidden.${guests.namespace}.svc.cluster.local`;
-    await guests.type("hidden", `wget -qO- http://${name}:8000/`, /"address":"10\.0\.2\.2"/);
+    // Endpoints, the node's rules and the DNS server each learn of it on their own time.
+    const untilServed = `until wget -qO- http://${name}:8000/; do sleep 1; done`;
+    await guests.type("hidden", untilServed, /"address":"10\.0\.2\.2"/);
     await guests.type("peer", `wget -qO- http://${name}:8000/`, /"hostname":"hidden"/);
   });
 

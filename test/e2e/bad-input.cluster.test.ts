@@ -4,11 +4,12 @@ import { after, before, describe, it } from "node:test";
 import type { VirtualMachine } from "../../api/virtual-machine.ts";
 import { type KubeObject, describe as kind } from "../../kube/objects.ts";
 import { mergePatch } from "../../kube/request.ts";
-import { makeNamespace, removeNamespace } from "../harness/cluster.ts";
+import { makeNamespace, removeNamespace, until } from "../harness/cluster.ts";
 import { condition, Guests } from "../harness/guest.ts";
 
 interface ResourceQuota extends KubeObject {
   readonly spec: { readonly hard: Readonly<Record<string, string>> };
+  readonly status?: { readonly hard?: Readonly<Record<string, string>> };
 }
 const RESOURCE_QUOTAS = kind<ResourceQuota>({
   group: "",
@@ -127,6 +128,14 @@ describe("bad input that no schema can see", { concurrency: 4 }, () => {
     try {
       const quotas = guests.client.resource(RESOURCE_QUOTAS).namespace(namespace);
       await quotas.create({ metadata: { name: "no-pods" }, spec: { hard: { pods: "0" } } });
+      // Its controller's word: nothing is refused before.
+      await until(guests.client, RESOURCE_QUOTAS, {
+        namespace,
+        name: "no-pods",
+        what: "what it forbids in its status",
+        timeoutMs: STATUS_MS,
+        when: (quota) => quota?.status?.hard?.["pods"] === "0",
+      });
       // The namespace controller waits for a part of the grace period when the namespace goes with the VM in it.
       await limited.create("forbidden", { spec: { terminationGracePeriodSeconds: 0 } });
       const vm = await limited.untilVm(

@@ -4,6 +4,7 @@ import type { Draft } from "../../kube/objects.ts";
 import { CUSTOM_RESOURCE_DEFINITIONS, type CustomResourceDefinition } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { until, untilGone } from "../harness/cluster.ts";
+import { eventually } from "../harness/eventually.ts";
 
 const NAMES = [VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES].map(({ plural, group }) => `${plural}.${group}`);
 type CrdDraft = Draft<CustomResourceDefinition>;
@@ -53,4 +54,9 @@ export async function recreateCrds(client: Client): Promise<void> {
       }),
     ),
   );
+  // The handler begins to serve a kind a moment after it has said so.
+  await Promise.all([
+    eventually(() => client.resource(VIRTUAL_MACHINES).list({ limit: 1 }), ESTABLISHED_MS),
+    eventually(() => client.resource(VIRTUAL_MACHINE_INSTANCES).list({ limit: 1 }), ESTABLISHED_MS),
+  ]);
 }

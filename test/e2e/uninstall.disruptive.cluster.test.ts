@@ -10,7 +10,7 @@ import { API_SERVICES, NAMESPACES, PODS } from "../../kube/resources.ts";
 import { connectCluster, kubeconfigPath, makeNamespace, untilGone } from "../harness/cluster.ts";
 import { capture, clusterTool, interact } from "../harness/command.ts";
 import { Subresources } from "../harness/subresource.ts";
-import { systemPods } from "../harness/system.ts";
+import { systemPods, untilServed } from "../harness/system.ts";
 
 const RELEASE = "virtpod";
 const API_SERVICE = "v1.subresources.kubevirt.io";
@@ -31,6 +31,7 @@ describe("an uninstalled chart", { concurrency: 1 }, () => {
   });
   after(async () => {
     helm("upgrade", "--install", RELEASE, "charts/virtpod", "--values", values, "--wait", "--timeout", "3m");
+    await untilServed(client);
     rmSync(folder, { recursive: true });
     await client.close();
   });

@@ -12,7 +12,7 @@ import { ignoreNotFound } from "../../kube/errors.ts";
 import { ENDPOINT_SLICES, NODES } from "../../kube/resources.ts";
 import { connectCluster, kubeconfigPath, makeNamespace, removeNamespace } from "../harness/cluster.ts";
 import { clearing } from "../harness/interrupts.ts";
-import { SYSTEM } from "../harness/system.ts";
+import { SYSTEM, untilServed } from "../harness/system.ts";
 import { PROXY_NAME, proxyCertificate } from "./certificate.ts";
 import { freeLease, type OperatorContainer, scaleAway, scaleBack } from "./cluster-operator.ts";
 import {
@@ -161,6 +161,7 @@ async function clear(client: Client, node: ClusterNode): Promise<void> {
   const slices = client.resource(ENDPOINT_SLICES).namespace(SYSTEM);
   for (const { service } of SERVICES) await slices.delete(sliceName(service)).catch(ignoreNotFound);
   await scaleBack(client);
+  await untilServed(client);
 }
 
 async function makeEndpoints(client: Client, networks: readonly OperatorNetwork[]): Promise<void> {

@@ -1,7 +1,9 @@
 /** virtpod's own pods: the operator's replicas and the agents. */
+import { OWN_SUBRESOURCES_GROUP, SUBRESOURCES_GROUP } from "../../api/names.ts";
 import type { Client } from "../../kube/client.ts";
 import { PODS, type Pod } from "../../kube/resources.ts";
 import { until } from "./cluster.ts";
+import { eventually } from "./eventually.ts";
 import { killProgram } from "./node.ts";
 
 export const SYSTEM = "virtpod";
@@ -44,6 +46,17 @@ export async function killSystem(client: Client, program: SystemProgram): Promis
       });
     }
   };
+}
+
+/**
+ * Resolves when the API server serves what the operators serve. Once it has found nobody, it looks again when it hears of
+ * an endpoint, and if the node doesn't know the way there yet, up to half a minute later.
+ */
+export async function untilServed(client: Client): Promise<void> {
+  for (const group of [SUBRESOURCES_GROUP, OWN_SUBRESOURCES_GROUP]) {
+    const discovery = { method: "GET", path: `/apis/${group}/v1`, action: `discover ${group}` } as const;
+    await eventually(() => client.request(discovery), RESTARTED_MS);
+  }
 }
 
 /**

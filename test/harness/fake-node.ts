@@ -4,8 +4,9 @@
  */
 import type { Client } from "../../kube/client.ts";
 import { mergePatch } from "../../kube/request.ts";
-import { NODES, type Node } from "../../kube/resources.ts";
+import { NODES, type Node, PODS } from "../../kube/resources.ts";
 import { until, untilGone } from "./cluster.ts";
+import { SYSTEM } from "./system.ts";
 
 type Taint = NonNullable<NonNullable<Node["spec"]>["taints"]>[number];
 
@@ -84,8 +85,15 @@ export class FakeNode {
     await this.#client.resource(NODES).patch(this.name, mergePatch({ spec: { taints } }));
   }
 
+  /** With its agent's pod, which looks like any other's until the garbage collector has missed the node for 40 s. */
   async remove(): Promise<void> {
     await this.#client.resource(NODES).delete(this.name);
     await untilGone(this.#client, NODES, { name: this.name, timeoutMs: 30_000 });
+    const { items } = await this.#client
+      .resource(PODS)
+      .namespace(SYSTEM)
+      .list({ fieldSelector: `spec.nodeName=${this.name}` });
+    for (const { metadata } of items)
+      await untilGone(this.#client, PODS, { namespace: SYSTEM, name: metadata.name, timeoutMs: 120_000 });
   }
 }

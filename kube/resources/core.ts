@@ -10,7 +10,7 @@ export interface Node extends Base {
   status?: {
     capacity?: Record<string, string>;
     allocatable?: Record<string, string>;
-    conditions?: Condition[];
+    conditions?: (Condition & { lastHeartbeatTime?: string })[];
     addresses?: { type: string; address: string }[];
     nodeInfo?: Record<string, unknown>;
   };

@@ -23,14 +23,19 @@ export async function restartKubelet(
   client: Client,
   { node, args = [], what, when }: RestartOptions,
 ): Promise<void> {
+  // Whole seconds, as the node tells them.
+  const since = Math.floor(Date.now() / 1000) * 1000;
   capture("./cluster/kubelet-restart", args);
   await until(client, NODES, {
     name: node,
-    what: `${what}, by a kubelet that knows of launchers`,
+    what: `${what}, by a kubelet that is ready and knows of launchers`,
     timeoutMs: RESTART_MS,
     when: (seen) => {
       const { status = {} } = seen ?? {};
-      return when(status) && parseQuantity(status.allocatable?.[DEVICE_LAUNCHER] ?? 0) > 0;
+      const ready = status.conditions?.find(({ type }) => type === "Ready");
+      // What it writes when it registers its node leaves conditions and devices as its predecessor told them.
+      const isToldAnew = Date.parse(ready?.lastHeartbeatTime ?? "") >= since && ready?.status === "True";
+      return isToldAnew && when(status) && parseQuantity(status.allocatable?.[DEVICE_LAUNCHER] ?? 0) > 0;
     },
   });
 }

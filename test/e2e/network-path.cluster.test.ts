@@ -4,9 +4,11 @@ import { after, before, describe, it } from "node:test";
 import type { NetworkPath } from "../../api/network-path.ts";
 import { kubeconfigPath } from "../harness/cluster.ts";
 import { capture, clusterTool, interact } from "../harness/command.ts";
+import { eventually } from "../harness/eventually.ts";
 import { ask, Guests } from "../harness/guest.ts";
 
 const NAME = "seen";
+const BOUND_MS = 60_000;
 const CLI = new URL("../../cli/main.ts", import.meta.url).pathname;
 const env = { ...process.env, KUBECONFIG: kubeconfigPath() };
 
@@ -85,7 +87,7 @@ describe("a guest's network, shown by virtpod net", () => {
     }
   });
 
-  it("is shown to who may view the namespace, and to nobody else", () => {
+  it("is shown to who may view the namespace, and to nobody else", async () => {
     const { namespace } = guests;
     const path = `/apis/subresources.virtpod.io/v1/namespaces/${namespace}/virtualmachineinstances/${NAME}/network`;
     kubectl(
@@ -97,7 +99,11 @@ describe("a guest's network, shown by virtpod net", () => {
       "--namespace",
       namespace,
     );
-    const answer = JSON.parse(kubectl("get", "--raw", path, "--as", "viewer")) as NetworkPath;
+    // The API server's own authorizer hears of it a moment later.
+    const answer = await eventually(
+      async () => JSON.parse(kubectl("get", "--raw", path, "--as", "viewer")) as NetworkPath,
+      BOUND_MS,
+    );
     assert.equal(answer.interfaces[0]?.name, "default");
     assert.throws(() => kubectl("get", "--raw", path, "--as", "stranger"), /forbidden|cannot get/i);
   });

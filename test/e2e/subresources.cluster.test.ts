@@ -8,6 +8,7 @@ import { PODS } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { kubeconfigPath, untilGone } from "../harness/cluster.ts";
 import { capture, clusterTool } from "../harness/command.ts";
+import { eventually } from "../harness/eventually.ts";
 import { Guests } from "../harness/guest.ts";
 import { remainsOf, tracesOf } from "../harness/node.ts";
 import { Session, Subresources } from "../harness/subresource.ts";
@@ -15,6 +16,7 @@ import { systemPods } from "../harness/system.ts";
 
 const NAME = "tiny";
 const HTTP_PORT = 80;
+const BOUND_MS = 60_000;
 
 describe("a running guest", { concurrency: 1 }, () => {
   let guests: Guests;
@@ -149,9 +151,12 @@ describe("a running guest", { concurrency: 1 }, () => {
     const ROLES = ["admin", "edit", "view"] as const;
     const user = (role: string) => `${role}@${guests.namespace}`;
 
-    before(() => {
+    before(async () => {
       for (const role of ROLES)
         kubectl("create", "rolebinding", `is-${role}`, `--clusterrole=${role}`, `--user=${user(role)}`);
+      // The API server's own authorizer hears of them a moment later.
+      for (const role of ROLES)
+        await eventually(async () => kubectl("auth", "can-i", "list", "pods", "--as", user(role)), BOUND_MS);
     });
 
     /** What is asked, and the code of who may; all others get 403. */

@@ -70,7 +70,7 @@ describe("a Debian guest that boots by EFI", { concurrency: 1 }, () => {
     ssh = new Ssh(key, USER, address);
   });
   after(async () => {
-    await ssh?.close();
+    await ssh?.close().catch(() => {});
     for (const one of [key, credential]) one.remove();
     await guests.close();
   });

@@ -126,7 +126,7 @@ describe("the disks of a Debian guest", { concurrency: 1 }, () => {
     ));
   });
   after(async () => {
-    await ssh?.close();
+    await ssh?.close().catch(() => {});
     key.remove();
     await guests.close();
   });

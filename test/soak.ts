@@ -9,7 +9,7 @@ import { endure } from "./faults/endurance.ts";
 import { surviveCrashes } from "./harness/crash.ts";
 import { Guests } from "./harness/guest.ts";
 import { clearing } from "./harness/interrupts.ts";
-import { processesOf, remainsOf, tracesOf } from "./harness/node.ts";
+import { lastingRemainsOf, processesOf, tracesOf } from "./harness/node.ts";
 import { systemPods } from "./harness/system.ts";
 
 const MINUTE_MS = 60_000;
@@ -84,7 +84,7 @@ async function lifeOf(guests: Guests, name: string): Promise<void> {
   const { pod } = await guests.answering(name, LIFE_TIMEOUT_MS);
   const traces = tracesOf(pod);
   await guests.remove(name, LIFE_TIMEOUT_MS);
-  const remains = remainsOf(traces);
+  const remains = await lastingRemainsOf(traces);
   if (remains.length > 0) throw new Error(`VM ${guests.namespace}/${name} left ${remains.join(", ")}`);
 }
 

@@ -5,7 +5,14 @@ import { LEASES, PODS, type Pod } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
 import { until, untilGone } from "../harness/cluster.ts";
 import { Guests, knock, onKnock, uptimeSeconds } from "../harness/guest.ts";
-import { ensureKubelet, killKubelet, type PodTraces, remainsOf, tracesOf } from "../harness/node.ts";
+import {
+  ensureKubelet,
+  killKubelet,
+  lastingRemainsOf,
+  type PodTraces,
+  remainsOf,
+  tracesOf,
+} from "../harness/node.ts";
 import { killSystem, SYSTEM } from "../harness/system.ts";
 
 /** The promise: so long after the process is back, every status is right again. */
@@ -118,7 +125,7 @@ describe("while a guest runs", () => {
       "the old leader saw the end",
     );
     await assertUntouched(since);
-    assert.deepEqual(remainsOf(traces), []);
+    assert.deepEqual(await lastingRemainsOf(traces), []);
   });
 
   it("a killed agent changes nothing, and a VM that is deleted without it leaves nothing", async () => {
@@ -135,7 +142,7 @@ describe("while a guest runs", () => {
     // What it tells of the guest that it found again reaches the operator: the console is there.
     await guests.type("steady", "true");
     await guests.answering("after-agent");
-    assert.deepEqual(remainsOf(traces), []);
+    assert.deepEqual(await lastingRemainsOf(traces), []);
   });
 
   it("a killed kubelet changes nothing, and what happened without it is told afterwards", async () => {
@@ -157,7 +164,7 @@ describe("while a guest runs", () => {
     );
     assert.ok(performance.now() - back < RECOVERY_MS);
     await assertUntouched(since);
-    assert.deepEqual(remainsOf(traces), []);
+    assert.deepEqual(await lastingRemainsOf(traces), []);
     // The devices are offered again.
     await guests.answering("after-kubelet");
   });
@@ -169,6 +176,6 @@ describe("while a guest runs", () => {
       /process .*qemu.*link veth.*network namespace.*mounts.*the agent's/s,
     );
     await guests.remove("steady");
-    assert.deepEqual(remainsOf(traces), []);
+    assert.deepEqual(await lastingRemainsOf(traces), []);
   });
 });

@@ -5,7 +5,7 @@ import { type Container, PODS, type Pod } from "../../kube/resources.ts";
 import { untilGone, untilLogged } from "../harness/cluster.ts";
 import { condition, Guests, knock, onKnock } from "../harness/guest.ts";
 import { limitMemory, nameVictim } from "../harness/memory-limit.ts";
-import { killProgram, remainsOf, tracesOf } from "../harness/node.ts";
+import { killProgram, lastingRemainsOf, remainsOf, tracesOf } from "../harness/node.ts";
 import { systemPods } from "../harness/system.ts";
 
 /**
@@ -75,7 +75,7 @@ describe("a launcher", { concurrency: 3 }, () => {
       ({ metadata, status }) => metadata.uid !== vmiUid && status?.phase === "Running",
     );
     assert.ok(Date.parse(next.metadata.creationTimestamp ?? "") >= retryAt, "it was started before its time");
-    assert.deepEqual(remainsOf(traces), []);
+    assert.deepEqual(await lastingRemainsOf(traces), []);
     await guests.remove(name);
   }
 

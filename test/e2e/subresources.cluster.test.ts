@@ -10,7 +10,7 @@ import { kubeconfigPath, untilGone } from "../harness/cluster.ts";
 import { capture, clusterTool } from "../harness/command.ts";
 import { eventually } from "../harness/eventually.ts";
 import { Guests } from "../harness/guest.ts";
-import { remainsOf, tracesOf } from "../harness/node.ts";
+import { lastingRemainsOf, tracesOf } from "../harness/node.ts";
 import { Session, Subresources } from "../harness/subresource.ts";
 import { systemPods } from "../harness/system.ts";
 
@@ -250,6 +250,6 @@ describe("a running guest", { concurrency: 1 }, () => {
       name: pod.metadata.name,
       timeoutMs: 60_000,
     });
-    assert.deepEqual(remainsOf(traces), []);
+    assert.deepEqual(await lastingRemainsOf(traces), []);
   });
 });

@@ -3,6 +3,9 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import type { Pod } from "../../kube/resources.ts";
 import { capture } from "./command.ts";
+import { eventually } from "./eventually.ts";
+
+const RECORDS_MS = 30_000;
 
 export interface NodeProcess {
   /** On this machine. */
@@ -80,16 +83,37 @@ export function tracesOf(pod: Pod): PodTraces {
 }
 
 /** What is left of a pod, as sentences; none when it left nothing. */
-export function remainsOf({ podUid, namespace, link }: PodTraces): string[] {
+export function remainsOf(traces: PodTraces): string[] {
+  return [...runtimeRemainsOf(traces), ...recordsOf(traces)];
+}
+
+/**
+ * What is left of a pod that is gone. Only the agent's records are waited for: they go at the operator's word, which the
+ * pod's end doesn't wait for.
+ */
+export async function lastingRemainsOf(traces: PodTraces): Promise<string[]> {
+  const remains = runtimeRemainsOf(traces);
+  await eventually(async () => {
+    const [kept] = recordsOf(traces);
+    if (kept !== undefined) throw new Error(`pod ${traces.podUid} is gone and left ${kept}`);
+  }, RECORDS_MS);
+  return remains;
+}
+
+/** All that runtime, network and kubelet clear away. */
+function runtimeRemainsOf({ podUid, namespace, link }: PodTraces): string[] {
   const remains = processesOf(podUid).map(({ pid, program }) => `process ${pid} (${program})`);
   if (links(["ip", "-json", "link"]).some(({ ifname }) => ifname === link)) remains.push(`link ${link}`);
   if (inNode("ls -d /run/netns/* || true").includes(namespace))
     remains.push(`network namespace ${namespace}`);
   const mounts = inNode("cat /proc/self/mountinfo").filter((line) => line.includes(podUid));
   if (mounts.length > 0) remains.push(`${mounts.length} mounts`);
-  const records = capture("./cluster/enter", ["find", "/var/lib/virtpod/agent/state", "-name", `${podUid}*`]);
-  if (records !== "") remains.push(`the agent's ${records.trim()}`);
   return remains;
+}
+
+function recordsOf({ podUid }: PodTraces): string[] {
+  const found = capture("./cluster/enter", ["find", "/var/lib/virtpod/agent/state", "-name", `${podUid}*`]);
+  return found === "" ? [] : [`the agent's ${found.trim()}`];
 }
 
 /** Lines that a shell in the node prints. */

@@ -29,7 +29,7 @@ export async function echoes(api: Subresources, name: string, keys: number): Pro
   session.send("\x03");
   await session.expect(/\^C/);
   session.websocket.close();
-  await session.closed;
+  await session.closed();
   return samples;
 }
 
@@ -91,7 +91,7 @@ export async function flood(
   session.websocket.resume();
   if (isHarmed) {
     session.websocket.terminate();
-    await session.closed;
+    await session.closed();
     await pause(1_000);
     session = await api.session(path);
     session.forget();
@@ -100,7 +100,7 @@ export async function flood(
   await counter.untilDone();
   look();
   session.websocket.close();
-  await session.closed;
+  await session.closed();
   return {
     lostBytes: Math.round((lines - counter.lines) * LINE_BYTES),
     seconds: (performance.now() - startedAt - pauseMs) / 1000,

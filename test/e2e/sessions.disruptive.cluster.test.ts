@@ -75,7 +75,7 @@ describe("while a console is open", { concurrency: 1 }, () => {
   it("an agent that dies is told to the client as such", async () => {
     const session = await untilServed(() => api.session(CONSOLE));
     const untilBack = await killSystem(guests.client, "virtpod-agent");
-    const { code, reason } = await session.closed;
+    const { code, reason } = await session.closed();
     assert.equal(code, 1012);
     assert.match(reason, /lost: connect again/);
     await untilBack();
@@ -89,7 +89,7 @@ describe("while a console is open", { concurrency: 1 }, () => {
       await guests.client.resource(PODS).namespace(SYSTEM).delete(metadata.name);
       known.add((await untilSuccessor(guests.client, "virtpod-operator", known)).metadata.uid);
     }
-    const { code, reason } = await session.closed;
+    const { code, reason } = await session.closed();
     assert.equal(code, 1012);
     assert.match(reason, /shuts down: connect again/);
   });
@@ -123,7 +123,7 @@ describe("while a console is open", { concurrency: 1 }, () => {
         session.send("\necho alive-$((6 * 7))\n");
         await session.expect(/alive-42/, ANSWER_MS);
         session.websocket.close();
-        await session.closed;
+        await session.closed();
       });
     } finally {
       scaleOperator(2);

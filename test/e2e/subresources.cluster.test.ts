@@ -43,14 +43,14 @@ describe("a running guest", { concurrency: 1 }, () => {
       const session = await api.session(path);
       session.send("GET / HTTP/1.0\r\n\r\n");
       await session.expect(/^HTTP\/1\.[01] 200 .*"address"/s);
-      assert.deepEqual(await session.closed, { code: 1000, reason: "" });
+      assert.deepEqual(await session.closed(), { code: 1000, reason: "" });
     });
   }
 
   it("hears datagrams, and its kernel's answer that nothing listens comes back", async () => {
     const session = await api.session(vmi("portforward/7007/udp"));
     session.send("anybody?");
-    const { code, reason } = await session.closed;
+    const { code, reason } = await session.closed();
     assert.equal(code, 1011);
     assert.match(reason, /^UDP port 7007 of the VMI .*ECONNREFUSED/);
   });
@@ -80,7 +80,7 @@ describe("a running guest", { concurrency: 1 }, () => {
     assert.equal(refusal.status, 409);
     assert.match(refusal.text, /somebody looks at the guest's screen/);
     viewer.websocket.close();
-    await viewer.closed;
+    await viewer.closed();
   });
 
   it("gives its console to who comes later, and tells who came first", async () => {
@@ -88,20 +88,20 @@ describe("a running guest", { concurrency: 1 }, () => {
     first.send("\necho $((6 * 7))-first\n");
     await first.expect(/42-first/);
     const second = await api.session(vmi("console"));
-    assert.deepEqual(await first.closed, {
+    assert.deepEqual(await first.closed(), {
       code: 4001,
       reason: "another client has taken this console over",
     });
     second.send("\necho $((6 * 7))-second\n");
     await second.expect(/42-second/);
     second.websocket.terminate();
-    await second.closed;
+    await second.closed();
     // One that vanishes leaves it to the next.
     const third = await api.session(vmi("console"));
     third.send("\necho $((6 * 7))-third\n");
     await third.expect(/42-third/);
     third.websocket.close();
-    await third.closed;
+    await third.closed();
   });
 
   it("loses nothing of a flood through its console to a client that pauses", async () => {
@@ -121,7 +121,7 @@ describe("a running guest", { concurrency: 1 }, () => {
     const lines = session.received.toString("latin1").match(/0123456789abcde\r\n/g);
     assert.equal(lines?.length, 8192);
     session.websocket.close();
-    await session.closed;
+    await session.closed();
   });
 
   it("is expanded as it is stored, and as it is sent", async () => {
@@ -188,7 +188,7 @@ describe("a running guest", { concurrency: 1 }, () => {
       const opened = await as.open(path);
       if (!(opened instanceof Session)) return opened.status;
       opened.websocket.close();
-      await opened.closed;
+      await opened.closed();
       return 101;
     }
 

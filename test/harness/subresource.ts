@@ -25,7 +25,7 @@ export interface Ending {
 /** A websocket under virtctl's protocol, with all that came over it. */
 export class Session {
   readonly websocket: WebSocket;
-  readonly closed: Promise<Ending>;
+  readonly #closed: Promise<Ending>;
   readonly #chunks: Buffer[] = [];
   #length = 0;
   #notify = () => {};
@@ -34,7 +34,7 @@ export class Session {
     this.websocket = websocket;
     websocket.on("message", this.#keep);
     websocket.on("error", () => {});
-    this.closed = new Promise((resolve) => {
+    this.#closed = new Promise((resolve) => {
       websocket.once("close", (code, reason) => {
         this.#notify();
         resolve({ code, reason: reason.toString("utf8") });
@@ -47,6 +47,20 @@ export class Session {
     this.#length += data.length;
     this.#notify();
   };
+
+  /** How it ended. @throws Error when it is still open after the time */
+  async closed(timeoutMs = 60_000): Promise<Ending> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const tell = () => reject(new Error(`the session was still open after ${timeoutMs} ms`));
+      timer = setTimeout(tell, timeoutMs);
+    });
+    try {
+      return await Promise.race([this.#closed, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
 
   /** What comes from now on is not kept. */
   forget(): void {

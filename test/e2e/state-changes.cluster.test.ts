@@ -8,7 +8,7 @@ import { conditionOf } from "../../operator/vmi/conditions.ts";
 import { kubeconfigPath, launcherPods, until, untilGone, untilStarted } from "../harness/cluster.ts";
 import { capture } from "../harness/command.ts";
 import { eventually } from "../harness/eventually.ts";
-import { ask, condition, Guests, uptimeSeconds } from "../harness/guest.ts";
+import { ask, condition, Guests, knock, onKnock, uptimeSeconds } from "../harness/guest.ts";
 
 /** A kubelet may take half a minute for a pod that it could not read the moment that it was bound (403). */
 const STATUS_MS = 90_000;
@@ -98,8 +98,9 @@ describe("a virtual machine whose state is changed", { concurrency: 3 }, () => {
 
   it("under RerunOnFailure is started again after a panic, and not after a power-off", async () => {
     await guests.create("rerun", { vm: { runStrategy: "RerunOnFailure" } });
-    await guests.answering("rerun");
-    await guests.type("rerun", "panic");
+    const { address } = await guests.answering("rerun");
+    await guests.type("rerun", onKnock("panic"));
+    await knock(address);
     await is("rerun", "CrashLoopBackOff");
     await is("rerun", "Running");
     await guests.answering("rerun");

@@ -1,6 +1,7 @@
 /** The command line on a real guest: its screen, its ports, its Service, and what is said of machines that don't run. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -76,7 +77,7 @@ describe("the command line", { concurrency: 1 }, () => {
     const { session, first } = await serving("vnc", NAME, "--proxy-only");
     const { port } = JSON.parse(first) as { readonly port: number };
     const viewer = connect(port, "127.0.0.1");
-    const greeting = await new Promise<Buffer>((resolve) => viewer.once("data", resolve));
+    const [greeting] = (await once(viewer, "data", { signal: AbortSignal.timeout(STATUS_MS) })) as [Buffer];
     assert.equal(greeting.toString("latin1", 0, 12), "RFB 003.008\n");
     viewer.destroy();
     assert.equal(await session.ended, 0);

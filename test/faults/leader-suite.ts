@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout } from "node:timers/promises";
+import { eventually } from "../harness/eventually.ts";
 import type { Exchange } from "./exchange.ts";
 import { isWrite } from "./exchange.ts";
 import type { Fault } from "./fault.ts";
@@ -11,7 +12,6 @@ import { type Company, RAN } from "./ordeal.ts";
 
 const CONTESTED = "contested";
 const INTERRUPTED = "interrupted";
-const LOOK_MS = 20;
 /** Lease, two tries of the standby, and what a busy machine adds. */
 const TAKE_OVER_MS = 60_000;
 
@@ -39,7 +39,10 @@ export function leaderSuite(company: () => Company): void {
         // One write is under way for longer than the lease: the network has it.
         await proxy.arm(late);
         await lives.create(CONTESTED);
-        while (proxy.fired(late) === 0) await setTimeout(LOOK_MS);
+        await eventually(
+          async () => assert.ok(proxy.fired(late) > 0, "the leader makes no pod"),
+          TAKE_OVER_MS,
+        );
         // And one VM is half made when the freeze comes: its next write is the process's own.
         const halfMade = Promise.withResolvers<void>();
         const onTold = ({ exchange }: Write) => {
@@ -49,7 +52,8 @@ export function leaderSuite(company: () => Company): void {
         };
         proxy.journal.on("told", onTold);
         await lives.create(INTERRUPTED);
-        await halfMade.promise;
+        const tooLate = setTimeout(TAKE_OVER_MS, undefined, { ref: false });
+        await Promise.race([halfMade.promise, tooLate.then(() => assert.fail("no VM was half made"))]);
         proxy.journal.off("told", onTold);
 
         await successor.untilLogged("leading", TAKE_OVER_MS);
@@ -98,11 +102,11 @@ class LatePod implements Fault {
   }
 
   /** What the API server said to it in the end. */
-  async answered(writes: readonly Write[]): Promise<Write> {
-    for (;;) {
+  answered(writes: readonly Write[]): Promise<Write> {
+    return eventually(async () => {
       const found = writes.find(({ exchange }) => exchange === this.#held);
-      if (found !== undefined) return found;
-      await setTimeout(LOOK_MS);
-    }
+      assert.ok(found, "the API server has not answered the late write");
+      return found;
+    }, TAKE_OVER_MS);
   }
 }

@@ -6,8 +6,8 @@ import { controllerOf } from "../../kube/ownership.ts";
 import { mergePatch } from "../../kube/request.ts";
 import { PODS, type Pod } from "../../kube/resources.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../../operator/kinds.ts";
-import { launcherPods, untilGone } from "../harness/cluster.ts";
-import { Guests } from "../harness/guest.ts";
+import { launcherPods, until, untilGone } from "../harness/cluster.ts";
+import { condition, Guests } from "../harness/guest.ts";
 import { normalize } from "./normal.ts";
 
 /** What a VM's objects have come to, normalised: equal for two runs of the same life. */
@@ -42,6 +42,20 @@ export class Lives {
       timeoutMs,
       ({ status }) => status?.printableStatus === "Running" && status.ready === true,
     );
+  }
+
+  /** Until the kubelet, too, has told that its pod runs: it does so later than operator and agent. */
+  async untilPodReady(name: string, timeoutMs = 60_000): Promise<void> {
+    const { namespace } = this;
+    for (const { metadata } of await launcherPods(this.#client, namespace, name)) {
+      await until(this.#client, PODS, {
+        namespace,
+        name: metadata.name,
+        what: "its readiness",
+        timeoutMs,
+        when: (pod) => pod !== undefined && condition(pod, "Ready")?.status === "True",
+      });
+    }
   }
 
   /** By run strategy, as a user does; resolves once it has stopped and nothing of it runs. */

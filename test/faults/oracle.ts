@@ -28,6 +28,7 @@ export class Oracle {
 
   /** Keeps what an undisturbed life came to. */
   async learn(life: string, name: string): Promise<void> {
+    await this.#lives.untilPodReady(name);
     this.#expected.set(life, await this.#lives.outcome(name));
   }
 

@@ -2,8 +2,7 @@
 import type { Client } from "../kube/client.ts";
 import { isTransient } from "../kube/errors.ts";
 import type { Draft } from "../kube/objects.ts";
-import { PODS, type Pod, SERVICE_ACCOUNTS } from "../kube/resources.ts";
-import { until } from "../test/harness/cluster.ts";
+import { PODS, type Pod } from "../kube/resources.ts";
 
 /** Requests at once: more than the two cores of a small machine can work on, few enough for its queues. */
 const CONCURRENCY = 32;
@@ -18,14 +17,6 @@ export function podName(index: number): string {
 
 /** Creates the pods and gives each the status of a running one. No scheduler serves them, so nothing else happens. */
 export async function createPods(client: Client, namespace: string, count: number): Promise<void> {
-  // Admission refuses pods until the namespace has its service account.
-  await until(client, SERVICE_ACCOUNTS, {
-    namespace,
-    name: "default",
-    what: "the namespace's service account",
-    timeoutMs: 30_000,
-    when: (account) => account !== undefined,
-  });
   const pods = client.resource(PODS).namespace(namespace);
   await inParallel(count, async (index) => {
     await pods.create(draft(index), { fieldManager: "kube-controller-manager" });

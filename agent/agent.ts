@@ -57,7 +57,7 @@ export async function startAgent(
     letBurst: (podUid, cgroup) => cpuBurst.attach(podUid, cgroup),
     announced: (launchers, settings) => {
       obey(settings);
-      cpuBurst.announce(launchers, settings);
+      return { pendingCpu: cpuBurst.announce(launchers, settings) };
     },
     networkState: config.networkState,
     bootTurns: new BootTurns({ slots: availableParallelism(), clock: systemClock }),

@@ -32,8 +32,6 @@ export type AgentErrorCode =
   | "CgroupUnreadable"
   /** What is about to be raised could not be written down. */
   | "RecordFailed"
-  /** The CPU burst of a launcher whose limit sinks could not be lowered yet. */
-  | "CpuBurstPending"
   /** A protobuf message is cut short or malformed. */
   | "MalformedMessage";
 

@@ -6,7 +6,7 @@
  *
  *   GET  /v1/identity                      AgentIdentity; asked again before the token expires
  *   PUT  /v1/launchers                     body LauncherAnnouncement: the whole set for this node; 204
- *                                          (by then the CPU burst of each is as announced; 503 CpuBurstPending else)
+ *                                          (200 AnnouncementAnswer where it says anything)
  *   GET  /v1/status                        NDJSON of AgentStatus, the whole state of one thing per line
  *   GET  /v1/metrics                       AgentMetrics
  *   POST /v1/launchers/{podUid}/shutdown | pause | unpause | reset | soft-reboot   relayed to the launcher
@@ -40,6 +40,12 @@ export interface LauncherAnnouncement {
   readonly launchers: readonly AnnouncedLauncher[];
   /** Those that were told last when absent. */
   readonly settings?: AgentSettings;
+}
+
+/** By then the CPU burst of each is as announced, but for those that it names. */
+export interface AnnouncementAnswer {
+  /** UIDs of pods whose CPU burst could not be lowered to their limit: to be announced again. */
+  readonly pendingCpu: readonly string[];
 }
 
 /** What the cluster's configuration says to one agent as a whole. */

@@ -4,13 +4,7 @@
  */
 import { sleep } from "../lib/clock.ts";
 import { VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES } from "../operator/kinds.ts";
-import {
-  launcherPods,
-  makeNamespace,
-  removeNamespace,
-  until,
-  untilLogged,
-} from "../test/harness/cluster.ts";
+import { launcherPods, makeNamespace, removeNamespace, until, untilLogged } from "../test/harness/cluster.ts";
 import { clearing } from "../test/harness/interrupts.ts";
 import { LEASE } from "../test/harness/log.ts";
 import { createMachine } from "../test/harness/machine.ts";

@@ -98,7 +98,7 @@ class World {
     }
     const registry = new StatusRegistry({ kvm: { usable: false, reason: "" }, agentVersion: "0" });
     const broker = {
-      announce: async () => {},
+      announce: async () => ({ pendingCpu: [] }),
       client: (podUid: string) => launchers.get(podUid),
       inspectNetwork: () => undefined,
     };

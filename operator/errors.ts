@@ -4,6 +4,7 @@ import { CodedError } from "../lib/coded-error.ts";
 export type OperatorErrorCode =
   | "AgentRejected"
   | "AgentNotConnected"
+  | "CpuBurstPending"
   | "MalformedStatus"
   | "ForeignInstallation"
   | "InvalidConfiguration"

@@ -494,16 +494,16 @@ describe("what can't be written", () => {
     });
   });
 
-  it("for a smaller limit has the announcement refused until it is", async () => {
+  it("for a smaller limit has its pod named as pending until it is", async () => {
     const pod = lab.pod();
     await onMount(async (root, remount) => {
       const made = await attached(pod, cpu("cpuBurstOnly"), { cgroupRoot: root });
       remount("ro");
       const smaller = [announced(pod, cpu("cpuBurstOnly", { baseMilliCpu: 300, isResizing: true }))];
-      assert.throws(() => made.announce(smaller, SETTINGS), { code: "CpuBurstPending" });
-      assert.throws(() => made.announce(smaller, SETTINGS), { code: "CpuBurstPending" });
+      assert.deepEqual(made.announce(smaller, SETTINGS), [pod.podUid]);
+      assert.deepEqual(made.announce(smaller, SETTINGS), [pod.podUid]);
       remount("rw");
-      made.announce(smaller, SETTINGS);
+      assert.deepEqual(made.announce(smaller, SETTINGS), []);
       assert.deepEqual(pod.bursts, [30_000, 30_000]);
     });
   });

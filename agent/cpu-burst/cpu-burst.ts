@@ -9,7 +9,6 @@ import type { AgentMetrics, LauncherMetrics, NodeMetrics } from "../../api/agent
 import { DEFAULT_BURST_STRATEGY } from "../../api/cpu-burst.ts";
 import type { AgentSettings, AnnouncedLauncher } from "../../api/uplink-protocol.ts";
 import { type Clock, systemClock, type Timer } from "../../lib/clock.ts";
-import { AgentError } from "../errors.ts";
 import { LauncherCpu } from "./launcher-cpu.ts";
 import { type CgroupVersion, locate } from "./location.ts";
 import { NodeLoad, nodeState } from "./node-load.ts";
@@ -121,9 +120,9 @@ export class CpuBurst {
 
   /**
    * The whole set, as the operator announces it. When this returns, every limit that sank has been made room for.
-   * @throws AgentError CpuBurstPending where that failed; everything else is done then
+   * @returns UIDs of pods where that failed
    */
-  announce(launchers: readonly AnnouncedLauncher[], settings: AgentSettings | undefined): void {
+  announce(launchers: readonly AnnouncedLauncher[], settings: AgentSettings | undefined): readonly string[] {
     this.#remember(launchers, settings ?? this.#settings);
     const nowMs = this.#clock.monotonic();
     for (const [podUid, { launcher }] of this.#managed) {
@@ -134,10 +133,7 @@ export class CpuBurst {
     this.#dropGone();
     this.#giveBack();
     this.#schedule();
-    const pending = [...this.#managed.values()].filter(({ launcher }) => launcher.isPending);
-    if (pending.length === 0) return;
-    const pods = pending.map(({ launcher }) => launcher.podUid).join(", ");
-    throw new AgentError("CpuBurstPending", `the CPU burst of pod ${pods} can't be lowered to its new limit`);
+    return [...this.#managed].flatMap(([podUid, { launcher }]) => (launcher.isPending ? [podUid] : []));
   }
 
   metrics(): BurstMetrics {

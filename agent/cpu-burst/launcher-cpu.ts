@@ -107,7 +107,7 @@ export class LauncherCpu {
     return this.#cpus;
   }
 
-  /** More is saved up than a resize to the announced limit could be written over: AgentErrorCode CpuBurstPending. */
+  /** More is saved up than a resize to the announced limit could be written over: AnnouncementAnswer.pendingCpu. */
   get isPending(): boolean {
     const { base } = this;
     const known = this.#known;

@@ -85,7 +85,7 @@ async function start(
     },
     handOverDevices: () => [],
     letBurst: () => {},
-    announced: () => {},
+    announced: () => ({ pendingCpu: [] }),
     bootTurns: new BootTurns({ slots, clock: systemClock }),
     ...deadline,
     log,

@@ -67,7 +67,7 @@ export class BrokerLab implements AsyncDisposable {
       // These containers have no device nodes of their own.
       handOverDevices: () => [],
       letBurst: () => {},
-      announced: () => {},
+      announced: () => ({ pendingCpu: [] }),
       ...(announcementDeadlineMs !== undefined && { announcementDeadlineMs }),
       log,
     });
@@ -106,9 +106,9 @@ export class BrokerLab implements AsyncDisposable {
   }
 
   /** These pods, and no others, are launchers from now on. */
-  announce(...pods: readonly LauncherPod[]): Promise<void> {
+  async announce(...pods: readonly LauncherPod[]): Promise<void> {
     const launchers = pods.map(({ processes: { podUid } }) => announced(podUid));
-    return this.broker.announce({ term: 1, launchers });
+    await this.broker.announce({ term: 1, launchers });
   }
 
   /** What the wiring of a pod is called with, for looking at it afterwards. */

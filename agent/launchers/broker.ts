@@ -4,7 +4,12 @@ import { chmod, mkdir, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { WiredPath } from "../../api/network-path.ts";
-import type { AgentSettings, AnnouncedLauncher, LauncherAnnouncement } from "../../api/uplink-protocol.ts";
+import type {
+  AgentSettings,
+  AnnouncedLauncher,
+  AnnouncementAnswer,
+  LauncherAnnouncement,
+} from "../../api/uplink-protocol.ts";
 import type { Http2Client } from "../../transport/client.ts";
 import { AgentError } from "../errors.ts";
 import { peerCredentials } from "../peer/credentials.ts";
@@ -27,8 +32,11 @@ export interface BrokerOptions extends Omit<SessionContext, "refusals"> {
     isKept: (podUid: string) => boolean,
     stateDirectory: string,
   ) => Promise<void>;
-  /** The set in force, for whoever else acts on it. @throws AgentError CpuBurstPending */
-  readonly announced: (launchers: readonly AnnouncedLauncher[], settings: AgentSettings | undefined) => void;
+  /** The set in force, for whoever else acts on it. Its answer is the announcement's. */
+  readonly announced: (
+    launchers: readonly AnnouncedLauncher[],
+    settings: AgentSettings | undefined,
+  ) => AnnouncementAnswer;
 }
 
 export class Broker {
@@ -98,9 +106,9 @@ export class Broker {
   /**
    * Serves these launchers and no others from now on. Whoever left the set loses its connection, and its saved network
    * once it has ended: an operator whose view is old may leave out a launcher that runs, and announce it again later.
-   * @throws AgentError StaleTerm; CpuBurstPending when all the rest is done
+   * @throws AgentError StaleTerm
    */
-  async announce(announcement: LauncherAnnouncement): Promise<void> {
+  async announce(announcement: LauncherAnnouncement): Promise<AnnouncementAnswer> {
     const { announcements, registry, forgetOtherNetworks, networkState, log } = this.#options;
     const removed = await announcements.replace(announcement);
     for (const podUid of removed) {
@@ -115,7 +123,7 @@ export class Broker {
     // By what is there, not by what has just left: an agent that was killed in between leaves no gap.
     await forgetOtherNetworks(isKept, networkState);
     registry.retain(announcements.podUids);
-    this.#options.announced(announcements.launchers, announcements.settings);
+    return this.#options.announced(announcements.launchers, announcements.settings);
   }
 
   #hold(podUid: string, session: LauncherSession | undefined): void {

@@ -77,13 +77,15 @@ function launcherRoute(method: string, path: string): string {
 
 async function announce({ broker }: RoutesOptions, request: TransportRequest): Promise<void> {
   try {
-    await broker.announce(parseAnnouncement(await request.json()));
+    const answer = await broker.announce(parseAnnouncement(await request.json()));
+    if (answer.pendingCpu.length === 0) request.reply(204);
+    else request.reply(200, answer);
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
-    const status = { StaleTerm: 409, CpuBurstPending: 503 }[error.code as string] ?? 400;
-    throw new RequestError(status, error.code, error.message, { cause: error });
+    throw new RequestError(error.code === "StaleTerm" ? 409 : 400, error.code, error.message, {
+      cause: error,
+    });
   }
-  request.reply(204);
 }
 
 async function tellNetwork({ broker }: RoutesOptions, request: TransportRequest): Promise<void> {

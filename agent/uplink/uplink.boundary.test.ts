@@ -136,8 +136,8 @@ beforeEach(async () => {
     broker: {
       announce: async (announcement) => {
         if (announcement.term === 0) throw new AgentError("StaleTerm", "term 0 is over");
-        if (announcement.term === 2) throw new AgentError("CpuBurstPending", "the kernel refused");
         announced.push(announcement);
+        return { pendingCpu: announcement.term === 2 ? [POD_UID] : [] };
       },
       client: (podUid) => (podUid === POD_UID ? launcher : undefined),
       inspectNetwork: (podUid) => {
@@ -204,14 +204,11 @@ test("what the agent measures is told", TIMEOUT, async () => {
   assert.deepEqual(await status.request("GET", "/v1/metrics"), METRICS);
 });
 
-test("an announcement whose CPU burst can't be lowered is to be made again", TIMEOUT, async () => {
+test("the answer to an announcement names whose CPU burst can't be lowered yet", TIMEOUT, async () => {
   uplink.start();
   const { status } = await operator.agent();
   const body = { term: 2, launchers: [] };
-  await assert.rejects(status.request("PUT", "/v1/launchers", { body }), {
-    status: 503,
-    code: "CpuBurstPending",
-  });
+  assert.deepEqual(await status.request("PUT", "/v1/launchers", { body }), { pendingCpu: [POD_UID] });
 });
 
 test("an agent makes a status and a streams connection, with its token", TIMEOUT, async () => {

@@ -1,8 +1,13 @@
 /** Tells each agent which launcher pods it may serve; the leader's job. */
-import { type LauncherAnnouncement, UPLINK_ROUTES } from "../../api/uplink-protocol.ts";
+import {
+  type AnnouncementAnswer,
+  type LauncherAnnouncement,
+  UPLINK_ROUTES,
+} from "../../api/uplink-protocol.ts";
 import { Backoff } from "../../lib/backoff.ts";
 import { type Clock, systemClock } from "../../lib/clock.ts";
 import type { Http2Client } from "../../transport/client.ts";
+import { OperatorError } from "../errors.ts";
 import type { Agents } from "./agents.ts";
 
 export interface AnnouncerOptions {
@@ -27,6 +32,10 @@ interface Told {
   /** How often `announce` was called, and up to which of these calls the agent has confirmed what it was to know. */
   asked: number;
   confirmed: number;
+  /** UIDs of pods that the last confirmation left out, and whether they are waited for before it is asked for anew. */
+  pending: ReadonlySet<string>;
+  isWaiting: boolean;
+  readonly pendingBackoff: Backoff;
   /** Called when the agent has confirmed something, and when nothing is under way any more. */
   readonly waiters: Set<() => void>;
 }
@@ -68,10 +77,10 @@ export class Announcer {
   }
 
   /**
-   * Resolves with true once the agent has confirmed what is to be announced now, or something newer, with false when
-   * the deadline is over or the agent away.
+   * Resolves with true once the agent has confirmed of a pod what is to be announced now, or something newer, with false
+   * when the deadline is over or the agent away.
    */
-  async confirm(nodeName: string, deadlineMs: number): Promise<boolean> {
+  async confirm(nodeName: string, podUid: string, deadlineMs: number): Promise<boolean> {
     this.announce(nodeName);
     const told = this.#told.get(nodeName);
     if (told === undefined) return false;
@@ -84,7 +93,7 @@ export class Announcer {
       await promise;
       told.waiters.delete(resolve);
     }
-    return told.confirmed >= asked && told.client.isOpen;
+    return told.confirmed >= asked && !told.pending.has(podUid) && told.client.isOpen;
   }
 
   /** Agents that something is remembered of. */
@@ -102,7 +111,17 @@ export class Announcer {
     if (client === undefined || this.#term === undefined) return;
     let told = this.#told.get(nodeName);
     if (told?.client !== client) {
-      told = { client, body: undefined, isTelling: false, asked: 0, confirmed: 0, waiters: new Set() };
+      told = {
+        client,
+        body: undefined,
+        isTelling: false,
+        asked: 0,
+        confirmed: 0,
+        pending: new Set(),
+        isWaiting: false,
+        pendingBackoff: this.#backoff(),
+        waiters: new Set(),
+      };
       this.#told.set(nodeName, told);
     }
     told.asked += 1;
@@ -112,8 +131,8 @@ export class Announcer {
   /** One request at a time per agent; changes that come meanwhile are told together by the next one. */
   async #tell(nodeName: string, told: Told, stopping: AbortSignal): Promise<void> {
     told.isTelling = true;
-    const { announcementFor, onError, clock = systemClock } = this.#options;
-    const backoff = new Backoff({ ...RETRY, clock });
+    const { announcementFor, onError } = this.#options;
+    const backoff = this.#backoff();
     while (
       told.confirmed < told.asked &&
       told.client.isOpen &&
@@ -134,6 +153,24 @@ export class Announcer {
     }
     told.isTelling = false;
     for (const wake of told.waiters) wake();
+    if (told.pending.size === 0) told.pendingBackoff.reset();
+    else if (!stopping.aborted) await this.#tellAgain(nodeName, told, stopping);
+  }
+
+  /** For pods that a confirmation left out. What is asked for of others meanwhile doesn't wait for them. */
+  async #tellAgain(nodeName: string, told: Told, stopping: AbortSignal): Promise<void> {
+    if (told.isWaiting) return;
+    told.isWaiting = true;
+    const pods = [...told.pending].join(", ");
+    const message = `the CPU burst of pods ${pods} can't be lowered to their limits yet`;
+    this.#options.onError(nodeName, new OperatorError("CpuBurstPending", message));
+    await told.pendingBackoff.wait(stopping).catch(() => {});
+    told.isWaiting = false;
+    this.announce(nodeName);
+  }
+
+  #backoff(): Backoff {
+    return new Backoff({ ...RETRY, clock: this.#options.clock ?? systemClock });
   }
 }
 
@@ -143,7 +180,16 @@ async function put(told: Told, announcement: LauncherAnnouncement, signal: Abort
   if (body === told.body) return;
   // A request that fails, or is answered too late, may have been carried out.
   told.body = undefined;
-  await told.client.request("PUT", UPLINK_ROUTES.launchers, { body: announcement, signal });
-  told.body = body;
+  const answer = await told.client.request("PUT", UPLINK_ROUTES.launchers, { body: announcement, signal });
+  told.pending = new Set(pendingOf(answer));
+  if (told.pending.size === 0) told.body = body;
   if (announcement.settings !== undefined) told.version = announcement.settings.version;
+}
+
+function pendingOf(answer: unknown): readonly string[] {
+  if (answer === undefined) return [];
+  const { pendingCpu } = (answer ?? {}) as Partial<AnnouncementAnswer>;
+  if (Array.isArray(pendingCpu) && pendingCpu.every((podUid) => typeof podUid === "string"))
+    return pendingCpu;
+  throw new OperatorError("MalformedStatus", "the agent's answer to an announcement has no list pendingCpu");
 }

@@ -79,7 +79,7 @@ async function dial(
   const served = serveHttp2(socket, {
     "GET /v1/identity": (request) => request.reply(200, { token: `h.${claims}.s`, connection: "status" }),
     "PUT /v1/launchers": async (request) => {
-      if (isRefusing) throw new RequestError(503, "CpuBurstPending", "not yet");
+      if (isRefusing) throw new RequestError(503, "Unavailable", "not yet");
       announcements.push((await request.json()) as LauncherAnnouncement);
       request.reply(204);
       wake();
@@ -271,17 +271,17 @@ describe("the uplink", () => {
     });
     announcer.start(1);
     t.after(() => announcer.stop());
-    assert.equal(await announcer.confirm("node-1", 1_000), false, "nobody is there");
+    assert.equal(await announcer.confirm("node-1", "a", 1_000), false, "nobody is there");
     const agent = await dial(t, up);
     await agent.announced();
     version = "2";
-    assert.equal(await announcer.confirm("node-1", 5_000), true);
+    assert.equal(await announcer.confirm("node-1", "a", 5_000), true);
     assert.equal(agent.announcements.at(-1)?.settings?.version, "2");
     assert.deepEqual([...announcer.versions], [["node-1", "2"]]);
-    assert.equal(await announcer.confirm("node-1", 5_000), true, "and nothing is left to tell");
+    assert.equal(await announcer.confirm("node-1", "a", 5_000), true, "and nothing is left to tell");
     agent.refuse();
     version = "3";
-    assert.equal(await announcer.confirm("node-1", 50), false, "it refuses");
+    assert.equal(await announcer.confirm("node-1", "a", 50), false, "it refuses");
     assert.deepEqual([...announcer.versions], [["node-1", "2"]]);
   });
 

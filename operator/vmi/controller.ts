@@ -70,7 +70,7 @@ export class VmiController {
     const own = { ...options, ownWrites: this.#ownWrites, clock: this.#clock };
     this.#pods = new LauncherPods({
       ...own,
-      confirm: (nodeName, deadlineMs) => options.announcer.confirm(nodeName, deadlineMs),
+      confirm: (...which) => options.announcer.confirm(...which),
     });
     this.#writes = new InstanceWrites({ ...own, pods: this.#pods });
     const { caches, statuses, logger, metrics } = options;

@@ -36,7 +36,7 @@ export interface LauncherPodsOptions {
   readonly events: EventRecorder;
   readonly ownWrites: OwnWrites;
   /** Whether a node's agent has taken what it is to know now, within so many milliseconds. */
-  readonly confirm: (nodeName: string, deadlineMs: number) => Promise<boolean>;
+  readonly confirm: (nodeName: string, podUid: string, deadlineMs: number) => Promise<boolean>;
 }
 
 /** What an agent takes to lower a burst. */
@@ -150,13 +150,13 @@ export class LauncherPods {
   async resize(
     key: string,
     vmi: VirtualMachineInstance,
-    { name, nodeName }: PodFacts,
+    { name, nodeName, uid }: PodFacts,
     cpu: CpuAmounts,
     signal: AbortSignal,
   ): Promise<{ told: Problem; error: Error } | undefined> {
     const { caches, confirm, events, ownWrites } = this.#options;
     const { limit, request } = cpu;
-    const isConfirmed = nodeName === undefined || (await confirm(nodeName, CONFIRM_MS));
+    const isConfirmed = nodeName === undefined || (await confirm(nodeName, uid, CONFIRM_MS));
     this.#assertWanted(key, name, cpu);
     if (!isConfirmed) {
       const message = `the agent of node ${nodeName} has not confirmed the CPU amounts that are to come; the guest's stay until it has`;

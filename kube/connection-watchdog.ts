@@ -10,13 +10,16 @@ interface Watched {
   readonly socket: Pick<Socket, "bytesRead" | "destroy" | "once">;
   readonly isPinged: boolean;
   bytesRead: number;
-  changedMs: number;
+  /** Checks in a row that found nothing new. */
+  silentChecks: number;
 }
 
 /**
  * Destroys connections on which nothing arrives although we ping: the peer or the path is gone without a RST.
  * undici sends pings but does not miss an answer, and the kernel would try for 15 minutes (tcp_retries2).
  * Connections without pings (HTTP/1.1) are only counted; there, each watch has its own limit of silence.
+ * Silence is counted in checks: while this process stands still it hears nothing of a sound connection either, and
+ * what came meanwhile is read only after the check that is due by then.
  */
 export class ConnectionWatchdog {
   readonly #clock: Clock;
@@ -35,7 +38,8 @@ export class ConnectionWatchdog {
   }
 
   add(socket: Watched["socket"], isPinged: boolean): void {
-    const entry = { socket, isPinged, bytesRead: socket.bytesRead, changedMs: this.#clock.monotonic() };
+    // The first check may come at once.
+    const entry = { socket, isPinged, bytesRead: socket.bytesRead, silentChecks: -1 };
     this.#watched.add(entry);
     socket.once("close", () => {
       this.#watched.delete(entry);
@@ -56,17 +60,17 @@ export class ConnectionWatchdog {
   }
 
   #check(): void {
-    const nowMs = this.#clock.monotonic();
+    this.#timer = this.#arm();
     for (const entry of this.#watched) {
+      entry.silentChecks += 1;
       if (entry.bytesRead !== entry.socket.bytesRead) {
         entry.bytesRead = entry.socket.bytesRead;
-        entry.changedMs = nowMs;
-      } else if (entry.isPinged && nowMs - entry.changedMs >= this.#silenceLimitMs) {
+        entry.silentChecks = 0;
+      } else if (entry.isPinged && entry.silentChecks >= CHECKS) {
         entry.socket.destroy(
           new Error(`nothing arrived for ${this.#silenceLimitMs} ms, not even answers to pings`),
         );
       }
     }
-    this.#timer = this.#arm();
   }
 }

@@ -166,9 +166,7 @@ describe("ownership", () => {
   });
 });
 
-test("the watchdog destroys a pinged connection on which nothing came for 45 s, and no other", () => {
-  const clock = new FakeClock();
-  const watchdog = new ConnectionWatchdog({ clock });
+describe("the watchdog", () => {
   const socket = () => {
     const closers: (() => void)[] = [];
     return {
@@ -183,21 +181,51 @@ test("the watchdog destroys a pinged connection on which nothing came for 45 s, 
       },
     };
   };
-  const [dead, alive, unpinged] = [socket(), socket(), socket()];
-  watchdog.add(dead as never, true);
-  watchdog.add(alive as never, true);
-  watchdog.add(unpinged as never, false);
-  for (let second = 0; second < 60; second += 5) {
-    alive.bytesRead += 17;
-    clock.advance(5000);
-  }
-  assert.deepEqual(
-    [dead.isDestroyed, alive.isDestroyed, unpinged.isDestroyed, watchdog.size],
-    [true, false, false, 2],
-  );
-  alive.destroy();
-  unpinged.destroy();
-  assert.equal(clock.pending, 0);
+
+  test("destroys a pinged connection on which nothing came for 45 s, and no other", () => {
+    const clock = new FakeClock();
+    const watchdog = new ConnectionWatchdog({ clock });
+    const [dead, alive, unpinged] = [socket(), socket(), socket()];
+    watchdog.add(dead as never, true);
+    watchdog.add(alive as never, true);
+    watchdog.add(unpinged as never, false);
+    for (let second = 0; second < 60; second += 5) {
+      alive.bytesRead += 17;
+      clock.advance(5000);
+      assert.ok(!dead.isDestroyed || clock.monotonic() >= 45_000, `after ${clock.monotonic()} ms`);
+    }
+    assert.deepEqual(
+      [dead.isDestroyed, alive.isDestroyed, unpinged.isDestroyed, watchdog.size],
+      [true, false, false, 2],
+    );
+    alive.destroy();
+    unpinged.destroy();
+    assert.equal(clock.pending, 0);
+  });
+
+  test("doesn't take for silence that its own process stood still", () => {
+    const clock = new FakeClock();
+    let stoodStillMs = 0;
+    const watchdog = new ConnectionWatchdog({
+      clock: {
+        now: () => clock.now(),
+        monotonic: () => clock.monotonic() + stoodStillMs,
+        setTimeout: (callback, delayMs) => clock.setTimeout(callback, delayMs),
+      },
+    });
+    const sound = socket();
+    watchdog.add(sound as never, true);
+    for (let check = 0; check < 12; check += 1) {
+      // Each check is a minute late, and what came meanwhile is read after it.
+      stoodStillMs += 60_000;
+      clock.advance(5000);
+      sound.bytesRead += 17;
+    }
+    assert.equal(sound.isDestroyed, false);
+    clock.advance(50_000);
+    assert.equal(sound.isDestroyed, true);
+    assert.equal(clock.pending, 0);
+  });
 });
 
 test("an LRU map holds its limit and keeps what was used last", () => {

@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, it, type TestContext } from "node:test";
+import { after, describe, it, type TestContext } from "node:test";
 import { endReason, Http2Client } from "./client.ts";
 import { RequestError, TransportError } from "./errors.ts";
 import { readLines } from "./lines.ts";
 import { relay } from "./relay.ts";
 import { type Routes, type ServedConnection, serveHttp2 } from "./server.ts";
 
+const folder = mkdtempSync(join(tmpdir(), "transport-"));
+after(() => rmSync(folder, { recursive: true }));
 let sockets = 0;
 
 /** A dialler that serves `routes` and the accepted end that asks it, over a real unix socket. */
@@ -17,7 +20,7 @@ async function pair(
   t: TestContext,
   routes: Routes,
 ): Promise<{ client: Http2Client; served: ServedConnection; dialled: Socket }> {
-  const path = join(tmpdir(), `transport-${process.pid}-${sockets++}.sock`);
+  const path = join(folder, `${sockets++}.sock`);
   const listener = createServer().listen(path);
   await once(listener, "listening");
   const dialled = connect(path);
@@ -39,7 +42,7 @@ describe("requests over a dialled socket", () => {
   });
 
   it("end with the session when the peer vanished, even while the session is closing", async (t) => {
-    const path = join(tmpdir(), `transport-${process.pid}-${sockets++}.sock`);
+    const path = join(folder, `${sockets++}.sock`);
     const listener = createServer({ pauseOnConnect: true }).listen(path);
     await once(listener, "listening");
     const socket = connect(path);

@@ -232,7 +232,10 @@ describe("the uplink", () => {
     const up = await uplink(t);
     const statuses = new Statuses(up.agents, (_node, error) => assert.fail(String(error)));
     statuses.start();
+    const connected = once(up.agents, "status");
     const earlier = await dial(t, up);
+    // Who has been dialled may still be proving who it is.
+    await connected;
     await dial(t, up, [{ type: "launcher", podUid: "a", status: status("running") }]);
     await earlier.served.ended;
     assert(up.agents.isConnected("node-1"));

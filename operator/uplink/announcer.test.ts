@@ -14,7 +14,7 @@ import { Agents } from "./agents.ts";
 import { Announcer } from "./announcer.ts";
 
 const NODE = "node-1";
-const DEADLINE_MS = 2_000;
+const DEADLINE_MS = 30_000;
 
 let sockets = 0;
 

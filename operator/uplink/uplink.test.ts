@@ -278,10 +278,10 @@ describe("the uplink", () => {
     const agent = await dial(t, up);
     await agent.announced();
     version = "2";
-    assert.equal(await announcer.confirm("node-1", "a", 5_000), true);
+    assert.equal(await announcer.confirm("node-1", "a", 30_000), true);
     assert.equal(agent.announcements.at(-1)?.settings?.version, "2");
     assert.deepEqual([...announcer.versions], [["node-1", "2"]]);
-    assert.equal(await announcer.confirm("node-1", "a", 5_000), true, "and nothing is left to tell");
+    assert.equal(await announcer.confirm("node-1", "a", 30_000), true, "and nothing is left to tell");
     agent.refuse();
     version = "3";
     assert.equal(await announcer.confirm("node-1", "a", 50), false, "it refuses");

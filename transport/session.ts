@@ -32,6 +32,9 @@ export interface KeepAliveOptions {
   readonly deadlineMs: number;
 }
 
+/** A process that stood still for the whole deadline has one of them behind it, and reads before the next. */
+const CHECKS = 5;
+
 /** Notices a half-open connection: TCP alone tells of a vanished peer only after many minutes. */
 export function keepAlive(
   session: Http2Session,
@@ -41,23 +44,26 @@ export function keepAlive(
   let overdue: NodeJS.Timeout | undefined;
   const interval = setInterval(() => {
     if (overdue !== undefined) return;
-    overdue = setTimeout(() => {
+    let checks = 0;
+    overdue = setInterval(() => {
+      checks += 1;
+      if (checks < CHECKS) return;
       const error = new TransportError("ConnectionClosed", `the peer answered no ping for ${deadlineMs} ms`);
       destroySession(session, socket, error);
-    }, deadlineMs);
+    }, deadlineMs / CHECKS);
     // A session that has closed has half-closed its socket, and would wait for ever for a peer that has vanished.
     if (session.destroyed) return;
     // It fails only with a session that ends anyway.
     session.ping((error) => {
       if (error !== null) return;
-      clearTimeout(overdue);
+      clearInterval(overdue);
       overdue = undefined;
     });
   }, intervalMs);
   interval.unref();
   session.once("close", () => {
     clearInterval(interval);
-    clearTimeout(overdue);
+    clearInterval(overdue);
   });
 }
 

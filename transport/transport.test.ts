@@ -5,6 +5,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
+import { Worker } from "node:worker_threads";
 import { endReason, Http2Client } from "./client.ts";
 import { RequestError, TransportError } from "./errors.ts";
 import { readLines } from "./lines.ts";
@@ -56,6 +57,31 @@ describe("requests over a dialled socket", () => {
     client.close();
     await client.ended;
     await asked;
+  });
+
+  it("outlive a process that stood still for longer than a ping may take", async (t) => {
+    const path = join(folder, `${sockets++}.sock`);
+    // In a thread of its own, or it would stand still as well.
+    const peer = new Worker(
+      `const server = require("node:http2").createServer();
+      server.on("stream", (stream) => stream.respond({ ":status": 204 }, { endStream: true }));
+      server.listen(${JSON.stringify(path)}, () => require("node:worker_threads").parentPort.postMessage("up"));`,
+      { eval: true },
+    );
+    t.after(() => peer.terminate());
+    await once(peer, "message");
+    const socket = connect(path);
+    await once(socket, "connect");
+    const client = new Http2Client(socket, { keepAlive: { intervalMs: 100, deadlineMs: 1000 } });
+    t.after(() => client.destroy());
+    // In the turn of the first ping, whose answer is there long before it is read.
+    await new Promise<void>((resolve) => {
+      setTimeout(() => {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+        resolve();
+      }, 100);
+    });
+    await client.request("GET", "/v1/afterwards");
   });
 
   it("carry a JSON body and path parameters to the dialler and its answer back", async (t) => {

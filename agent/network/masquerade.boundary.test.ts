@@ -222,6 +222,8 @@ test("wiring for masquerade takes four processes, leaves the pod's interface alo
   const pod = node.addPod(POD);
   const options = optionsFor(node, pod, { interfaces: [announceMasquerade()] });
   const eth0 = () => inside(pod.netns, "ip address show dev eth0");
+  // Its link-local address, until nobody has objected to it.
+  await until(() => !eth0().includes("tentative"), "eth0 has its addresses for good");
   const before = eth0();
   let processes = 0;
   const count = (): void => void processes++;

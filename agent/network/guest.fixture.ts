@@ -72,6 +72,21 @@ export function packets(pod: Pod, chain: string, name: string): number {
   return rule.packets;
 }
 
+/**
+ * Frames from the guest are refused by that rule, so many at least. They are carried by a process of its own: whoever
+ * sent them may have given up before they are there.
+ */
+export async function untilRefused(
+  pod: Pod,
+  rule: string,
+  act: () => void,
+  { chain = "from-tap0", times = 1 } = {},
+): Promise<void> {
+  const before = packets(pod, chain, rule);
+  act();
+  await until(() => packets(pod, chain, rule) >= before + times, `${chain} ${rule} counts ${times} more`);
+}
+
 /** Looks again and again at what the kernel has no event for. */
 export async function until(holds: () => boolean, what: string): Promise<void> {
   const deadline = Date.now() + 10_000;

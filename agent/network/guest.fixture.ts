@@ -52,7 +52,9 @@ export async function serve(lab: Lab, pod: Pod, options: WireOptions, guestMtu?:
   const guest = await lab.plugGuest(pod, attachment.tap.name, attachment.guest.macAddress, guestMtu);
   const counters = async () => {
     child.stdin.write("\n");
-    const line = await next();
+    let line = await next();
+    // A client that asked again before it was answered is told of twice.
+    while ("leased" in line) line = await next();
     return line["counters"] as Record<string, number>;
   };
   return { attachment, guest, next, counters };

@@ -119,10 +119,23 @@ export class DhcpLab implements AsyncDisposable {
     return `${what} ${event?.macAddress}`;
   }
 
-  /** What the server has counted, and how much memory it takes. */
+  /**
+   * Waits until the server has told of the client's lease. It tells of one twice where a client has asked again before it
+   * was answered, so those of other clients before it are let by.
+   */
+  async leased({ macAddress }: LabClient): Promise<void> {
+    for (let event = ""; event !== `leased ${macAddress}`; ) {
+      event = await this.next();
+      assert.match(event, /^leased /);
+    }
+  }
+
+  /** What the server has counted, and how much memory it takes; leases that it tells of before are let by. */
   async vitals(): Promise<Vitals> {
     this.#server?.stdin?.write("\n");
-    const { counters, residentBytes } = await this.#line();
+    let line = await this.#line();
+    while ("leased" in line) line = await this.#line();
+    const { counters, residentBytes } = line;
     return { counters, residentBytes } as Vitals;
   }
 

@@ -16,10 +16,6 @@ before(async () => {
 });
 after(() => lab[Symbol.asyncDispose]());
 
-async function leased({ macAddress }: LabClient): Promise<void> {
-  assert.equal(await lab.next(), `leased ${macAddress}`);
-}
-
 /** Runs busybox's client once; what it told its script, by variable. */
 function udhcpc(client: LabClient, ...more: string[]): ReadonlyMap<string, string> {
   const told = join(lab.folder, "udhcpc.env");
@@ -55,7 +51,7 @@ function udhcpc(client: LabClient, ...more: string[]): ReadonlyMap<string, strin
 describe("clients that others wrote are told everything", () => {
   test("udhcpc, by unicast", async () => {
     const told = udhcpc(first);
-    await leased(first);
+    await lab.leased(first);
     const expected: Record<string, string> = {
       ip: "10.244.0.7",
       mask: "24",
@@ -75,15 +71,15 @@ describe("clients that others wrote are told everything", () => {
 
   test("udhcpc, by broadcast, on each of two bridges", async () => {
     assert.equal(udhcpc(second, "-B").get("ip"), second.address);
-    await leased(second);
+    await lab.leased(second);
     assert.equal(udhcpc(first, "-B").get("ip"), first.address);
-    await leased(first);
+    await lab.leased(first);
   });
 
   test("udhcpc, which comes with an address of old, is refused it and takes the right one", async () => {
     const before = await lab.vitals();
     assert.equal(udhcpc(first, "-r", "10.244.0.99").get("ip"), first.address);
-    await leased(first);
+    await lab.leased(first);
     assert.equal(
       (await lab.vitals()).counters["nak"] ?? 0,
       before.counters["nak"] ?? 0,
@@ -107,7 +103,7 @@ describe("clients that others wrote are told everything", () => {
       rmSync(file("dhclient.pid"), { force: true });
     };
     takeLease();
-    await leased(first);
+    await lab.leased(first);
     const lease = readFileSync(file("dhclient.leases"), "utf8");
     for (const line of [
       "fixed-address 10.244.0.7;",
@@ -131,7 +127,7 @@ describe("clients that others wrote are told everything", () => {
     );
     const before = await lab.vitals();
     takeLease();
-    await leased(first);
+    await lab.leased(first);
     assert.equal((await lab.vitals()).counters["nak"], (before.counters["nak"] ?? 0) + 1);
   });
 
@@ -143,7 +139,7 @@ describe("clients that others wrote are told everything", () => {
       lab.inside(first.netns, process.execPath, NPM_CLIENT, first.macAddress, first.address),
     );
     lab.inside(first.netns, "ip", "address", "flush", "dev", "eth0");
-    await leased(first);
+    await lab.leased(first);
     assert.equal(told.address, "10.244.0.7");
     assert.deepEqual(told.options, {
       netmask: "255.255.255.0",

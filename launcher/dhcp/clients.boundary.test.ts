@@ -120,7 +120,8 @@ describe("a client that others wrote takes its lease and renews it by unicast at
     dhcpcd: () => readFileSync(join(lab.folder, "dhcpcd.told"), "utf8"),
     "systemd-networkd": ({ pid }) => {
       const folder = `/proc/${pid}/root/run/systemd/netif/leases`;
-      const [lease = ""] = readdirSync(folder);
+      // By the link's number; beside it is for a moment what it is replaced with upon each renewal.
+      const lease = readdirSync(folder).find((file) => /^\d+$/.test(file)) ?? "";
       const told = readFileSync(join(folder, lease), "utf8");
       return ["DNS", "DOMAIN_SEARCH_LIST"]
         .map((key) => new RegExp(`^${key}=(.*)$`, "m").exec(told)?.[1])

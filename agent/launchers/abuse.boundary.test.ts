@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
 import { observeNetwork, wireNetwork } from "../network/wire.ts";
 import { end } from "../peer/fake-pod.ts";
+import { ATTEMPTS_OF_A_POD } from "./attempts.ts";
 import { BrokerLab, type LauncherPod } from "./broker.fixture.ts";
 
 const TIMEOUT = { timeout: 60_000 };
@@ -77,6 +78,7 @@ for (const [what, bytes] of [
 }
 
 test("a pod that connects without end is let in a few times, and holds nobody else up", TIMEOUT, async () => {
+  const started = performance.now();
   const flood = lab.abuse(
     hostile,
     `
@@ -93,13 +95,15 @@ test("a pod that connects without end is let in a few times, and holds nobody el
   assert.equal(await flood.next(), "flooding");
   await assertServed(honest);
   assert.equal(await flood.next(), "turned away");
+  // On a busy machine the flood takes its time, and more of it is let in.
+  const seconds = (performance.now() - started) / 1000;
+  const letIn = ATTEMPTS_OF_A_POD.burst + ATTEMPTS_OF_A_POD.perSecond * seconds;
   const { TooManyAttempts = 0, TooManyConnections = 0, PeerGone = 0 } = lab.broker.refusals;
   // Those that were closed before the agent came to look are known to nobody.
-  assert.ok(TooManyAttempts + TooManyConnections + PeerGone > 400, JSON.stringify(lab.broker.refusals));
-  assert.ok(
-    wirings.filter((podUid) => podUid === hostile.processes.podUid).length < 30,
-    `${wirings.length} wirings`,
-  );
+  const refused = TooManyAttempts + TooManyConnections + PeerGone;
+  assert.ok(refused > 410 - letIn, `${JSON.stringify(lab.broker.refusals)} in ${seconds} s`);
+  const wired = wirings.filter((podUid) => podUid === hostile.processes.podUid).length;
+  assert.ok(wired <= letIn, `${wired} wirings in ${seconds} s`);
 });
 
 test("a pod that was turned away for its haste is served when it has calmed down", TIMEOUT, async () => {

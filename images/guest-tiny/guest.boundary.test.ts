@@ -111,8 +111,14 @@ describe("a guest with a network card and disks", () => {
       assert.equal(answer.iterations, iterations);
       return answer.elapsedMs;
     };
+    /** The quickest of five: other work on the machine lengthens some of them, and a short one by more than its length. */
+    const quickest = async (iterations: number) => {
+      let leastMs = Number.POSITIVE_INFINITY;
+      for (let turn = 0; turn < 5; turn++) leastMs = Math.min(leastMs, await burn(iterations));
+      return leastMs;
+    };
     await burn(20);
-    const ratio = (await burn(1000)) / (await burn(100));
+    const ratio = (await quickest(1000)) / (await quickest(100));
     assert.ok(ratio > 4 && ratio < 25, `the ratio is ${ratio}`);
   });
 

@@ -11,7 +11,6 @@ const ERROR = 5;
 const FILE_NOT_FOUND = 1;
 
 const files = JSON.parse(process.argv[2] ?? "{}") as Readonly<Record<string, string>>;
-const asked = new Set<string>();
 const say = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 
 const socket = createSocket("udp4");
@@ -19,18 +18,15 @@ socket.on("message", (request, { address, port }) => {
   if (request.readUInt16BE() !== READ_REQUEST) return;
   const name = request.subarray(2, request.indexOf(0, 2)).toString("latin1");
   const content = files[name];
-  // A client whose answer is late asks again from the same port (RFC 1350, section 2).
-  const transfer = `${port} ${name}`;
-  if (!asked.has(transfer)) say({ asked: name });
-  asked.add(transfer);
+  say({ asked: name });
   const reply =
     content === undefined
       ? [Buffer.from([0, ERROR, 0, FILE_NOT_FOUND]), Buffer.from("no such file\0")]
       : [Buffer.from([0, DATA, 0, 1]), Buffer.from(content)];
   // Each transfer has a port of its own on the server's side; one block is the whole of it.
-  const server = createSocket("udp4");
-  server.on("message", () => server.close());
-  server.send(Buffer.concat(reply), port, address);
-  server.unref();
+  const transfer = createSocket("udp4");
+  transfer.on("message", () => transfer.close());
+  transfer.send(Buffer.concat(reply), port, address);
+  transfer.unref();
 });
 socket.bind(PORT, () => say({ listening: true }));

@@ -1,5 +1,6 @@
 /** What the proxy does to connections, on the wire, over HTTP/2 and HTTP/1.1. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { describe, it } from "node:test";
 import { PODS } from "../../kube/resources.ts";
 import {
@@ -7,6 +8,7 @@ import {
   ask,
   assertFired,
   connect,
+  connectSession,
   makePod,
   PODS_PATH,
   podNamed,
@@ -121,6 +123,28 @@ describe("the proxy itself", () => {
     assert.equal(updated.status, 200);
     assert.ok(Number(updated.json().metadata["resourceVersion"]) > 1_000_000_000_000);
     watch.close();
+  });
+
+  it("doesn't wait in a resync for a client that was killed before it had read all", TIMEOUT, async () => {
+    const client = connect();
+    const large = { ...podNamed("a"), metadata: { name: "a", annotations: { large: "x".repeat(100_000) } } };
+    assert.equal((await ask(client, "POST", PODS_PATH, large)).status, 201);
+    const session = connectSession({ initialWindowSize: 0 });
+    session.on("error", () => {});
+    const watch = session.request({ ":path": `${PODS_PATH}?watch=true&resourceVersion=0` });
+    watch.on("error", () => {});
+    await once(watch, "response");
+    let isOver = false;
+    const resync = proxy.resync().finally(() => {
+      isOver = true;
+    });
+    await ask(client, "GET", `${PODS_PATH}/a`);
+    assert.ok(!isOver, "it waits for the client");
+    // As an operator is that is killed when it was told to go: the proxy's session waits for its streams.
+    proxy.drainConnections();
+    await once(session, "goaway");
+    session.socket.destroy();
+    await resync;
   });
 
   it("after a restore shows higher versions and refuses earlier places", TIMEOUT, async () => {

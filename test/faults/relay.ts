@@ -14,6 +14,8 @@ export class Link {
   constructor(client: Socket, inner: Socket) {
     this.client = client;
     this.#inner = inner;
+    // One listener for each watch that passes.
+    client.setMaxListeners(0);
     client.setNoDelay(true);
     inner.setNoDelay(true);
     client.pipe(inner);
@@ -25,6 +27,12 @@ export class Link {
       // A silent connection tells the client nothing, not even that the proxy's side is gone.
       if (!this.#isSilent) client.destroy();
     });
+  }
+
+  /** Called when the client's connection has gone; at once where it has already. */
+  onClose(listener: () => void): void {
+    if (this.client.closed) listener();
+    else this.client.once("close", listener);
   }
 
   get isSilent(): boolean {

@@ -1,5 +1,6 @@
 /** A client, the proxy and a fake API server on loopback, for the tests of the wire. */
 import assert from "node:assert/strict";
+import { type ClientHttp2Session, connect as connectHttp2, type Settings } from "node:http2";
 import { afterEach, beforeEach } from "node:test";
 import { anonymous } from "../../kube/config.ts";
 import { FakeApiServer } from "../../kube/fake/server.ts";
@@ -44,6 +45,11 @@ export function connect(options: { http2?: boolean } = {}): UndiciTransport {
   );
   transports.push(transport);
   return transport;
+}
+
+/** A bare session, to do with what no client does. */
+export function connectSession(settings: Settings): ClientHttp2Session {
+  return connectHttp2(proxy.url, { ca, servername: PROXY_NAME, settings });
 }
 
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";

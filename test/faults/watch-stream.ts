@@ -54,6 +54,8 @@ export class WatchStream {
     this.#isInitial = options.exchange.query.get("sendInitialEvents") === "true";
     this.#version = realVersion(options.exchange.query.get("resourceVersion") ?? "");
     options.response.on("close", () => this.#finish());
+    // A client that was killed while much was to be written to it: its connection has gone, and the response stays open.
+    options.link.onClose(() => this.#finish());
     options.response.on("error", () => this.#finish());
   }
 
@@ -196,10 +198,12 @@ export class WatchStream {
       const done = () => {
         response.off("drain", done);
         response.off("close", done);
+        this.ended.removeEventListener("abort", done);
         resolve();
       };
       response.on("drain", done);
       response.on("close", done);
+      this.ended.addEventListener("abort", done);
     });
   }
 

@@ -197,12 +197,10 @@ export class WatchStream {
     await new Promise<void>((resolve) => {
       const done = () => {
         response.off("drain", done);
-        response.off("close", done);
         this.ended.removeEventListener("abort", done);
         resolve();
       };
       response.on("drain", done);
-      response.on("close", done);
       this.ended.addEventListener("abort", done);
     });
   }
